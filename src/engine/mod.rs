@@ -1,0 +1,514 @@
+//! The pure core: bytes and time in, state and rows out.
+//!
+//! Flow of one line: [`plan`] finds the series by its head; [`scan`] reads the fields that the plan wants; the point is
+//! judged against `lateness`, passes the duplicate rules, and is folded into the [`partial`] of its device's base
+//! window. [`row`] turns partials into rows.
+//!
+//! Architecture invariant: nothing in this folder reads a clock, opens a file or a socket, starts a thread, logs or
+//! waits. Time and bytes are arguments. A test reads the sources and enforces it.
+
+pub mod accumulate;
+pub mod dedupe;
+pub mod device;
+pub mod frame;
+pub mod partial;
+pub mod pattern;
+pub mod plan;
+pub mod row;
+pub mod scan;
+pub mod schema;
+pub mod zone;
+
+use dedupe::{Dedupe, Seen};
+use device::Device;
+use hashbrown::HashMap;
+use partial::Partial;
+use plan::{Feed, FieldSlot, Found, Plans, Sample, Target, UNMATCHED};
+use scan::{End, Value, Visit};
+use schema::{Schema, Summary};
+use std::sync::Arc;
+use zone::Span;
+
+/// What became of the lines and points that were read, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Lines with something in them: not blank, not a comment.
+    pub lines: u64,
+    /// Lines of a series that feeds a column.
+    pub matched: u64,
+    /// Points (fields) folded into a window, or pending there.
+    pub points: u64,
+    /// Lines that Telegraf's parser would refuse.
+    pub malformed: u64,
+    /// Points older than `lateness.max` when they arrived.
+    pub late: u64,
+    /// Points further in the future than `lateness.future`.
+    pub future: u64,
+    /// Points seen before with the same value, or replaced by a later value for the same time.
+    pub duplicates: u64,
+    /// Points seen before with another value.
+    pub conflicts: u64,
+    /// Lines that match a source but lack a key tag.
+    pub no_key: u64,
+    /// Lines beyond `limits.series` or `limits.devices`.
+    pub over_limit: u64,
+    /// Values that scale and offset turned into something that is not a finite number.
+    pub not_finite: u64,
+}
+
+/// A due window, to be fetched with [`Engine::snapshot`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DueWindow {
+    pub device: u32,
+    pub span: Span,
+}
+
+/// A window without a sample that needs an empty row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DueEmpty {
+    pub device: u32,
+    pub span: Span,
+    pub is_final: bool,
+}
+
+/// A day whose row is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DueDay {
+    pub device: u32,
+    pub span: Span,
+    pub is_final: bool,
+}
+
+/// What one pass over some devices found to be due.
+#[derive(Clone, Debug, Default)]
+pub struct Due {
+    pub windows: Vec<DueWindow>,
+    pub empty: Vec<DueEmpty>,
+}
+
+/// A window's partial at one moment, pending points included.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub summary: u16,
+    pub key: Vec<String>,
+    pub span: Span,
+    pub partial: Partial,
+    pub version: u32,
+}
+
+/// All windows of all devices.
+pub struct Engine {
+    schema: Arc<Schema>,
+    plans: Plans,
+    devices: Vec<Device>,
+    by_key: HashMap<plan::DeviceKey, u32, foldhash::fast::FixedState>,
+    dedupe: Dedupe,
+    counters: Counters,
+    /// Slot and value of the wanted fields of the line in hand; kept to reuse its memory.
+    found: Vec<(usize, Sample)>,
+}
+
+struct Wanted<'s, 'f> {
+    slots: &'s [FieldSlot],
+    found: &'f mut Vec<(usize, Sample)>,
+    timestamp: Option<i64>,
+}
+
+impl<'a> Visit<'a> for Wanted<'_, '_> {
+    #[inline]
+    fn field(&mut self, key: &'a [u8], value: Value<'a>) {
+        let index = if memchr::memchr(b'\\', key).is_none() {
+            self.slots.iter().position(|slot| *slot.key == *key)
+        } else {
+            let key = scan::unescape_token(key);
+            self.slots.iter().position(|slot| *slot.key == *key)
+        };
+        let Some(index) = index else { return };
+        let sample = match value {
+            // Adding zero turns -0 into 0.
+            Value::Float(v) => Sample::Number(v + 0.0),
+            Value::Integer(v) => Sample::Number(v as f64),
+            Value::Unsigned(v) => Sample::Number(v as f64),
+            Value::Boolean(v) => Sample::Number(f64::from(u8::from(v))),
+            Value::Text(text) => Sample::Text(schema::fnv1a(text)),
+        };
+        // Of a field that stands twice in a line the last value counts.
+        match self.found.iter_mut().find(|(i, _)| *i == index) {
+            Some(entry) => entry.1 = sample,
+            None => self.found.push((index, sample)),
+        }
+    }
+
+    #[inline]
+    fn timestamp(&mut self, at: i64) {
+        self.timestamp = Some(at);
+    }
+}
+
+impl Engine {
+    /// An engine without any state.
+    pub fn new(schema: Arc<Schema>) -> Engine {
+        Engine {
+            plans: Plans::new(schema.limits.series),
+            devices: Vec::new(),
+            by_key: HashMap::default(),
+            dedupe: Dedupe::new(schema.limits.dedupe_points),
+            counters: Counters::default(),
+            found: Vec::new(),
+            schema,
+        }
+    }
+
+    /// What is computed.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    /// What became of the lines so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Devices known.
+    pub fn device_count(&self) -> usize {
+        self.devices.len()
+    }
+
+    /// Series that feed something.
+    pub fn series_count(&self) -> usize {
+        self.plans.matched_series()
+    }
+
+    /// The first few heads that fed nothing, as text.
+    pub fn unmatched_heads(&self) -> &[String] {
+        self.plans.unmatched_heads()
+    }
+
+    /// Base windows in memory.
+    pub fn window_count(&self) -> usize {
+        self.devices.iter().map(|d| d.windows.len()).sum()
+    }
+
+    /// Takes one whole line, with or without its newline, that arrived at `now` (nanoseconds since the epoch).
+    pub fn ingest(&mut self, line: &[u8], now: i64) {
+        let (schema, devices, by_key) = (&self.schema, &mut self.devices, &mut self.by_key);
+        let mut touched: Vec<u32> = Vec::new();
+        let known_series = self.plans.series.len();
+        let found = self.plans.find(line, |head| {
+            plan::compile(schema, head, |key| {
+                let index = match by_key.get(&key) {
+                    Some(index) => *index,
+                    None if devices.len() >= schema.limits.devices => return None,
+                    None => {
+                        let index = devices.len() as u32;
+                        devices.push(Device::new(key.0, key.1.clone()));
+                        by_key.insert(key, index);
+                        index
+                    }
+                };
+                touched.push(index);
+                Some(index)
+            })
+        });
+        if self.plans.series.len() > known_series {
+            for device in touched {
+                self.devices[device as usize].series.push(known_series as u32);
+            }
+        }
+        let (series, fields_at) = match found {
+            Found::Series(series, at) => (series, at),
+            Found::Empty => return,
+            Found::Malformed => {
+                self.counters.lines += 1;
+                self.counters.malformed += 1;
+                return;
+            }
+            Found::OverLimit => {
+                self.counters.lines += 1;
+                self.counters.over_limit += 1;
+                return;
+            }
+            Found::NoKey => {
+                self.counters.lines += 1;
+                self.counters.no_key += 1;
+                return;
+            }
+        };
+        self.counters.lines += 1;
+        if series != UNMATCHED {
+            self.fields(line, series as usize, fields_at, now);
+        }
+    }
+
+    fn fields(&mut self, line: &[u8], series: usize, fields_at: usize, now: i64) {
+        self.counters.matched += 1;
+        let slots = &mut self.plans.series[series].slots;
+        self.found.clear();
+        let mut wanted = Wanted { slots, found: &mut self.found, timestamp: None };
+        let fields_at = scan::skip_blanks(line, fields_at);
+        if !matches!(scan::scan_fields(line, fields_at, &mut wanted), End::Complete(_)) {
+            self.counters.malformed += 1;
+            return;
+        }
+        let timestamp = wanted.timestamp;
+        let at = timestamp.unwrap_or(now);
+        if self.found.is_empty() {
+            return;
+        }
+        let lateness = &self.schema.lateness;
+        if at.saturating_sub(now) > lateness.future {
+            self.counters.future += self.found.len() as u64;
+            return;
+        }
+        if now.saturating_sub(at) > lateness.max {
+            self.counters.late += self.found.len() as u64;
+            return;
+        }
+        let mut fold = Folder {
+            schema: &self.schema,
+            devices: &mut self.devices,
+            dedupe: &mut self.dedupe,
+            counters: &mut self.counters,
+        };
+        for &(index, sample) in &self.found {
+            fold.point(&mut slots[index], at, sample, timestamp.is_some());
+        }
+    }
+
+    /// Appends what is due in at most `count` devices from `from` on: windows to write, windows without a sample.
+    /// Returns where to go on, or `None` after the last device.
+    pub fn due(&mut self, from: usize, count: usize, now: i64, due: &mut Due) -> Option<usize> {
+        let until = (from + count).min(self.devices.len());
+        let schema = &self.schema;
+        let allowed = schema.lateness.allowed;
+        for index in from..until {
+            let device = &mut self.devices[index];
+            device.forget(schema.lateness.max, now);
+            for window in &device.windows {
+                let is_final = window.span.end.saturating_add(allowed) <= now;
+                if window.version != window.acknowledged || (is_final && !window.final_written) {
+                    due.windows.push(DueWindow { device: index as u32, span: window.span });
+                }
+            }
+            device.empty_windows(&schema.zone, schema.missing_horizon, allowed, now, |span, is_final| {
+                due.empty.push(DueEmpty { device: index as u32, span, is_final });
+            });
+        }
+        (until < self.devices.len()).then_some(until)
+    }
+
+    /// Appends the days of at most `count` devices from `from` on whose row is due. Days that have not ended are listed
+    /// only if `running` is true. Returns where to go on, or `None` after the last device.
+    pub fn due_days(
+        &self,
+        from: usize,
+        count: usize,
+        now: i64,
+        running: bool,
+        due: &mut Vec<DueDay>,
+    ) -> Option<usize> {
+        let until = (from + count).min(self.devices.len());
+        let allowed = self.schema.lateness.allowed;
+        for (index, device) in self.devices.iter().enumerate().take(until).skip(from) {
+            for day in &device.days {
+                let is_final = day.span.end.saturating_add(allowed) <= now;
+                let ended = day.span.end <= now;
+                if (day.stale && (ended || running)) || (is_final && !day.final_written) {
+                    due.push(DueDay { device: index as u32, span: day.span, is_final });
+                }
+            }
+        }
+        (until < self.devices.len()).then_some(until)
+    }
+
+    /// Summary and key of a device.
+    pub fn device(&self, device: u32) -> (u16, &[String]) {
+        let device = &self.devices[device as usize];
+        (device.summary, &device.key)
+    }
+
+    /// Base windows in memory that lie in `span`.
+    pub fn windows_in(&self, device: u32, span: Span) -> Vec<Span> {
+        let windows = self.devices[device as usize].windows.iter();
+        windows.map(|w| w.span).filter(|w| span.start <= w.start && w.end <= span.end).collect()
+    }
+
+    /// The partial of a window with the pending points of its series folded in; `None` if it has left memory.
+    pub fn snapshot(&self, device: u32, start: i64) -> Option<Snapshot> {
+        let state = &self.devices[device as usize];
+        let place = state.windows.binary_search_by_key(&start, |w| w.span.start).ok()?;
+        let window = &state.windows[place];
+        let summary = &self.schema.summaries[usize::from(state.summary)];
+        let mut partial = window.partial.clone();
+        let mut not_finite = 0;
+        for series in &state.series {
+            for slot in &self.plans.series[*series as usize].slots {
+                if let Some((at, sample)) = slot.pending
+                    && window.span.contains(at)
+                {
+                    for target in slot.targets.iter().filter(|t| t.device == device) {
+                        observe(&mut partial, window.span, summary, &target.feeds, at, sample, &mut not_finite);
+                    }
+                }
+            }
+        }
+        Some(Snapshot {
+            summary: state.summary,
+            key: state.key.clone(),
+            span: window.span,
+            partial,
+            version: window.version,
+        })
+    }
+
+    /// Notes that the sink has a window at `version`, as final or not.
+    pub fn acknowledge(&mut self, device: u32, start: i64, version: u32, is_final: bool) {
+        let zone = &self.schema.zone;
+        let device = &mut self.devices[device as usize];
+        let Ok(place) = device.windows.binary_search_by_key(&start, |w| w.span.start) else { return };
+        let window = &mut device.windows[place];
+        window.acknowledged = version;
+        window.final_written |= is_final;
+        device.open_day(start, zone).stale = true;
+    }
+
+    /// Notes that the empty rows of a device have been written.
+    pub fn acknowledge_empty(&mut self, device: u32, windows: &[(Span, bool)]) {
+        let zone = &self.schema.zone;
+        let device = &mut self.devices[device as usize];
+        device.acknowledge_empty(windows);
+        for (span, _) in windows {
+            // A day whose first window is empty gets its row too; any other day has one by its samples.
+            if zone.day(span.start).start == span.start {
+                device.open_day(span.start, zone).stale = true;
+            }
+        }
+    }
+
+    /// Notes that the sink has the row of a day, as final or not.
+    pub fn acknowledge_day(&mut self, device: u32, start: i64, is_final: bool) {
+        let device = &mut self.devices[device as usize];
+        if let Ok(place) = device.days.binary_search_by_key(&start, |d| d.span.start) {
+            device.days[place].stale = false;
+            device.days[place].final_written |= is_final;
+        }
+    }
+}
+
+/// The parts of the engine that folding a point needs.
+struct Folder<'e> {
+    schema: &'e Schema,
+    devices: &'e mut [Device],
+    dedupe: &'e mut Dedupe,
+    counters: &'e mut Counters,
+}
+
+impl Folder<'_> {
+    /// Applies the duplicate rules to a point and folds what they let through.
+    #[inline]
+    fn point(&mut self, slot: &mut FieldSlot, at: i64, sample: Sample, has_timestamp: bool) {
+        if !slot.targets.iter().any(|target| takes(&target.feeds, sample)) {
+            return;
+        }
+        if !has_timestamp {
+            // The time of arrival is not part of the point: two equal lines are two points.
+            self.counters.points += 1;
+            self.touch(&slot.targets, at);
+            self.fold(&slot.targets, at, sample);
+            return;
+        }
+        match slot.pending {
+            Some((newest, pending)) if at == newest => {
+                self.counters.duplicates += 1;
+                if pending != sample {
+                    slot.pending = Some((at, sample));
+                    self.touch(&slot.targets, at);
+                }
+            }
+            Some((newest, _)) if at < newest => match self.dedupe.look_up(slot.id, at, sample.bits()) {
+                Seen::New => {
+                    self.counters.points += 1;
+                    self.touch(&slot.targets, at);
+                    self.fold(&slot.targets, at, sample);
+                    self.dedupe.remember(slot.id, at, sample.bits());
+                }
+                Seen::Duplicate => self.counters.duplicates += 1,
+                Seen::Conflict => self.counters.conflicts += 1,
+            },
+            previous => {
+                self.counters.points += 1;
+                if let Some((newest, pending)) = previous {
+                    self.fold(&slot.targets, newest, pending);
+                    self.dedupe.remember(slot.id, newest, pending.bits());
+                }
+                slot.pending = Some((at, sample));
+                self.touch(&slot.targets, at);
+            }
+        }
+    }
+
+    /// Opens the windows that a point belongs to and marks them as changed.
+    #[inline]
+    fn touch(&mut self, targets: &[Target], at: i64) {
+        for target in targets {
+            let window = self.devices[target.device as usize].open(at, &self.schema.zone);
+            window.version = window.version.wrapping_add(1);
+            window.newest = window.newest.max(at);
+        }
+    }
+
+    #[inline]
+    fn fold(&mut self, targets: &[Target], at: i64, sample: Sample) {
+        for target in targets {
+            // A window that has left memory was written with its pending points: nothing is lost.
+            if let Some(window) = self.devices[target.device as usize].window(at) {
+                let summary = &self.schema.summaries[usize::from(target.summary)];
+                let not_finite = &mut self.counters.not_finite;
+                observe(&mut window.partial, window.span, summary, &target.feeds, at, sample, not_finite);
+            }
+        }
+    }
+}
+
+fn takes(feeds: &[Feed], sample: Sample) -> bool {
+    match sample {
+        Sample::Number(value) => feeds.iter().any(|feed| feed.takes_text || scaled(feed, value).is_finite()),
+        Sample::Text(_) => feeds.iter().any(|feed| feed.takes_text),
+    }
+}
+
+/// `x * scale` rounded, `+ offset` rounded; -0 becomes 0.
+#[inline]
+fn scaled(feed: &Feed, value: f64) -> f64 {
+    value * feed.scale + feed.offset + 0.0
+}
+
+/// Folds one sample into a partial.
+#[inline]
+fn observe(
+    partial: &mut Partial,
+    span: Span,
+    summary: &Summary,
+    feeds: &[Feed],
+    at: i64,
+    sample: Sample,
+    not_finite: &mut u64,
+) {
+    if !takes(feeds, sample) {
+        return;
+    }
+    // A base window is at most an hour and a slot at least a second: the slot number fits 32 bits.
+    let slot = ((at - span.start) / summary.expect_every) as u32;
+    partial.sample(at, slot);
+    for feed in feeds {
+        let value = match sample {
+            Sample::Number(value) => scaled(feed, value),
+            Sample::Text(_) => f64::NAN,
+        };
+        if feed.takes_text || value.is_finite() {
+            partial.observe(feed.def, summary, at, slot, value);
+        } else if matches!(sample, Sample::Number(_)) {
+            *not_finite += 1;
+        }
+    }
+}

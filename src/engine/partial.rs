@@ -1,0 +1,294 @@
+//! The partial aggregate of one (summary, base window, device): everything the row needs, mergeable.
+//!
+//! `merge` is commutative and associative; an empty partial is its identity. A partial is stored as JSON text, the same
+//! wherever it is kept:
+//!
+//! ```json
+//! {"v":1,"every":60,"n":7,"first":1662305471022,"last":1662305472022,"slots":"0000000080000000",
+//!  "acc":{"9c3e5f0a51b7d204":{"slots":"0000000080000000","sum":[2,100.0,0.0]}}}
+//! ```
+//!
+//! `every` is the length of a slot in seconds, `n` the number of samples, `first` and `last` the event times in
+//! milliseconds. Each accumulator stands under the hash of its definition, so a changed definition is a new accumulator
+//! and a reader skips what it does not know. A sum that is no longer finite is stored as null.
+
+use super::accumulate::count::{Count, Flags};
+use super::accumulate::coverage::Slots;
+use super::accumulate::double_double::DoubleDouble;
+use super::accumulate::extreme::Extreme;
+use super::accumulate::first_last::{FirstLast, Stamped};
+use super::accumulate::moments::{Moments, Sum};
+use super::schema::{AccumulatorDef, Summary};
+use serde_json::{Map, Value, json};
+
+/// The states that an accumulator can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Sum,
+    Moments,
+    Extreme,
+    FirstLast,
+    Count,
+    Flags,
+}
+
+impl Kind {
+    /// The name in stored partials.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Sum => "sum",
+            Kind::Moments => "moments",
+            Kind::Extreme => "extreme",
+            Kind::FirstLast => "firstlast",
+            Kind::Count => "count",
+            Kind::Flags => "flags",
+        }
+    }
+}
+
+/// One accumulator's state; it exists only if it has taken a value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum State {
+    Sum(Sum),
+    Moments(Moments),
+    Extreme(Extreme),
+    FirstLast(FirstLast),
+    Count(Count),
+    Flags(Flags),
+}
+
+impl State {
+    /// The state after one value. `value` is `None` for a string, which only a count takes.
+    fn first(def: &AccumulatorDef, at: i64, value: f64) -> State {
+        match def.kind {
+            Kind::Sum => {
+                let mut sum = Sum::default();
+                sum.observe(value);
+                State::Sum(sum)
+            }
+            Kind::Moments => {
+                let mut moments = Moments::default();
+                moments.observe(value);
+                State::Moments(moments)
+            }
+            Kind::Extreme => State::Extreme(Extreme::of(value)),
+            Kind::FirstLast => State::FirstLast(FirstLast::of(at, value)),
+            Kind::Count => State::Count(Count { n: 1 }),
+            Kind::Flags => State::Flags(Flags { n: 1, flagged: u64::from(flagged(def, value)) }),
+        }
+    }
+
+    #[inline]
+    fn observe(&mut self, def: &AccumulatorDef, at: i64, value: f64) {
+        match self {
+            State::Sum(s) => s.observe(value),
+            State::Moments(s) => s.observe(value),
+            State::Extreme(s) => s.observe(value),
+            State::FirstLast(s) => s.observe(at, value),
+            State::Count(s) => s.observe(),
+            State::Flags(s) => s.observe(flagged(def, value)),
+        }
+    }
+
+    /// Merges a state of the same kind; a state of another kind, which no correct writer stores under the same hash, is
+    /// ignored.
+    pub fn merge(&mut self, other: &State) {
+        match (self, other) {
+            (State::Sum(a), State::Sum(b)) => a.merge(b),
+            (State::Moments(a), State::Moments(b)) => a.merge(b),
+            (State::Extreme(a), State::Extreme(b)) => a.merge(b),
+            (State::FirstLast(a), State::FirstLast(b)) => a.merge(b),
+            (State::Count(a), State::Count(b)) => a.merge(b),
+            (State::Flags(a), State::Flags(b)) => a.merge(b),
+            _ => {}
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            State::Sum(_) => Kind::Sum,
+            State::Moments(_) => Kind::Moments,
+            State::Extreme(_) => Kind::Extreme,
+            State::FirstLast(_) => Kind::FirstLast,
+            State::Count(_) => Kind::Count,
+            State::Flags(_) => Kind::Flags,
+        }
+    }
+
+    fn to_json(self) -> Value {
+        // serde_json writes a number that is not finite as null.
+        match self {
+            State::Sum(s) => json!([s.n, s.sum.high, s.sum.low]),
+            State::Moments(s) => json!([s.n, s.sum.high, s.sum.low, s.squares.high, s.squares.low]),
+            State::Extreme(s) => json!([s.min, s.max]),
+            State::FirstLast(s) => json!([s.first.at, s.first.value, s.last.at, s.last.value]),
+            State::Count(s) => json!([s.n]),
+            State::Flags(s) => json!([s.n, s.flagged]),
+        }
+    }
+
+    fn from_json(kind: Kind, json: &Value) -> Option<State> {
+        let items = json.as_array()?;
+        let count = |i: usize| items.get(i)?.as_u64();
+        let float = |i: usize| {
+            let item = items.get(i)?;
+            if item.is_null() { Some(f64::NAN) } else { item.as_f64() }
+        };
+        let double = |i: usize| Some(DoubleDouble { high: float(i)?, low: float(i + 1)? });
+        let stamped = |i: usize| Some(Stamped { at: items.get(i)?.as_i64()?, value: float(i + 1)? });
+        Some(match kind {
+            Kind::Sum => State::Sum(Sum { n: count(0)?, sum: double(1)? }),
+            Kind::Moments => State::Moments(Moments { n: count(0)?, sum: double(1)?, squares: double(3)? }),
+            Kind::Extreme => State::Extreme(Extreme { min: float(0)?, max: float(1)? }),
+            Kind::FirstLast => State::FirstLast(FirstLast { first: stamped(0)?, last: stamped(2)? }),
+            Kind::Count => State::Count(Count { n: count(0)? }),
+            Kind::Flags => State::Flags(Flags { n: count(0)?, flagged: count(1)? }),
+        })
+    }
+}
+
+fn flagged(def: &AccumulatorDef, value: f64) -> bool {
+    def.when.is_some_and(|when| when.holds(value))
+}
+
+/// An accumulator of a partial: which definition, its own slots (they decide which source feeds a column), its state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Accumulator {
+    /// Index into [`Summary::accumulators`].
+    pub def: u16,
+    pub slots: Slots,
+    pub state: State,
+}
+
+/// The partial aggregate of one base window of one device.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Partial {
+    /// Distinct (series, field, timestamp) that at least one accumulator took.
+    pub samples: u64,
+    /// Event time of the first and the last sample in nanoseconds; meaningless without samples.
+    pub first_seen: i64,
+    pub last_seen: i64,
+    pub slots: Slots,
+    /// Only those that hold a value, in order of first value.
+    pub accumulators: Vec<Accumulator>,
+}
+
+impl Partial {
+    /// Counts one sample at `at` in slot `slot`.
+    #[inline]
+    pub fn sample(&mut self, at: i64, slot: u32) {
+        if self.samples == 0 {
+            self.first_seen = at;
+            self.last_seen = at;
+        } else {
+            self.first_seen = self.first_seen.min(at);
+            self.last_seen = self.last_seen.max(at);
+        }
+        self.samples += 1;
+        self.slots.set(slot);
+    }
+
+    /// Folds one value into an accumulator.
+    #[inline]
+    pub fn observe(&mut self, def: u16, summary: &Summary, at: i64, slot: u32, value: f64) {
+        let definition = &summary.accumulators[usize::from(def)];
+        match self.accumulators.iter_mut().find(|a| a.def == def) {
+            Some(accumulator) => {
+                accumulator.slots.set(slot);
+                accumulator.state.observe(definition, at, value);
+            }
+            None => {
+                let mut slots = Slots::default();
+                slots.set(slot);
+                self.accumulators.push(Accumulator { def, slots, state: State::first(definition, at, value) });
+            }
+        }
+    }
+
+    /// Adds another partial of the same window and device: other points, seen by another writer.
+    pub fn merge(&mut self, other: &Partial) {
+        if other.samples == 0 {
+            return;
+        }
+        if self.samples == 0 {
+            *self = other.clone();
+            return;
+        }
+        self.samples += other.samples;
+        self.first_seen = self.first_seen.min(other.first_seen);
+        self.last_seen = self.last_seen.max(other.last_seen);
+        self.slots.merge(&other.slots);
+        for theirs in &other.accumulators {
+            match self.accumulators.iter_mut().find(|a| a.def == theirs.def) {
+                Some(mine) => {
+                    mine.slots.merge(&theirs.slots);
+                    mine.state.merge(&theirs.state);
+                }
+                None => self.accumulators.push(theirs.clone()),
+            }
+        }
+    }
+
+    /// The accumulator of a definition, if it holds a value.
+    pub fn accumulator(&self, def: u16) -> Option<&Accumulator> {
+        self.accumulators.iter().find(|a| a.def == def)
+    }
+
+    /// The stored form.
+    pub fn to_json(&self, summary: &Summary) -> String {
+        let mut acc = Map::new();
+        for accumulator in &self.accumulators {
+            let def = &summary.accumulators[usize::from(accumulator.def)];
+            acc.insert(
+                def.hash.clone(),
+                json!({"slots": accumulator.slots.to_hex(), def.kind.name(): accumulator.state.to_json()}),
+            );
+        }
+        json!({
+            "v": 1,
+            "every": summary.expect_every as f64 / 1e9,
+            "n": self.samples,
+            "first": self.first_seen.div_euclid(1_000_000),
+            "last": self.last_seen.div_euclid(1_000_000),
+            "slots": self.slots.to_hex(),
+            "acc": acc,
+        })
+        .to_string()
+    }
+
+    /// Reads the stored form. Accumulators that this configuration does not define are skipped; slots of another length
+    /// cannot be compared with ours and are left out of coverage.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn from_json(text: &str, summary: &Summary) -> Result<Partial, String> {
+        let json: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        let version = json["v"].as_u64().ok_or("no version")?;
+        if version != 1 {
+            return Err(format!("version {version} was written by a newer release"));
+        }
+        let milliseconds = |key: &str| json[key].as_i64().and_then(|ms| ms.checked_mul(1_000_000));
+        let same_slots = json["every"].as_f64() == Some(summary.expect_every as f64 / 1e9);
+        let slots = |json: &Value| {
+            let slots = json["slots"].as_str().and_then(Slots::from_hex).ok_or("no slots")?;
+            Ok::<_, String>(if same_slots { slots } else { Slots::default() })
+        };
+        let mut accumulators = Vec::new();
+        for (hash, entry) in json["acc"].as_object().ok_or("no accumulators")? {
+            for (index, def) in summary.accumulators.iter().enumerate().filter(|(_, def)| def.hash == *hash) {
+                let state = State::from_json(def.kind, &entry[def.kind.name()])
+                    .ok_or_else(|| format!("accumulator {hash} is not a {}", def.kind.name()))?;
+                debug_assert_eq!(state.kind(), def.kind);
+                // A summary has at most 65,536 accumulators: the configuration check sees to it.
+                accumulators.push(Accumulator { def: index as u16, slots: slots(entry)?, state });
+            }
+        }
+        Ok(Partial {
+            samples: json["n"].as_u64().ok_or("no sample count")?,
+            first_seen: milliseconds("first").ok_or("no first time")?,
+            last_seen: milliseconds("last").ok_or("no last time")?,
+            slots: slots(&json)?,
+            accumulators,
+        })
+    }
+}

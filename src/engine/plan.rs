@@ -1,0 +1,328 @@
+//! Head -> what it feeds, cached.
+//!
+//! The bytes before the first blank that is not escaped (measurement and tags, the *head*) identify a series. The first
+//! sight of a head takes the slow path: it is decoded, matched against every source, and compiled into field slots.
+//! After that a head is recognized by comparison alone. Each head remembers its last two successors, because an agent
+//! sends its series in the same order poll after poll: most lines cost one comparison and no hash.
+//!
+//! Different spellings of one series (tags in another order, other escapes) share the series. Unmatched heads are cached
+//! too, as such: they are most of the stream.
+//!
+//! Invariants: at most `limits.series` heads are cached; a cached head has the plain form of
+//! [`crate::engine::scan::plain_head_end`], so the comparison of its bytes and of the blank behind them is sufficient.
+
+use super::partial::Kind;
+use super::scan::{self, Head};
+use super::schema::Schema;
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashTable};
+use std::hash::BuildHasher;
+
+/// Index of a series. [`UNMATCHED`] is the series that feeds nothing.
+pub type SeriesId = u32;
+/// The series of every head that no source matches.
+pub const UNMATCHED: SeriesId = u32::MAX;
+
+const NO_HEAD: u32 = u32::MAX;
+
+/// One accumulator that a field feeds.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    pub def: u16,
+    pub scale: f64,
+    pub offset: f64,
+    /// Counts take strings too.
+    pub takes_text: bool,
+}
+
+/// Everything of one device that a field feeds.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub device: u32,
+    pub summary: u16,
+    pub feeds: Box<[Feed]>,
+}
+
+/// A number, or a string, of which nothing but its existence (and identity) matters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Sample {
+    Number(f64),
+    Text(u64),
+}
+
+impl Sample {
+    /// Identifies the value in the memory of duplicates.
+    pub fn bits(self) -> u64 {
+        match self {
+            Sample::Number(value) => value.to_bits(),
+            Sample::Text(hash) => hash,
+        }
+    }
+}
+
+/// A field of a series that at least one source wants.
+#[derive(Clone, Debug)]
+pub struct FieldSlot {
+    /// Names the slot in the memory of duplicates.
+    pub id: u32,
+    /// The decoded field key.
+    pub key: Box<[u8]>,
+    /// The newest point, not folded yet: while it is the newest, the last value wins.
+    pub pending: Option<(i64, Sample)>,
+    pub targets: Box<[Target]>,
+}
+
+/// A series that feeds something.
+#[derive(Clone, Debug)]
+pub struct Series {
+    pub slots: Box<[FieldSlot]>,
+}
+
+struct CachedHead {
+    bytes: Box<[u8]>,
+    series: SeriesId,
+    /// The heads that followed this one, the latest first.
+    successors: [u32; 2],
+}
+
+/// What happened to a line's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The series, and the offset of the first field.
+    Series(SeriesId, usize),
+    /// A blank line or a comment.
+    Empty,
+    /// Telegraf's parser would refuse the line.
+    Malformed,
+    /// The line would feed a device, but a limit on series or devices is reached.
+    OverLimit,
+    /// A source matches, but no summary finds all its key tags.
+    NoKey,
+}
+
+/// What a head compiles to.
+pub enum Compiled {
+    Feeds(Vec<(Box<[u8]>, Vec<Target>)>),
+    Nothing,
+    NoKey,
+    OverLimit,
+}
+
+/// The cache of heads and series.
+pub struct Plans {
+    heads: Vec<CachedHead>,
+    by_bytes: HashTable<u32>,
+    by_identity: HashMap<Head, (SeriesId, Found), FixedState>,
+    pub series: Vec<Series>,
+    hasher: FixedState,
+    slots: u32,
+    last: u32,
+    heads_max: usize,
+    unmatched: Vec<String>,
+}
+
+/// Unmatched heads that are kept to be shown.
+const UNMATCHED_SHOWN_MAX: usize = 3;
+
+impl Plans {
+    /// An empty cache for at most `heads_max` heads.
+    pub fn new(heads_max: usize) -> Plans {
+        Plans {
+            heads: Vec::new(),
+            by_bytes: HashTable::new(),
+            by_identity: HashMap::with_hasher(FixedState::default()),
+            series: Vec::new(),
+            hasher: FixedState::default(),
+            slots: 0,
+            last: NO_HEAD,
+            heads_max: heads_max.min(NO_HEAD as usize - 1),
+            unmatched: Vec::new(),
+        }
+    }
+
+    /// Finds the series of a line. `compile` is called for a head that has not been seen before.
+    #[inline]
+    pub fn find(&mut self, line: &[u8], compile: impl FnOnce(&Head) -> Compiled) -> Found {
+        if let Some(last) = self.heads.get(self.last as usize) {
+            for candidate in last.successors {
+                if let Some(head) = self.heads.get(candidate as usize) {
+                    let length = head.bytes.len();
+                    if line.len() > length && line[length] == b' ' && line[..length] == *head.bytes {
+                        self.last = candidate;
+                        return Found::Series(head.series, length + 1);
+                    }
+                }
+            }
+        }
+        self.look_up(line, compile)
+    }
+
+    fn look_up(&mut self, line: &[u8], compile: impl FnOnce(&Head) -> Compiled) -> Found {
+        let Some(length) = scan::plain_head_end(line) else {
+            return self.decode(line, None, compile);
+        };
+        let bytes = &line[..length];
+        let hash = self.hasher.hash_one(bytes);
+        match self.by_bytes.find(hash, |&i| *self.heads[i as usize].bytes == *bytes) {
+            Some(&index) => {
+                self.follow(index);
+                Found::Series(self.heads[index as usize].series, length + 1)
+            }
+            None => self.decode(line, Some((length, hash)), compile),
+        }
+    }
+
+    /// Remembers that `index` came after the last head.
+    fn follow(&mut self, index: u32) {
+        if let Some(last) = self.heads.get_mut(self.last as usize)
+            && last.successors[0] != index
+        {
+            last.successors = [index, last.successors[0]];
+        }
+        self.last = index;
+    }
+
+    fn decode(&mut self, line: &[u8], plain: Option<(usize, u64)>, compile: impl FnOnce(&Head) -> Compiled) -> Found {
+        if scan::is_empty_line(line) {
+            return Found::Empty;
+        }
+        let Ok((head, fields_at)) = scan::decode_head(line) else {
+            return Found::Malformed;
+        };
+        let (series, found) = match self.by_identity.get(&head) {
+            Some(known) => *known,
+            None => {
+                let known = match compile(&head) {
+                    Compiled::Nothing => (UNMATCHED, Found::Empty),
+                    Compiled::NoKey => (UNMATCHED, Found::NoKey),
+                    Compiled::OverLimit => return Found::OverLimit,
+                    Compiled::Feeds(fields) => (self.add(fields), Found::Empty),
+                };
+                // The identity is needed only to join spellings of a series that feeds something, and to count lines
+                // without a key; unmatched heads are remembered by their bytes alone.
+                if known != (UNMATCHED, Found::Empty) {
+                    if self.by_identity.len() >= self.heads_max {
+                        return Found::OverLimit;
+                    }
+                    self.by_identity.insert(head, known);
+                }
+                known
+            }
+        };
+        if found == Found::NoKey {
+            return found;
+        }
+        if series == UNMATCHED && self.unmatched.len() < UNMATCHED_SHOWN_MAX {
+            self.unmatched.push(String::from_utf8_lossy(line[..fields_at].trim_ascii()).into_owned());
+        }
+        if let Some((length, hash)) = plain
+            && fields_at > length
+            && line[..length].iter().all(|b| !matches!(b, b'\t' | 0x0b | 0x0c))
+            && self.heads.len() < self.heads_max
+        {
+            let index = self.heads.len() as u32;
+            self.heads.push(CachedHead { bytes: line[..length].into(), series, successors: [NO_HEAD; 2] });
+            let (heads, hasher) = (&self.heads, &self.hasher);
+            self.by_bytes.insert_unique(hash, index, |&i| hasher.hash_one(&*heads[i as usize].bytes));
+            self.follow(index);
+        }
+        Found::Series(series, fields_at)
+    }
+
+    fn add(&mut self, fields: Vec<(Box<[u8]>, Vec<Target>)>) -> SeriesId {
+        let slots = fields
+            .into_iter()
+            .map(|(key, targets)| {
+                self.slots += 1;
+                FieldSlot { id: self.slots, key, pending: None, targets: targets.into() }
+            })
+            .collect();
+        self.series.push(Series { slots });
+        (self.series.len() - 1) as SeriesId
+    }
+
+    /// The first few heads that fed nothing.
+    pub fn unmatched_heads(&self) -> &[String] {
+        &self.unmatched
+    }
+
+    /// Series that feed something.
+    pub fn matched_series(&self) -> usize {
+        self.series.len()
+    }
+}
+
+/// A device that a head feeds: the summary, and the text of its key tags.
+pub type DeviceKey = (u16, Vec<String>);
+
+/// Matches a head against every source and lists what its fields feed.
+///
+/// `device` gives the index of a device, or `None` if the limit on devices is reached.
+pub fn compile(schema: &Schema, head: &Head, mut device: impl FnMut(DeviceKey) -> Option<u32>) -> Compiled {
+    let mut fields: Vec<(Box<[u8]>, Vec<Target>)> = Vec::new();
+    let mut without_key = false;
+    for (index, summary) in schema.summaries.iter().enumerate() {
+        let mut wanted: Vec<(&str, Vec<Feed>)> = Vec::new();
+        for (def, accumulator) in summary.accumulators.iter().enumerate() {
+            let source = &accumulator.source;
+            let matched = source.measurement.matches(&head.measurement)
+                && source.tags.iter().all(|(k, p)| head.tag(k.as_bytes()).is_some_and(|v| p.matches(v)));
+            if !matched {
+                continue;
+            }
+            let feed = Feed {
+                def: def as u16,
+                scale: source.scale,
+                offset: source.offset,
+                takes_text: accumulator.kind == Kind::Count,
+            };
+            match wanted.iter_mut().find(|(field, _)| *field == source.field) {
+                Some((_, feeds)) => feeds.push(feed),
+                None => wanted.push((&source.field, vec![feed])),
+            }
+        }
+        if wanted.is_empty() {
+            continue;
+        }
+        let key: Option<Vec<String>> = summary.key.iter().map(|k| head.tag(k.as_bytes()).map(key_text)).collect();
+        let Some(key) = key else {
+            without_key = true;
+            continue;
+        };
+        let Some(device) = device((index as u16, key)) else {
+            return Compiled::OverLimit;
+        };
+        for (field, feeds) in wanted {
+            let target = Target { device, summary: index as u16, feeds: feeds.into() };
+            match fields.iter_mut().find(|(key, _)| **key == *field.as_bytes()) {
+                Some((_, targets)) => targets.push(target),
+                None => fields.push((field.as_bytes().into(), vec![target])),
+            }
+        }
+    }
+    match (fields.is_empty(), without_key) {
+        (false, _) => Compiled::Feeds(fields),
+        (true, true) => Compiled::NoKey,
+        (true, false) => Compiled::Nothing,
+    }
+}
+
+/// Longest key, in characters, that a table holds as it is.
+pub const KEY_CHARS_MAX: usize = 191;
+
+/// A tag value as it is shown in a key column: bytes that are not UTF-8 as `\xNN`; a text of more than
+/// [`KEY_CHARS_MAX`] characters is cut and ends in `~` and a hash of the whole, so that it stays unique.
+pub fn key_text(value: &[u8]) -> String {
+    let mut text = String::with_capacity(value.len());
+    for chunk in value.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    if text.chars().count() > KEY_CHARS_MAX {
+        let hash = super::schema::fnv1a(value);
+        text = text.chars().take(KEY_CHARS_MAX - 17).collect::<String>() + &format!("~{hash:016x}");
+    }
+    text
+}

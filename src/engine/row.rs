@@ -1,0 +1,99 @@
+//! Partials -> one row of a summary table.
+//!
+//! Which source feeds a column is decided for each hour, from the merge of all writers' partials of that hour: the
+//! source with the most slots that hold a sample, the first of equals. The day is the merge of the states that were
+//! chosen for its hours, never an average of averages.
+
+use super::partial::{Partial, State};
+use super::schema::{Column, Method, Summary};
+
+/// The value of a column.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cell {
+    /// No sample, or a result that is not a finite number.
+    Null,
+    Integer(i64),
+    Float(f64),
+}
+
+/// What the row says beside its key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summed {
+    /// One for each column of the summary, in order.
+    pub cells: Vec<Cell>,
+    pub samples: u64,
+    /// Share of the window's slots that hold a sample, 0 to 1.
+    pub coverage: f64,
+    /// Event time of the first and the last sample in nanoseconds; `None` without samples.
+    pub seen: Option<(i64, i64)>,
+}
+
+/// Sums up a window from the partials of its base windows, each already merged over all writers.
+///
+/// `slots` is the number of slots in the whole window.
+pub fn sum_up(summary: &Summary, hours: &[Partial], slots: u64) -> Summed {
+    let mut samples = 0;
+    let mut marked = 0;
+    let mut seen: Option<(i64, i64)> = None;
+    for hour in hours.iter().filter(|hour| hour.samples > 0) {
+        samples += hour.samples;
+        marked += hour.slots.count();
+        seen = Some(match seen {
+            None => (hour.first_seen, hour.last_seen),
+            Some((first, last)) => (first.min(hour.first_seen), last.max(hour.last_seen)),
+        });
+    }
+    Summed {
+        cells: summary.columns.iter().map(|column| cell(column, hours)).collect(),
+        samples,
+        coverage: if slots == 0 { 0.0 } else { (marked as f64 / slots as f64).min(1.0) },
+        seen,
+    }
+}
+
+fn cell(column: &Column, hours: &[Partial]) -> Cell {
+    let mut total: Option<State> = None;
+    for group in &column.groups {
+        for hour in hours {
+            let Some(chosen) = chosen(group, hour) else { continue };
+            match &mut total {
+                None => total = Some(chosen),
+                Some(total) => total.merge(&chosen),
+            }
+        }
+    }
+    total.map_or(Cell::Null, |state| finalize(column.method, &state))
+}
+
+/// The state of the source that feeds the column in this hour.
+fn chosen(group: &[u16], hour: &Partial) -> Option<State> {
+    let mut best: Option<(u64, State)> = None;
+    for accumulator in group.iter().filter_map(|def| hour.accumulator(*def)) {
+        let slots = accumulator.slots.count();
+        if best.as_ref().is_none_or(|(most, _)| slots > *most) {
+            best = Some((slots, accumulator.state));
+        }
+    }
+    best.map(|(_, state)| state)
+}
+
+fn finalize(method: Method, state: &State) -> Cell {
+    let float = |value: f64| {
+        // Adding zero turns -0 into 0.
+        if value.is_finite() { Cell::Float(value + 0.0) } else { Cell::Null }
+    };
+    let integer = |value: u64| i64::try_from(value).map_or(Cell::Null, Cell::Integer);
+    match (method, state) {
+        (Method::Avg, State::Sum(s)) => float(s.mean()),
+        (Method::Sum, State::Sum(s)) => float(s.sum.value()),
+        (Method::Stddev, State::Moments(s)) => s.deviation().map_or(Cell::Null, float),
+        (Method::Min, State::Extreme(s)) => float(s.min),
+        (Method::Max, State::Extreme(s)) => float(s.max),
+        (Method::Range, State::Extreme(s)) => float(s.max - s.min),
+        (Method::First, State::FirstLast(s)) => float(s.first.value),
+        (Method::Last, State::FirstLast(s)) => float(s.last.value),
+        (Method::Count, State::Count(s)) => integer(s.n),
+        (Method::Anomalies, State::Flags(s)) => integer(s.flagged),
+        _ => Cell::Null,
+    }
+}

@@ -1,0 +1,526 @@
+//! Line protocol, one line at a time, exactly as Telegraf's own parser reads it.
+//!
+//! The norm is Telegraf's stream parser (a state machine), not the documentation of line protocol: the two differ, and
+//! what Telegraf rejects downstream must not be counted here. `tests/vectors.rs` holds this file to rows that were run
+//! on that parser.
+//!
+//! Two users share the scanner. [`crate::engine::frame`] asks only where a line ends, because a quoted string may hold
+//! raw newlines and an error makes the rest of the physical line void, quotes included. [`decode`] and [`fields`] ask
+//! what the line says.
+//!
+//! Invariants: no byte of the input is copied unless a token holds an escape; every position that is returned lies
+//! inside the slice that was given.
+
+/// The value of a field, as typed on the wire.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// A decimal number without suffix; always finite.
+    Float(f64),
+    /// A number with the suffix `i`.
+    Integer(i64),
+    /// A number with the suffix `u`.
+    Unsigned(u64),
+    /// One of the ten spellings of true and false.
+    Boolean(bool),
+    /// The raw bytes between the quotes, escapes included. See [`unescape_string`].
+    Text(&'a [u8]),
+}
+
+/// How a line, or the part of it that was asked for, ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The line is well formed and ends before this offset (its newline is included).
+    Complete(usize),
+    /// The line is malformed. It ends after the first newline at or after this offset.
+    Rejected(usize),
+    /// A quoted string is still open at the end of the slice.
+    Open(OpenString),
+}
+
+/// Where to go on when more bytes of an open string have arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenString {
+    /// The first byte of the string that has not been judged yet.
+    pub at: usize,
+}
+
+/// Receives what [`scan_fields`] finds. Both methods may be empty: framing needs neither.
+pub trait Visit<'a> {
+    /// A field with its raw (still escaped) key.
+    fn field(&mut self, key: &'a [u8], value: Value<'a>);
+    /// The timestamp in nanoseconds since the epoch, if the line carries one.
+    fn timestamp(&mut self, at: i64);
+}
+
+/// A visitor that looks at nothing.
+pub struct Ignore;
+
+impl<'a> Visit<'a> for Ignore {
+    fn field(&mut self, _: &'a [u8], _: Value<'a>) {}
+    fn timestamp(&mut self, _: i64) {}
+}
+
+const fn is_blank(b: u8) -> bool {
+    matches!(b, b' ' | b'\t' | 0x0b | 0x0c)
+}
+
+/// Skips the blanks that may stand before a line and between its sections.
+#[inline]
+pub fn skip_blanks(line: &[u8], mut at: usize) -> usize {
+    while at < line.len() && is_blank(line[at]) {
+        at += 1;
+    }
+    at
+}
+
+/// True if a newline (LF or CRLF) or the end of the slice stands at `at`; gives the offset behind it.
+#[inline]
+fn line_end(line: &[u8], at: usize) -> Option<usize> {
+    match line.get(at) {
+        None => Some(at),
+        Some(b'\n') => Some(at + 1),
+        Some(b'\r') if line.get(at + 1) == Some(&b'\n') => Some(at + 2),
+        Some(_) => None,
+    }
+}
+
+/// The offset of the byte that a parser stuck at `at` has in hand: a CR without its LF is seen one byte late.
+#[inline]
+fn stuck(line: &[u8], at: usize) -> usize {
+    if line.get(at) == Some(&b'\r') { at + 1 } else { at }
+}
+
+/// True for a line without a point: blank, or a comment.
+pub fn is_empty_line(line: &[u8]) -> bool {
+    let at = skip_blanks(line, 0);
+    line.get(at) == Some(&b'#') || line_end(line, at).is_some()
+}
+
+/// Finds the end of the measurement that starts at `at`: the offset of the byte behind it.
+fn measurement_end(line: &[u8], at: usize) -> Result<usize, usize> {
+    let mut p = at;
+    loop {
+        match line.get(p) {
+            Some(b'\\') => match line.get(p + 1) {
+                Some(b'\t' | b'\n' | 0x0c | b'\r') | None => return Err(p + 1),
+                Some(_) => p += 2,
+            },
+            Some(b',' | b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c) | None => break,
+            Some(_) => p += 1,
+        }
+    }
+    if p == at { Err(stuck(line, p)) } else { Ok(p) }
+}
+
+/// Finds the end of a tag key or a tag value that starts at `at`.
+///
+/// In tags a backslash before a backslash stands for itself, and the second one may still escape what follows.
+fn tag_token_end(line: &[u8], at: usize) -> Result<usize, usize> {
+    let mut p = at;
+    loop {
+        match line.get(p) {
+            Some(b'\\') => match line.get(p + 1) {
+                Some(b'\t' | b'\n' | 0x0c | b'\r') | None => return Err(p + 1),
+                Some(b'\\') => p += 1,
+                Some(_) => p += 2,
+            },
+            Some(b',' | b'=' | b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c) | None => break,
+            Some(_) => p += 1,
+        }
+    }
+    if p == at { Err(stuck(line, p)) } else { Ok(p) }
+}
+
+/// Finds the end of a field key that starts at `at`.
+#[inline]
+fn field_key_end(line: &[u8], at: usize) -> Result<usize, usize> {
+    let mut p = at;
+    loop {
+        match line.get(p) {
+            Some(b'\\') => match line.get(p + 1) {
+                Some(b'\t' | b'\n' | 0x0c | b'\r') | None => return Err(p + 1),
+                Some(_) => p += 2,
+            },
+            Some(b'=') if p > at => return Ok(p),
+            Some(b'=' | b',' | b' ' | b'\t' | b'\n' | b'\r' | 0x0c) | None => return Err(stuck(line, p)),
+            Some(_) => p += 1,
+        }
+    }
+}
+
+/// Walks over measurement and tags from `at`: the offset of the blank behind them.
+///
+/// `tag` is called with the raw key and value of every tag.
+fn head_end<'a>(line: &'a [u8], at: usize, mut tag: impl FnMut(&'a [u8], &'a [u8])) -> Result<(usize, usize), usize> {
+    if line.get(at) == Some(&b'#') {
+        return Err(at);
+    }
+    let name_end = measurement_end(line, at)?;
+    let mut p = name_end;
+    while line.get(p) == Some(&b',') {
+        let key_at = p + 1;
+        let key_end = tag_token_end(line, key_at)?;
+        if line.get(key_end) != Some(&b'=') {
+            return Err(stuck(line, key_end));
+        }
+        let value_at = key_end + 1;
+        let value_end = tag_token_end(line, value_at)?;
+        if line.get(value_end) == Some(&b'=') {
+            return Err(value_end);
+        }
+        tag(&line[key_at..key_end], &line[value_at..value_end]);
+        p = value_end;
+    }
+    match line.get(p) {
+        Some(&b) if is_blank(b) => Ok((name_end, p)),
+        _ => Err(stuck(line, p)),
+    }
+}
+
+#[inline]
+fn digits_end(line: &[u8], mut p: usize) -> usize {
+    while p < line.len() && line[p].is_ascii_digit() {
+        p += 1;
+    }
+    p
+}
+
+/// True if a value may end at `p`: before a comma, a blank, a newline, or at the end of the slice.
+#[inline]
+fn value_ends(line: &[u8], p: usize) -> bool {
+    match line.get(p) {
+        None | Some(b',' | b' ' | b'\n' | b'\t' | 0x0b | 0x0c) => true,
+        Some(b'\r') => line.get(p + 1) == Some(&b'\n'),
+        Some(_) => false,
+    }
+}
+
+/// Reads a number with its suffix. Grammar and range are Telegraf's; a float that overflows is refused, one that
+/// underflows is 0.
+#[inline]
+fn number<'a>(line: &'a [u8], at: usize) -> Result<(Value<'a>, usize), usize> {
+    let negative = line[at] == b'-';
+    let int_at = at + usize::from(negative);
+    let int_end = digits_end(line, int_at);
+    match line.get(int_end) {
+        Some(&suffix @ (b'i' | b'u')) if int_end > int_at => {
+            let leading_zero = int_end - int_at > 1 && line[int_at] == b'0';
+            if leading_zero || (negative && suffix == b'u') || !value_ends(line, int_end + 1) {
+                return Err(int_end);
+            }
+            let end = int_end + 1;
+            // The bytes are ASCII digits with an optional sign, so they are valid UTF-8.
+            let text = std::str::from_utf8(&line[at..int_end]).map_err(|_| end)?;
+            if suffix == b'i' {
+                text.parse().map(|v| (Value::Integer(v), end)).map_err(|_| end)
+            } else {
+                text.parse().map(|v| (Value::Unsigned(v), end)).map_err(|_| end)
+            }
+        }
+        _ => {
+            let mut p = int_end;
+            let mut has_digits = int_end > int_at;
+            if line.get(p) == Some(&b'.') {
+                let fraction_end = digits_end(line, p + 1);
+                has_digits |= fraction_end > p + 1;
+                p = fraction_end;
+            }
+            if !has_digits {
+                return Err(stuck(line, p));
+            }
+            if let Some(b'e' | b'E') = line.get(p) {
+                p += 1;
+                if let Some(b'+' | b'-') = line.get(p) {
+                    p += 1;
+                }
+                let exponent_end = digits_end(line, p);
+                if exponent_end == p {
+                    return Err(stuck(line, p));
+                }
+                p = exponent_end;
+            }
+            if !value_ends(line, p) {
+                return Err(stuck(line, p));
+            }
+            match fast_float2::parse::<f64, _>(&line[at..p]) {
+                Ok(v) if v.is_finite() => Ok((Value::Float(v), p)),
+                _ => Err(p),
+            }
+        }
+    }
+}
+
+fn boolean<'a>(line: &'a [u8], at: usize) -> Result<(Value<'a>, usize), usize> {
+    let mut p = at;
+    while p < line.len() && line[p].is_ascii_alphabetic() && p - at < 6 {
+        p += 1;
+    }
+    let value = match &line[at..p] {
+        b"t" | b"T" | b"true" | b"True" | b"TRUE" => true,
+        b"f" | b"F" | b"false" | b"False" | b"FALSE" => false,
+        word => {
+            // The parser is stuck where the word stops being the beginning of a spelling that it knows.
+            const WORDS: [&[u8]; 6] = [b"true", b"True", b"TRUE", b"false", b"False", b"FALSE"];
+            let known = WORDS.iter().map(|w| w.iter().zip(word).take_while(|(a, b)| a == b).count()).max();
+            return Err(stuck(line, at + known.unwrap_or(0)));
+        }
+    };
+    if value_ends(line, p) { Ok((Value::Boolean(value), p)) } else { Err(stuck(line, p)) }
+}
+
+/// Walks through a quoted string from `at` (behind the opening quote): the offset of the closing quote.
+fn string_end(line: &[u8], at: usize) -> Result<usize, End> {
+    let mut p = at;
+    loop {
+        match line.get(p) {
+            None => return Err(End::Open(OpenString { at: p })),
+            Some(b'"') => return Ok(p),
+            Some(b'\\') => match line.get(p + 1) {
+                Some(b'"' | b'\\') => p += 2,
+                None => return Err(End::Open(OpenString { at: p })),
+                Some(_) => return Err(End::Rejected(p + 1)),
+            },
+            Some(b'\r') => match line.get(p + 1) {
+                Some(b'\n') => p += 2,
+                None => return Err(End::Open(OpenString { at: p })),
+                Some(_) => return Err(End::Rejected(p + 1)),
+            },
+            Some(0x0c) => return Err(End::Rejected(p)),
+            Some(_) => p += 1,
+        }
+    }
+}
+
+/// Reads the fields and the timestamp from `at`, which is behind the blanks that follow the head.
+pub fn scan_fields<'a, V: Visit<'a>>(line: &'a [u8], at: usize, visit: &mut V) -> End {
+    let mut p = at;
+    loop {
+        let key_at = p;
+        let key_end = match field_key_end(line, key_at) {
+            Ok(end) => end,
+            Err(at) => return End::Rejected(at),
+        };
+        let value_at = key_end + 1;
+        let read = match line.get(value_at) {
+            Some(b'"') => match string_end(line, value_at + 1) {
+                Ok(close) => Ok((Value::Text(&line[value_at + 1..close]), close + 1)),
+                Err(end) => return end,
+            },
+            Some(b'-' | b'.' | b'0'..=b'9') => number(line, value_at),
+            Some(b't' | b'T' | b'f' | b'F') => boolean(line, value_at),
+            _ => Err(stuck(line, value_at)),
+        };
+        let end = match read {
+            Ok((value, end)) => {
+                visit.field(&line[key_at..key_end], value);
+                end
+            }
+            Err(at) => return End::Rejected(at),
+        };
+        if line.get(end) == Some(&b',') {
+            p = end + 1;
+            continue;
+        }
+        return scan_timestamp(line, end, visit);
+    }
+}
+
+/// Reads on behind the closing quote of a string that was open: more fields, or the timestamp.
+pub fn scan_after_string(line: &[u8], at: usize) -> End {
+    if line.get(at) == Some(&b',') { scan_fields(line, at + 1, &mut Ignore) } else { scan_timestamp(line, at, &mut Ignore) }
+}
+
+/// Reads on inside a string that was open. `Ok` is the offset behind the closing quote.
+pub fn scan_open_string(line: &[u8], open: OpenString) -> Result<usize, End> {
+    string_end(line, open.at).map(|close| close + 1)
+}
+
+#[inline]
+fn scan_timestamp<'a, V: Visit<'a>>(line: &'a [u8], at: usize, visit: &mut V) -> End {
+    let p = skip_blanks(line, at);
+    if let Some(end) = line_end(line, p) {
+        return End::Complete(end);
+    }
+    if p == at || !matches!(line[p], b'-' | b'0'..=b'9') {
+        return End::Rejected(stuck(line, p));
+    }
+    let digits_at = p + usize::from(line[p] == b'-');
+    let digits = digits_end(line, digits_at);
+    if digits == digits_at || digits - digits_at > 19 {
+        return End::Rejected(stuck(line, digits.min(digits_at + 19)));
+    }
+    let close = skip_blanks(line, digits);
+    let Some(end) = line_end(line, close) else {
+        return End::Rejected(stuck(line, close));
+    };
+    match timestamp(&line[p..digits]) {
+        Some(at) => {
+            visit.timestamp(at);
+            End::Complete(end)
+        }
+        None => End::Rejected(digits),
+    }
+}
+
+/// Up to 19 digits with an optional sign, as nanoseconds; `None` if they do not fit 64 bits.
+#[inline]
+fn timestamp(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text.split_first() {
+        Some((b'-', rest)) => (true, rest),
+        _ => (false, text),
+    };
+    // Nineteen nines fit an unsigned 64-bit number, so this cannot overflow.
+    let magnitude = digits.iter().fold(0u64, |n, d| n * 10 + u64::from(d - b'0'));
+    if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
+}
+
+/// Scans one whole line for its end alone.
+pub fn scan_line(line: &[u8]) -> End {
+    let at = skip_blanks(line, 0);
+    if line.get(at) == Some(&b'#') {
+        return End::Complete(memchr::memchr(b'\n', &line[at..]).map_or(line.len(), |n| at + n + 1));
+    }
+    if let Some(end) = line_end(line, at) {
+        return End::Complete(end);
+    }
+    match head_end(line, at, |_, _| ()) {
+        Ok((_, blank)) => scan_fields(line, skip_blanks(line, blank), &mut Ignore),
+        Err(at) => End::Rejected(at),
+    }
+}
+
+/// Measurement and tags of a line, decoded. Tags are sorted by key; of a repeated key the last value wins.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Head {
+    pub measurement: Vec<u8>,
+    pub tags: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Head {
+    /// The decoded value of a tag.
+    pub fn tag(&self, key: &[u8]) -> Option<&[u8]> {
+        self.tags.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_slice())
+    }
+}
+
+/// Decodes the head of a line: the head, and the offset of the first field.
+///
+/// # Errors
+/// The offset at which Telegraf's parser would give up.
+pub fn decode_head(line: &[u8]) -> Result<(Head, usize), usize> {
+    let at = skip_blanks(line, 0);
+    let mut tags: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    let (name_end, blank) = head_end(line, at, |k, v| tags.push((unescape_token(k), unescape_token(v))))?;
+    // A stable sort keeps the arrival order within a key, so the last of equal keys is the last that arrived.
+    tags.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut unique: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(tags.len());
+    for tag in tags {
+        match unique.last_mut() {
+            Some(last) if last.0 == tag.0 => *last = tag,
+            _ => unique.push(tag),
+        }
+    }
+    let head = Head { measurement: unescape_measurement(&line[at..name_end]), tags: unique };
+    Ok((head, skip_blanks(line, blank)))
+}
+
+/// The offset of the first blank that no backslash escapes, if the line has the plain form that nearly every line has:
+/// no leading blank, sections separated by a space.
+///
+/// The bytes before it identify a series without being decoded: the cache key of [`crate::engine::plan`].
+#[inline]
+pub fn plain_head_end(line: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let at = from + memchr::memchr2(b' ', b'\n', &line[from..])?;
+        if line[at] == b'\n' || at == 0 {
+            return None;
+        }
+        // A run of backslashes before the blank: only an odd one escapes in a measurement; in a tag the last backslash
+        // always does. Both readings agree on "not escaped" if there is no backslash at all.
+        if line[at - 1] != b'\\' {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+}
+
+/// A decoded line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Point<'a> {
+    pub head: Head,
+    /// Decoded keys in order of first arrival; of a repeated key the last value and type win.
+    pub fields: Vec<(Vec<u8>, Value<'a>)>,
+    /// Nanoseconds since the epoch; `None` if the line carries no timestamp.
+    pub timestamp: Option<i64>,
+}
+
+/// Decodes one line. `Ok(None)` is a blank line or a comment.
+///
+/// # Errors
+/// The offset at which Telegraf's parser would give up.
+pub fn decode(line: &[u8]) -> Result<Option<Point<'_>>, usize> {
+    struct Collect<'a> {
+        fields: Vec<(Vec<u8>, Value<'a>)>,
+        timestamp: Option<i64>,
+    }
+    impl<'a> Visit<'a> for Collect<'a> {
+        fn field(&mut self, key: &'a [u8], value: Value<'a>) {
+            let key = unescape_token(key);
+            match self.fields.iter_mut().find(|(k, _)| *k == key) {
+                Some(slot) => slot.1 = value,
+                None => self.fields.push((key, value)),
+            }
+        }
+        fn timestamp(&mut self, at: i64) {
+            self.timestamp = Some(at);
+        }
+    }
+    if is_empty_line(line) {
+        return Ok(None);
+    }
+    let (head, at) = decode_head(line)?;
+    let mut found = Collect { fields: Vec::new(), timestamp: None };
+    match scan_fields(line, at, &mut found) {
+        End::Complete(_) => Ok(Some(Point { head, fields: found.fields, timestamp: found.timestamp })),
+        End::Rejected(at) => Err(at),
+        End::Open(open) => Err(open.at),
+    }
+}
+
+fn unescape(token: &[u8], escaped: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(token.len());
+    let mut rest = token;
+    while let Some((&b, tail)) = rest.split_first() {
+        match tail.split_first() {
+            Some((next, after)) if b == b'\\' && escaped.contains(next) => {
+                out.push(*next);
+                rest = after;
+            }
+            _ => {
+                out.push(b);
+                rest = tail;
+            }
+        }
+    }
+    out
+}
+
+/// Decodes a measurement: only `\,` and `\ ` are escapes.
+pub fn unescape_measurement(token: &[u8]) -> Vec<u8> {
+    unescape(token, b", ")
+}
+
+/// Decodes a tag key, a tag value or a field key: `\,`, `\ ` and `\=` are escapes. As in Telegraf, `\"` becomes `"` too,
+/// but only in a token that holds a comma, a space or an equals sign.
+pub fn unescape_token(token: &[u8]) -> Vec<u8> {
+    if memchr::memchr(b'\\', token).is_none() {
+        return token.to_vec();
+    }
+    if memchr::memchr3(b',', b' ', b'=', token).is_some() { unescape(token, b",\" =") } else { token.to_vec() }
+}
+
+/// Decodes the inside of a quoted string: `\"` and `\\` are the only escapes.
+pub fn unescape_string(text: &[u8]) -> Vec<u8> {
+    unescape(text, b"\"\\")
+}

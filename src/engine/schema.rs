@@ -1,0 +1,230 @@
+//! What to compute: summaries, columns, sources and rules, as the engine uses them.
+//!
+//! Built by `config`, which has checked it: a value of these types cannot be invalid (names are unique, a rule exists,
+//! a pattern compiles). Deliberately absent: anything about files, sinks or schedules.
+
+use super::zone::{WindowKind, Zone};
+use super::{partial::Kind, pattern::Pattern};
+
+/// Everything that decides what the rows say.
+#[derive(Clone, Debug)]
+pub struct Schema {
+    /// The zone that cuts the windows.
+    pub zone: Zone,
+    pub lateness: Lateness,
+    /// A window that ended without a sample gets an empty row while it starts less than this many nanoseconds after the
+    /// device's last sample. 0: never.
+    pub missing_horizon: i64,
+    pub limits: Limits,
+    pub summaries: Vec<Summary>,
+}
+
+/// When a point still counts, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lateness {
+    /// A window is provisional until its end plus this, on the wall clock.
+    pub allowed: i64,
+    /// A point older than this when it arrives is forwarded and counted, not aggregated. `i64::MAX`: no limit.
+    pub max: i64,
+    /// A point further than this in the future is forwarded and counted, not aggregated.
+    pub future: i64,
+}
+
+/// Bounds on memory. What exceeds one is forwarded, counted by reason and logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Distinct series (and distinct spellings of series) that are remembered.
+    pub series: usize,
+    /// Devices, over all summaries.
+    pub devices: usize,
+    /// Counted points that are remembered to recognize a duplicate.
+    pub dedupe_points: usize,
+}
+
+/// One summary: a pair of tables with a row for each device and window.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Prefix of the table names.
+    pub name: String,
+    /// The tags that name a device, each a column of the tables.
+    pub key: Vec<String>,
+    /// Which tables are written, hourly before daily.
+    pub windows: Vec<WindowKind>,
+    /// Length of a coverage slot in nanoseconds.
+    pub expect_every: i64,
+    pub columns: Vec<Column>,
+    /// Every accumulator that a partial of this summary may hold; columns refer to them by index.
+    pub accumulators: Vec<AccumulatorDef>,
+}
+
+impl Summary {
+    /// Slots in one base window of the given length (nanoseconds); at least 1.
+    pub fn slots_in(&self, length: i64) -> u64 {
+        length.div_euclid(self.expect_every).unsigned_abs() + u64::from(length % self.expect_every != 0)
+    }
+}
+
+/// One column of the tables.
+#[derive(Clone, Debug)]
+pub struct Column {
+    pub name: String,
+    pub method: Method,
+    /// One group for an ordinary column, one for each rule of an anomaly column. Within a group, the accumulators of
+    /// its sources in order of priority; one of them is chosen for each hour.
+    pub groups: Vec<Vec<u16>>,
+}
+
+/// What a column shows of its samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    Avg,
+    Min,
+    Max,
+    Sum,
+    Count,
+    First,
+    Last,
+    Stddev,
+    Range,
+    Anomalies,
+}
+
+impl Method {
+    /// Every method with its name in the configuration.
+    pub const ALL: [(&'static str, Method); 10] = [
+        ("avg", Method::Avg),
+        ("min", Method::Min),
+        ("max", Method::Max),
+        ("sum", Method::Sum),
+        ("count", Method::Count),
+        ("first", Method::First),
+        ("last", Method::Last),
+        ("stddev", Method::Stddev),
+        ("range", Method::Range),
+        ("anomalies", Method::Anomalies),
+    ];
+
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        Method::ALL.iter().find(|(_, m)| *m == self).map_or("", |(name, _)| name)
+    }
+
+    /// True if the column holds whole numbers (BIGINT), false if it holds DOUBLE.
+    pub fn is_integer(self) -> bool {
+        matches!(self, Method::Count | Method::Anomalies)
+    }
+
+    /// The state that the method needs.
+    pub fn kind(self) -> Kind {
+        match self {
+            Method::Avg | Method::Sum => Kind::Sum,
+            Method::Stddev => Kind::Moments,
+            Method::Min | Method::Max | Method::Range => Kind::Extreme,
+            Method::First | Method::Last => Kind::FirstLast,
+            Method::Count => Kind::Count,
+            Method::Anomalies => Kind::Flags,
+        }
+    }
+}
+
+/// Where a column's values come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    pub measurement: Pattern,
+    /// All of these must match; a tag that the line does not have never matches.
+    pub tags: Vec<(String, Pattern)>,
+    /// The field, exactly.
+    pub field: String,
+    /// The value is `x * scale`, rounded, `+ offset`, rounded.
+    pub scale: f64,
+    pub offset: f64,
+}
+
+/// A comparison of a value with a constant.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct When {
+    pub operator: Operator,
+    pub threshold: f64,
+}
+
+/// The comparisons that a rule may make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    Above,
+    AtLeast,
+    Below,
+    AtMost,
+    Equal,
+    NotEqual,
+}
+
+impl Operator {
+    /// Every operator with its spelling, the longer ones first so that a prefix is never taken for a whole.
+    pub const ALL: [(&'static str, Operator); 6] = [
+        (">=", Operator::AtLeast),
+        ("<=", Operator::AtMost),
+        ("==", Operator::Equal),
+        ("!=", Operator::NotEqual),
+        (">", Operator::Above),
+        ("<", Operator::Below),
+    ];
+
+    fn spelling(self) -> &'static str {
+        Operator::ALL.iter().find(|(_, o)| *o == self).map_or("", |(text, _)| text)
+    }
+}
+
+impl When {
+    /// True if the value meets the condition.
+    #[inline]
+    pub fn holds(&self, value: f64) -> bool {
+        match self.operator {
+            Operator::Above => value > self.threshold,
+            Operator::AtLeast => value >= self.threshold,
+            Operator::Below => value < self.threshold,
+            Operator::AtMost => value <= self.threshold,
+            Operator::Equal => value == self.threshold,
+            Operator::NotEqual => value != self.threshold,
+        }
+    }
+}
+
+/// One accumulator of a partial: a source, and what is kept of it.
+#[derive(Clone, Debug)]
+pub struct AccumulatorDef {
+    pub kind: Kind,
+    pub source: Source,
+    /// The condition that [`Kind::Flags`] counts.
+    pub when: Option<When>,
+    /// Names the definition in stored partials: 16 hex digits.
+    pub hash: String,
+}
+
+impl AccumulatorDef {
+    /// Builds a definition with its hash.
+    ///
+    /// Everything that changes what the state means is part of the hash, and nothing else: the column's name and its
+    /// other sources are not, so a renamed column keeps its history.
+    pub fn new(kind: Kind, source: Source, when: Option<When>) -> AccumulatorDef {
+        let mut text = format!("{}\0{}\0{}\0", kind.name(), source.measurement.text(), source.field);
+        let mut tags: Vec<_> = source.tags.iter().map(|(k, v)| (k.as_str(), v.text())).collect();
+        tags.sort_unstable();
+        for (key, value) in tags {
+            text.push_str(&format!("{key}\0{value}\0"));
+        }
+        if kind != Kind::Count {
+            text.push_str(&format!("\u{1}{:016x}{:016x}", source.scale.to_bits(), source.offset.to_bits()));
+        }
+        if let Some(when) = when {
+            text.push_str(&format!("\u{2}{}{:016x}", when.operator.spelling(), when.threshold.to_bits()));
+        }
+        AccumulatorDef { kind, source, when, hash: format!("{:016x}", fnv1a(text.as_bytes())) }
+    }
+}
+
+/// 64-bit FNV-1a: a hash that stays the same in every version, for names that are stored.
+///
+/// Source: Fowler, Noll, Vo, "The FNV Non-Cryptographic Hash Algorithm", RFC 9923.
+pub fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0000_0100_0000_01b3))
+}
