@@ -1,0 +1,123 @@
+//! Where rows go: the flush protocol's three steps against a database, without locks, transactions or session state.
+//!
+//! (1) [`Sink::put_partials`] upserts this writer's partials; (2) [`Sink::read_partials`] reads all writers' partials of
+//! the same keys; (3) [`Sink::put_rows`] upserts the rows that were merged from them, guarded by their revision. It is
+//! right because every writer writes before it reads, and partials only grow: whoever comes last sees everything, and
+//! a row of fewer points never replaces a row of more. Every step can be repeated, reordered or interrupted.
+//!
+//! Deliberately absent: retries, schedules and merging. They belong to the caller ([`crate::driver::flush`]).
+
+pub mod mysql;
+pub mod sqlite;
+pub mod statements;
+
+use crate::config::SinkConfig;
+use crate::engine::row::Summed;
+use crate::engine::schema::{Schema, Summary};
+use crate::engine::zone::{Span, WindowKind};
+
+/// A writer's partial of one base window of one device, as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartialRecord {
+    /// The text of the key tags.
+    pub key: Vec<String>,
+    /// Start of the window, nanoseconds since the epoch.
+    pub window_start: i64,
+    pub writer: String,
+    /// Points folded in: a lower number never replaces a higher one.
+    pub rev: u64,
+    /// JSON; see [`crate::engine::partial`].
+    pub state: String,
+}
+
+/// The base windows of one device that start in `span`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartialRange {
+    pub key: Vec<String>,
+    pub span: Span,
+}
+
+/// One row of a summary table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowRecord {
+    pub key: Vec<String>,
+    pub span: Span,
+    pub summed: Summed,
+    /// The window's end plus the allowed lateness has passed.
+    pub is_final: bool,
+    /// Sum of the partials' `rev`.
+    pub revision: u64,
+    /// Writers with at least one partial in the window.
+    pub writers: u32,
+}
+
+/// Why a sink could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// It may work later: the server is away, busy, or the connection was lost.
+    #[error("{0}")]
+    Temporary(String),
+    /// A person has to change something; the text says what.
+    #[error("{0}")]
+    Setup(String),
+}
+
+/// What `check` shows of one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableInfo {
+    pub name: String,
+    /// Rows, and the start of the newest window; `None` if the table does not exist yet.
+    pub content: Option<(u64, Option<String>)>,
+}
+
+/// A database that holds partials and rows.
+pub trait Sink {
+    /// Connects, and creates or completes the tables. Called before the first step of every flush; cheap when nothing
+    /// has changed.
+    ///
+    /// # Errors
+    /// The database is away, or its tables do not fit and may not be changed.
+    fn prepare(&mut self, schema: &Schema) -> Result<(), SinkError>;
+
+    /// Step 1. `now` (nanoseconds since the epoch) becomes `updated_at`.
+    ///
+    /// # Errors
+    /// Some or all records may not have been written: put them again.
+    fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord], now: i64) -> Result<(), SinkError>;
+
+    /// Step 2. The order of the answer is not defined.
+    ///
+    /// # Errors
+    /// Nothing was read.
+    fn read_partials(&mut self, summary: &Summary, ranges: &[PartialRange]) -> Result<Vec<PartialRecord>, SinkError>;
+
+    /// Step 3. `now` becomes `updated_at`.
+    ///
+    /// # Errors
+    /// Some or all rows may not have been written: compute and put them again.
+    fn put_rows(
+        &mut self,
+        schema: &Schema,
+        summary: &Summary,
+        kind: WindowKind,
+        rows: &[RowRecord],
+        now: i64,
+    ) -> Result<(), SinkError>;
+
+    /// Ends the connection; the next [`Sink::prepare`] makes a new one.
+    fn disconnect(&mut self);
+
+    /// Looks at the tables without changing anything.
+    ///
+    /// # Errors
+    /// The database is away.
+    fn inspect(&mut self, schema: &Schema) -> Result<Vec<TableInfo>, SinkError>;
+}
+
+/// Makes the sink of a configuration. Nothing is opened or connected yet.
+pub fn open(config: &SinkConfig) -> Box<dyn Sink + Send> {
+    match config {
+        SinkConfig::Sqlite(path) => Box::new(sqlite::Sqlite::new(path.clone())),
+        SinkConfig::MySql(mysql) => Box::new(mysql::MySqlSink::new((**mysql).clone())),
+    }
+}

@@ -1,0 +1,196 @@
+//! The embedded default: one file, nothing to install.
+//!
+//! Write-ahead log, so that a reader never blocks the writer; `synchronous = FULL` so that what was acknowledged survives
+//! a power loss. Every step of the protocol is one transaction, which SQLite needs for speed; the protocol does not rely
+//! on it.
+
+use super::statements::{self, Bound, Dialect};
+use super::{PartialRange, PartialRecord, RowRecord, Sink, SinkError, TableInfo};
+use crate::engine::schema::{Schema, Summary};
+use crate::engine::zone::WindowKind;
+use rusqlite::types::{ToSql, ToSqlOutput, Value};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a statement waits for another process that holds the file.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+
+/// A SQLite file as the sink.
+pub struct Sqlite {
+    path: PathBuf,
+    connection: Option<Connection>,
+}
+
+impl ToSql for Bound {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Bound::Null => ToSqlOutput::Owned(Value::Null),
+            Bound::Integer(value) => ToSqlOutput::Owned(Value::Integer(*value)),
+            Bound::Float(value) => ToSqlOutput::Owned(Value::Real(*value)),
+            Bound::Text(text) => ToSqlOutput::Borrowed(text.as_str().into()),
+        })
+    }
+}
+
+impl Sqlite {
+    /// A sink in the file at `path`, which is made when the first rows are written.
+    pub fn new(path: PathBuf) -> Sqlite {
+        Sqlite { path, connection: None }
+    }
+
+    fn error(&self, error: &rusqlite::Error) -> SinkError {
+        let path = self.path.display();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => SinkError::Setup(format!(
+                "{path} is not a usable SQLite database ({error}): move it away, and a new one is made"
+            )),
+            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => SinkError::Setup(format!(
+                "cannot write {path} ({error}): make the folder and the file writable for the user that runs Telegraf"
+            )),
+            _ => SinkError::Temporary(format!("{path}: {error}")),
+        }
+    }
+
+    fn connection(&self) -> Result<&Connection, SinkError> {
+        self.connection.as_ref().ok_or_else(|| SinkError::Temporary(format!("{} is not open", self.path.display())))
+    }
+
+    /// Opens the file and makes what is missing.
+    fn open(&self, schema: &Schema) -> Result<Connection, SinkError> {
+        if let Some(folder) = self.path.parent().filter(|f| !f.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|e| {
+                SinkError::Setup(format!("cannot make the folder {}: {e}", folder.display()))
+            })?;
+        }
+        let open = || -> rusqlite::Result<Connection> {
+            let connection = Connection::open(&self.path)?;
+            connection.busy_timeout(BUSY_WAIT)?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            for table in statements::tables(Dialect::Sqlite, schema) {
+                for sql in statements::create_table(Dialect::Sqlite, &table) {
+                    connection.execute(&sql, [])?;
+                }
+                let present = columns(&connection, &table.name)?;
+                for missing in table.columns.iter().filter(|c| !present.iter().any(|p| p.eq_ignore_ascii_case(&c.name))) {
+                    connection.execute(&statements::add_column(Dialect::Sqlite, &table.name, missing), [])?;
+                }
+            }
+            Ok(connection)
+        };
+        open().map_err(|e| self.error(&e))
+    }
+
+    fn transaction(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), SinkError> {
+        let connection = self.connection()?;
+        let run = || -> rusqlite::Result<()> {
+            let transaction = connection.unchecked_transaction()?;
+            work(&transaction)?;
+            transaction.commit()
+        };
+        run().map_err(|e| self.error(&e))
+    }
+}
+
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?)")?;
+    statement.query_map([table], |row| row.get(0))?.collect()
+}
+
+impl Sink for Sqlite {
+    fn prepare(&mut self, schema: &Schema) -> Result<(), SinkError> {
+        // A file that was deleted or replaced under an open connection would swallow rows for ever.
+        if self.connection.is_some() && !self.path.exists() {
+            self.connection = None;
+        }
+        if self.connection.is_none() {
+            self.connection = Some(self.open(schema)?);
+        }
+        Ok(())
+    }
+
+    fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord], now: i64) -> Result<(), SinkError> {
+        self.transaction(|connection| {
+            let mut upsert = connection.prepare_cached(&statements::upsert_partials(Dialect::Sqlite, summary, 1))?;
+            for record in records {
+                upsert.execute(params_from_iter(statements::bind_partial(record, now)))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn read_partials(&mut self, summary: &Summary, ranges: &[PartialRange]) -> Result<Vec<PartialRecord>, SinkError> {
+        let read = || -> rusqlite::Result<Vec<PartialRecord>> {
+            let connection = self.connection.as_ref().ok_or(rusqlite::Error::InvalidQuery)?;
+            let mut select = connection.prepare_cached(&statements::select_partials(Dialect::Sqlite, summary, 1))?;
+            let keys = summary.key.len();
+            let mut out = Vec::new();
+            for range in ranges {
+                let mut bound: Vec<_> = range.key.iter().cloned().map(Bound::Text).collect();
+                bound.push(Bound::Text(statements::datetime(range.span.start)));
+                bound.push(Bound::Text(statements::datetime(range.span.end - 1)));
+                let mut rows = select.query(params_from_iter(bound))?;
+                while let Some(row) = rows.next()? {
+                    let start: String = row.get(keys)?;
+                    out.push(PartialRecord {
+                        key: range.key.clone(),
+                        window_start: statements::parse_datetime(&start).ok_or(rusqlite::Error::InvalidQuery)?,
+                        writer: row.get(keys + 1)?,
+                        rev: row.get::<_, i64>(keys + 2)?.unsigned_abs(),
+                        state: row.get(keys + 3)?,
+                    });
+                }
+            }
+            Ok(out)
+        };
+        read().map_err(|e| self.error(&e))
+    }
+
+    fn put_rows(
+        &mut self,
+        schema: &Schema,
+        summary: &Summary,
+        kind: WindowKind,
+        rows: &[RowRecord],
+        now: i64,
+    ) -> Result<(), SinkError> {
+        self.transaction(|connection| {
+            for row in rows {
+                let bound = statements::bind_row(schema, summary, kind, row, now);
+                let columns: Vec<&str> = bound.iter().map(|(name, _)| *name).collect();
+                let sql = statements::upsert_rows(Dialect::Sqlite, summary, kind, &columns, 1);
+                connection.prepare_cached(&sql)?.execute(params_from_iter(bound.into_iter().map(|(_, b)| b)))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn disconnect(&mut self) {
+        // An open file costs nothing, and a file that stays open keeps its statements prepared.
+    }
+
+    fn inspect(&mut self, schema: &Schema) -> Result<Vec<TableInfo>, SinkError> {
+        let connection = if self.path.exists() { Some(read_only(&self.path).map_err(|e| self.error(&e))?) } else { None };
+        let mut out = Vec::new();
+        for table in statements::tables(Dialect::Sqlite, schema) {
+            let content = match &connection {
+                Some(c) if !columns(c, &table.name).map_err(|e| self.error(&e))?.is_empty() => {
+                    let name = statements::quote(Dialect::Sqlite, &table.name);
+                    let sql = format!("SELECT count(*), max(\"window_start\") FROM {name}");
+                    let found = c.query_row(&sql, [], |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?)));
+                    Some(found.map_err(|e| self.error(&e))?)
+                }
+                _ => None,
+            };
+            out.push(TableInfo { name: table.name, content });
+        }
+        Ok(out)
+    }
+}
+
+fn read_only(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    Ok(connection)
+}

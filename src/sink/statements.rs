@@ -1,0 +1,405 @@
+//! The SQL of both dialects, as pure functions: tables in, text out.
+//!
+//! `ON DUPLICATE KEY UPDATE` assigns from left to right, so the guard column (`rev`, `revision`) is assigned last.
+//! `VALUES(column)` is used because it is the one form that MySQL and MariaDB share. DATETIME, not TIMESTAMP: it neither
+//! ends in 2038 nor shifts with the session's zone. Key columns compare by bytes and pad nothing, so `pc-01`, `PC-01` and
+//! `pc-01 ` are three devices.
+
+use super::{PartialRecord, RowRecord};
+use crate::engine::plan::KEY_CHARS_MAX;
+use crate::engine::row::Cell;
+use crate::engine::schema::{Schema, Summary};
+use crate::engine::zone::{self, WindowKind};
+use jiff::civil;
+
+/// The two spellings of SQL; MariaDB differs from MySQL in the names of collations alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    Sqlite,
+    MySql,
+    MariaDb,
+}
+
+/// A value that is bound to a placeholder.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Bound {
+    Null,
+    Integer(i64),
+    Float(f64),
+    Text(String),
+}
+
+/// A column of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnDef {
+    pub name: String,
+    pub sql_type: String,
+    pub nullable: bool,
+}
+
+/// A table with its primary key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableDef {
+    pub name: String,
+    pub columns: Vec<ColumnDef>,
+    /// Names of the columns of the primary key, a prefix of `columns`.
+    pub key: Vec<String>,
+    /// A column with an index of its own.
+    pub index: Option<String>,
+}
+
+/// Quotes an identifier.
+pub fn quote(dialect: Dialect, name: &str) -> String {
+    match dialect {
+        Dialect::Sqlite => format!("\"{}\"", name.replace('"', "\"\"")),
+        Dialect::MySql | Dialect::MariaDb => format!("`{}`", name.replace('`', "``")),
+    }
+}
+
+/// Name of the table of partials.
+pub fn partial_table_name(summary: &Summary) -> String {
+    format!("{}_hourly_partial", summary.name)
+}
+
+/// Name of a table of rows.
+pub fn row_table_name(summary: &Summary, kind: WindowKind) -> String {
+    format!("{}_{}", summary.name, kind.name())
+}
+
+/// Name of the column with the window's local start.
+pub fn local_column(kind: WindowKind) -> &'static str {
+    match kind {
+        WindowKind::Hourly => "datetime",
+        WindowKind::Daily => "date",
+    }
+}
+
+struct Types {
+    key: String,
+    word: &'static str,
+    datetime: &'static str,
+    milliseconds: &'static str,
+    date: &'static str,
+    double: &'static str,
+    bigint: &'static str,
+    int: &'static str,
+    tinyint: &'static str,
+    text: &'static str,
+}
+
+fn types(dialect: Dialect) -> Types {
+    match dialect {
+        Dialect::Sqlite => Types {
+            key: "TEXT".into(),
+            word: "TEXT",
+            datetime: "TEXT",
+            milliseconds: "TEXT",
+            date: "TEXT",
+            double: "REAL",
+            bigint: "INTEGER",
+            int: "INTEGER",
+            tinyint: "INTEGER",
+            text: "TEXT",
+        },
+        Dialect::MySql | Dialect::MariaDb => {
+            let collation = if dialect == Dialect::MySql { "utf8mb4_0900_bin" } else { "utf8mb4_nopad_bin" };
+            Types {
+                key: format!("VARCHAR({KEY_CHARS_MAX}) CHARACTER SET utf8mb4 COLLATE {collation}"),
+                word: "VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin",
+                datetime: "DATETIME",
+                milliseconds: "DATETIME(3)",
+                date: "DATE",
+                double: "DOUBLE",
+                bigint: "BIGINT",
+                int: "INT",
+                tinyint: "TINYINT",
+                text: "MEDIUMTEXT CHARACTER SET utf8mb4",
+            }
+        }
+    }
+}
+
+fn column(name: &str, sql_type: &str, nullable: bool) -> ColumnDef {
+    ColumnDef { name: name.to_string(), sql_type: sql_type.to_string(), nullable }
+}
+
+/// The table of partials of a summary.
+pub fn partial_table(dialect: Dialect, summary: &Summary) -> TableDef {
+    let t = types(dialect);
+    let mut columns: Vec<_> = summary.key.iter().map(|k| column(k, &t.key, false)).collect();
+    columns.push(column("window_start", t.datetime, false));
+    columns.push(column("writer", t.word, false));
+    let key = columns.iter().map(|c| c.name.clone()).collect();
+    columns.push(column("rev", t.bigint, false));
+    columns.push(column("state", t.text, false));
+    columns.push(column("updated_at", t.milliseconds, false));
+    TableDef { name: partial_table_name(summary), columns, key, index: None }
+}
+
+/// A table of rows of a summary.
+pub fn row_table(dialect: Dialect, summary: &Summary, kind: WindowKind) -> TableDef {
+    let t = types(dialect);
+    let mut columns: Vec<_> = summary.key.iter().map(|k| column(k, &t.key, false)).collect();
+    columns.push(column("window_start", t.datetime, false));
+    let key = columns.iter().map(|c| c.name.clone()).collect();
+    let local = local_column(kind);
+    columns.push(column(local, if kind == WindowKind::Daily { t.date } else { t.datetime }, false));
+    columns.push(column("zone", t.word, false));
+    for c in &summary.columns {
+        columns.push(column(&c.name, if c.method.is_integer() { t.bigint } else { t.double }, true));
+    }
+    columns.push(column("samples", t.bigint, false));
+    columns.push(column("coverage", t.double, false));
+    columns.push(column("is_final", t.tinyint, false));
+    columns.push(column("revision", t.bigint, false));
+    columns.push(column("writers", t.int, false));
+    columns.push(column("first_seen", t.milliseconds, true));
+    columns.push(column("last_seen", t.milliseconds, true));
+    columns.push(column("updated_at", t.milliseconds, false));
+    TableDef { name: row_table_name(summary, kind), columns, key, index: Some(local.to_string()) }
+}
+
+/// All tables of a schema.
+pub fn tables(dialect: Dialect, schema: &Schema) -> Vec<TableDef> {
+    let mut out = Vec::new();
+    for summary in &schema.summaries {
+        out.extend(summary.windows.iter().map(|kind| row_table(dialect, summary, *kind)));
+        out.push(partial_table(dialect, summary));
+    }
+    out
+}
+
+fn definition(dialect: Dialect, c: &ColumnDef) -> String {
+    format!("{} {} {}", quote(dialect, &c.name), c.sql_type, if c.nullable { "NULL" } else { "NOT NULL" })
+}
+
+/// Creates a table unless it exists. SQLite needs a second statement for the index.
+pub fn create_table(dialect: Dialect, table: &TableDef) -> Vec<String> {
+    let name = quote(dialect, &table.name);
+    let mut parts: Vec<String> = table.columns.iter().map(|c| definition(dialect, c)).collect();
+    let key: Vec<_> = table.key.iter().map(|k| quote(dialect, k)).collect();
+    parts.push(format!("PRIMARY KEY ({})", key.join(", ")));
+    let index_name = |column: &str| quote(dialect, &format!("{}_{column}", table.name));
+    match dialect {
+        Dialect::Sqlite => {
+            let mut out =
+                vec![format!("CREATE TABLE IF NOT EXISTS {name} (\n  {}\n) WITHOUT ROWID", parts.join(",\n  "))];
+            if let Some(index) = &table.index {
+                let on = quote(dialect, index);
+                out.push(format!("CREATE INDEX IF NOT EXISTS {} ON {name} ({on})", index_name(index)));
+            }
+            out
+        }
+        Dialect::MySql | Dialect::MariaDb => {
+            if let Some(index) = &table.index {
+                parts.push(format!("KEY {} ({})", index_name(index), quote(dialect, index)));
+            }
+            vec![format!(
+                "CREATE TABLE IF NOT EXISTS {name} (\n  {}\n) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4",
+                parts.join(",\n  ")
+            )]
+        }
+    }
+}
+
+/// Adds a column that the configuration has gained. It is nullable in an existing table, whatever it is in a new one.
+pub fn add_column(dialect: Dialect, table: &str, c: &ColumnDef) -> String {
+    format!("ALTER TABLE {} ADD COLUMN {} {} NULL", quote(dialect, table), quote(dialect, &c.name), c.sql_type)
+}
+
+fn insert(dialect: Dialect, table: &str, columns: &[&str], rows: usize) -> String {
+    let names: Vec<_> = columns.iter().map(|c| quote(dialect, c)).collect();
+    let row = format!("({})", vec!["?"; columns.len()].join(","));
+    let rows = vec![row; rows].join(",");
+    format!("INSERT INTO {} ({}) VALUES {rows}", quote(dialect, table), names.join(","))
+}
+
+const PARTIAL_VALUES: [&str; 3] = ["rev", "state", "updated_at"];
+
+fn partial_columns(summary: &Summary) -> Vec<&str> {
+    let key = summary.key.iter().map(String::as_str);
+    key.chain(["window_start", "writer"]).chain(PARTIAL_VALUES).collect()
+}
+
+/// Upserts `rows` partials: a lower `rev` never replaces a higher one.
+pub fn upsert_partials(dialect: Dialect, summary: &Summary, rows: usize) -> String {
+    let table = partial_table_name(summary);
+    let insert = insert(dialect, &table, &partial_columns(summary), rows);
+    match dialect {
+        Dialect::Sqlite => {
+            let keys: Vec<_> = summary.key.iter().map(|k| quote(dialect, k)).collect();
+            format!(
+                "{insert} ON CONFLICT({},\"window_start\",\"writer\") DO UPDATE SET \"state\"=excluded.\"state\",\
+                 \"updated_at\"=excluded.\"updated_at\",\"rev\"=excluded.\"rev\" WHERE excluded.\"rev\">=\"rev\"",
+                keys.join(",")
+            )
+        }
+        Dialect::MySql | Dialect::MariaDb => format!(
+            "{insert} ON DUPLICATE KEY UPDATE `state`=IF(VALUES(`rev`)>=`rev`,VALUES(`state`),`state`),\
+             `updated_at`=IF(VALUES(`rev`)>=`rev`,VALUES(`updated_at`),`updated_at`),\
+             `rev`=GREATEST(`rev`,VALUES(`rev`))"
+        ),
+    }
+}
+
+/// The values of one partial, in the order of [`upsert_partials`].
+pub fn bind_partial(record: &PartialRecord, now: i64) -> Vec<Bound> {
+    let mut out: Vec<_> = record.key.iter().cloned().map(Bound::Text).collect();
+    out.push(Bound::Text(datetime(record.window_start)));
+    out.push(Bound::Text(record.writer.clone()));
+    out.push(Bound::Integer(record.rev.min(i64::MAX as u64) as i64));
+    out.push(Bound::Text(record.state.clone()));
+    out.push(Bound::Text(milliseconds(now)));
+    out
+}
+
+/// Reads the partials of `ranges` ranges. Columns of the answer: the key, start of the window as text, writer, rev, state.
+/// Each range binds the key and the first and the last possible start.
+pub fn select_partials(dialect: Dialect, summary: &Summary, ranges: usize) -> String {
+    let keys: Vec<_> = summary.key.iter().map(|k| quote(dialect, k)).collect();
+    let start = quote(dialect, "window_start");
+    let shown = match dialect {
+        Dialect::Sqlite => start.clone(),
+        Dialect::MySql | Dialect::MariaDb => format!("DATE_FORMAT({start},'%Y-%m-%d %H:%i:%s')"),
+    };
+    let equal: Vec<_> = keys.iter().map(|k| format!("{k}=?")).collect();
+    let range = format!("({} AND {start} BETWEEN ? AND ?)", equal.join(" AND "));
+    format!(
+        "SELECT {},{shown},{},{},{} FROM {} WHERE {}",
+        keys.join(","),
+        quote(dialect, "writer"),
+        quote(dialect, "rev"),
+        quote(dialect, "state"),
+        quote(dialect, &partial_table_name(summary)),
+        vec![range; ranges].join(" OR ")
+    )
+}
+
+/// Upserts `rows` rows into the columns named by `columns`: a row of a lower revision never replaces one of a higher; of
+/// equal revisions the later writer's values count, but a final row stays final.
+pub fn upsert_rows(dialect: Dialect, summary: &Summary, kind: WindowKind, columns: &[&str], rows: usize) -> String {
+    let table = row_table_name(summary, kind);
+    let insert = insert(dialect, &table, columns, rows);
+    let is_key = |c: &str| c == "window_start" || summary.key.iter().any(|k| k == c);
+    let values = columns.iter().filter(|c| !is_key(c) && !matches!(**c, "is_final" | "revision"));
+    match dialect {
+        Dialect::Sqlite => {
+            let keys: Vec<_> = summary.key.iter().map(|k| quote(dialect, k)).collect();
+            let set: Vec<_> = values.map(|c| quote(dialect, c)).map(|c| format!("{c}=excluded.{c}")).collect();
+            format!(
+                "{insert} ON CONFLICT({},\"window_start\") DO UPDATE SET {},\
+                 \"is_final\"=CASE WHEN excluded.\"revision\">\"revision\" THEN excluded.\"is_final\" \
+                 ELSE MAX(\"is_final\",excluded.\"is_final\") END,\"revision\"=excluded.\"revision\" \
+                 WHERE excluded.\"revision\">=\"revision\"",
+                keys.join(","),
+                set.join(",")
+            )
+        }
+        Dialect::MySql | Dialect::MariaDb => {
+            let set: Vec<_> = values
+                .map(|c| quote(dialect, c))
+                .map(|c| format!("{c}=IF(VALUES(`revision`)>=`revision`,VALUES({c}),{c})"))
+                .collect();
+            format!(
+                "{insert} ON DUPLICATE KEY UPDATE {},\
+                 `is_final`=IF(VALUES(`revision`)>`revision`,VALUES(`is_final`),\
+                 IF(VALUES(`revision`)=`revision`,GREATEST(`is_final`,VALUES(`is_final`)),`is_final`)),\
+                 `revision`=GREATEST(`revision`,VALUES(`revision`))",
+                set.join(",")
+            )
+        }
+    }
+}
+
+/// All values of one row with their columns.
+pub fn bind_row<'s>(
+    schema: &Schema,
+    summary: &'s Summary,
+    kind: WindowKind,
+    row: &RowRecord,
+    now: i64,
+) -> Vec<(&'s str, Bound)> {
+    let integer = |value: u64| Bound::Integer(value.min(i64::MAX as u64) as i64);
+    let mut out: Vec<(&str, Bound)> = Vec::new();
+    for (name, text) in summary.key.iter().zip(&row.key) {
+        out.push((name, Bound::Text(text.clone())));
+    }
+    out.push(("window_start", Bound::Text(datetime(row.span.start))));
+    out.push((local_column(kind), Bound::Text(local(schema, kind, row.span.start))));
+    out.push(("zone", Bound::Text(schema.zone.name().to_string())));
+    for (column, cell) in summary.columns.iter().zip(&row.summed.cells) {
+        let value = match cell {
+            Cell::Null => Bound::Null,
+            Cell::Integer(value) => Bound::Integer(*value),
+            Cell::Float(value) => Bound::Float(*value),
+        };
+        out.push((&column.name, value));
+    }
+    out.push(("samples", integer(row.summed.samples)));
+    out.push(("coverage", Bound::Float(row.summed.coverage)));
+    out.push(("is_final", Bound::Integer(i64::from(row.is_final))));
+    out.push(("revision", integer(row.revision)));
+    out.push(("writers", Bound::Integer(i64::from(row.writers))));
+    let seen = |at: Option<i64>| at.map_or(Bound::Null, |at| Bound::Text(milliseconds(at)));
+    out.push(("first_seen", seen(row.summed.seen.map(|s| s.0))));
+    out.push(("last_seen", seen(row.summed.seen.map(|s| s.1))));
+    out.push(("updated_at", Bound::Text(milliseconds(now))));
+    out
+}
+
+/// The local start of a window: a datetime for hours, a date for days.
+pub fn local(schema: &Schema, kind: WindowKind, start: i64) -> String {
+    let local = schema.zone.local(start);
+    match kind {
+        WindowKind::Hourly => civil_text(local),
+        WindowKind::Daily => local.date().to_string(),
+    }
+}
+
+fn civil_text(at: civil::DateTime) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// An instant as `YYYY-MM-DD HH:MM:SS` in UTC.
+pub fn datetime(at: i64) -> String {
+    civil_text(zone::utc_datetime(at))
+}
+
+/// An instant as `YYYY-MM-DD HH:MM:SS.mmm` in UTC, cut, not rounded: rounding could show the next hour.
+pub fn milliseconds(at: i64) -> String {
+    let ms = at.div_euclid(1_000_000).rem_euclid(1000);
+    format!("{}.{ms:03}", datetime(at.div_euclid(1_000_000_000) * 1_000_000_000))
+}
+
+/// Reads what [`datetime`] wrote.
+pub fn parse_datetime(text: &str) -> Option<i64> {
+    let at: civil::DateTime = text.parse().ok()?;
+    i64::try_from(jiff::tz::TimeZone::UTC.to_timestamp(at).ok()?.as_nanosecond()).ok()
+}
+
+/// The statements that give a user what the product needs.
+pub fn grants(user: &str, database: &str, migrate: bool) -> String {
+    let rights = if migrate { "SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX" } else { "SELECT, INSERT, UPDATE" };
+    let text = |s: &str| s.replace('\'', "''");
+    format!("GRANT {rights} ON `{}`.* TO '{}'@'%';", database.replace('`', "``"), text(user))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_cut_and_read_back() {
+        assert_eq!(milliseconds(1_709_683_199_999_999_999), "2024-03-05 23:59:59.999");
+        assert_eq!(milliseconds(-1), "1969-12-31 23:59:59.999");
+        assert_eq!(datetime(1_709_683_200_000_000_000), "2024-03-06 00:00:00");
+        assert_eq!(parse_datetime("2024-03-06 00:00:00"), Some(1_709_683_200_000_000_000));
+        assert_eq!(parse_datetime("never"), None);
+    }
+
+    #[test]
+    fn identifiers_cannot_break_out() {
+        assert_eq!(quote(Dialect::MySql, "a`b"), "`a``b`");
+        assert_eq!(quote(Dialect::Sqlite, "a\"b"), "\"a\"\"b\"");
+    }
+}
