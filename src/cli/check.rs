@@ -1,0 +1,158 @@
+//! `check`: judge the configuration, look at the sink without changing it, explain which column takes a line.
+
+use super::load;
+use crate::config::{Config, SinkConfig};
+use crate::engine::scan;
+use crate::engine::schema::{AccumulatorDef, Method, Summary};
+use crate::sink::{self, statements};
+use clap::Args;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Args)]
+#[command(after_help = "Nothing is written: tables are made when `run` starts.\n\nExamples:\n  \
+    telegraf-rollup check --config rollup.toml\n  \
+    telegraf-rollup check --config rollup.toml --explain 'cpu,cpu=cpu-total,host=pc-1 usage_idle=93.5'")]
+pub struct Check {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Show which column takes this line of line protocol, and do nothing else
+    #[arg(long, value_name = "LINE")]
+    explain: Option<String>,
+}
+
+impl Check {
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
+        let config = load(&self.config)?;
+        println!("{}: valid", self.config.display());
+        for warning in &config.warnings {
+            println!("warning: {warning}");
+        }
+        match &self.explain {
+            Some(line) => explain(&config, line),
+            None => tables(&config),
+        }
+    }
+}
+
+fn tables(config: &Config) -> anyhow::Result<ExitCode> {
+    println!("zone: {}", config.schema.zone.name());
+    for summary in &config.schema.summaries {
+        println!("summary {}: one row for each {}", summary.name, summary.key.join(", "));
+        for column in &summary.columns {
+            let sources: usize = column.groups.iter().map(Vec::len).sum();
+            println!("  {} = {} of {sources} source{}", column.name, column.method.name(), if sources == 1 { "" } else { "s" });
+        }
+    }
+    println!("sink: {}", config.sink.name());
+    if let SinkConfig::MySql(mysql) = &config.sink {
+        println!("  what the user needs: {}", statements::grants(&mysql.user, &mysql.database, mysql.migrate));
+    }
+    if cfg!(windows) {
+        println!("note: Telegraf's Windows service reads telegraf.d only if it was installed with --config-directory");
+    }
+    let mut sink = sink::open(&config.sink);
+    let found = sink.inspect(&config.schema);
+    sink.disconnect();
+    match found {
+        Ok(tables) => {
+            for table in tables {
+                match table.content {
+                    None => println!("  table {}: will be made by run", table.name),
+                    Some((0, _)) => println!("  table {}: empty", table.name),
+                    Some((rows, newest)) => {
+                        let newest = newest.unwrap_or_default();
+                        println!("  table {}: {rows} rows, the newest window starts at {newest} UTC", table.name);
+                    }
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => anyhow::bail!("the sink is not usable: {error}"),
+    }
+}
+
+/// Shows, source by source, what becomes of a line.
+fn explain(config: &Config, line: &str) -> anyhow::Result<ExitCode> {
+    let point = match scan::decode(line.trim_end_matches(['\r', '\n']).as_bytes()) {
+        Ok(Some(point)) => point,
+        Ok(None) => anyhow::bail!("the line is blank or a comment: nothing is counted"),
+        Err(at) => {
+            anyhow::bail!("the line is not line protocol: Telegraf's parser gives up at byte {at}, {:?}", rest(line, at))
+        }
+    };
+    let mut takers = 0;
+    for summary in &config.schema.summaries {
+        let missing: Vec<_> = summary.key.iter().filter(|k| point.head.tag(k.as_bytes()).is_none()).collect();
+        for column in &summary.columns {
+            for def in column.groups.iter().flatten() {
+                let accumulator = &summary.accumulators[usize::from(*def)];
+                let verdict = verdict(&point, accumulator, column.method);
+                if verdict.is_ok() {
+                    takers += 1;
+                }
+                print_verdict(summary, &column.name, accumulator, &verdict, &missing);
+            }
+        }
+    }
+    if takers == 0 {
+        println!("no column takes this line: it is forwarded and nothing else");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn rest(line: &str, at: usize) -> String {
+    String::from_utf8_lossy(&line.as_bytes()[at.min(line.len())..]).chars().take(20).collect()
+}
+
+/// The value that a source takes from a point, or the first thing that does not fit.
+fn verdict(point: &scan::Point<'_>, accumulator: &AccumulatorDef, method: Method) -> Result<String, String> {
+    let source = &accumulator.source;
+    if !source.measurement.matches(&point.head.measurement) {
+        return Err(format!("measurement is not {:?}", source.measurement.text()));
+    }
+    for (key, pattern) in &source.tags {
+        match point.head.tag(key.as_bytes()) {
+            None => return Err(format!("there is no tag {key:?}")),
+            Some(value) if !pattern.matches(value) => {
+                let value = String::from_utf8_lossy(value);
+                return Err(format!("tag {key:?} is {value:?}, not {:?}", pattern.text()));
+            }
+            Some(_) => {}
+        }
+    }
+    let Some((_, value)) = point.fields.iter().find(|(key, _)| *key == source.field.as_bytes()) else {
+        return Err(format!("there is no field {:?}", source.field));
+    };
+    let number = match value {
+        scan::Value::Float(v) => *v,
+        scan::Value::Integer(v) => *v as f64,
+        scan::Value::Unsigned(v) => *v as f64,
+        scan::Value::Boolean(v) => f64::from(u8::from(*v)),
+        scan::Value::Text(_) if method == Method::Count => return Ok("a text, counted".to_string()),
+        scan::Value::Text(_) => return Err(format!("field {:?} is a text, not a number", source.field)),
+    };
+    let scaled = number * source.scale + source.offset + 0.0;
+    let flagged = accumulator.when.map(|when| if when.holds(scaled) { ", flagged" } else { ", not flagged" });
+    Ok(format!("{scaled}{}", flagged.unwrap_or_default()))
+}
+
+fn print_verdict(
+    summary: &Summary,
+    column: &str,
+    accumulator: &AccumulatorDef,
+    verdict: &Result<String, String>,
+    missing: &[&String],
+) {
+    let source = format!("{}:{}", accumulator.source.measurement.text(), accumulator.source.field);
+    let name = &summary.name;
+    match verdict {
+        Ok(_) if !missing.is_empty() => {
+            let tags: Vec<_> = missing.iter().map(|t| format!("{t:?}")).collect();
+            println!("  {name}.{column} would take {source}, but the line lacks the key tag {}", tags.join(", "));
+        }
+        Ok(value) => println!("  {name}.{column} takes {source} = {value}"),
+        Err(reason) => println!("  {name}.{column} does not take {source}: {reason}"),
+    }
+}

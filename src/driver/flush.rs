@@ -1,0 +1,211 @@
+//! One flush: what is due goes to the sink by the three steps, and is acknowledged to the engine.
+//!
+//! The engine is locked only for slices of bounded work (a look at some devices, the copy of a batch of partials); text
+//! is made and the sink is spoken to without the lock, so the stream never waits for a database. Nothing is queued:
+//! what was not acknowledged is due again.
+
+use super::rows;
+use crate::engine::zone::{Span, WindowKind};
+use crate::engine::{Due, DueDay, Engine};
+use crate::sink::{PartialRange, PartialRecord, RowRecord, Sink, SinkError};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Devices that are looked at under one lock.
+const DEVICES_A_SLICE: usize = 2_000;
+/// Windows in one batch of the protocol.
+const KEYS_A_BATCH: usize = 1_000;
+/// Partials that are copied under one lock.
+const COPIES_A_SLICE: usize = 100;
+/// Days in one batch: each reads up to 25 partials a writer.
+const DAYS_A_BATCH: usize = 100;
+
+/// What a flush wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flushed {
+    pub hourly: usize,
+    pub daily: usize,
+}
+
+/// The engine, as the threads share it. It is absent while the configuration is bad.
+pub type Shared = Mutex<Option<Engine>>;
+
+/// Locks the engine. A panic inside is caught and handled where it happens, so a poisoned lock means nothing.
+pub fn lock(engine: &Shared) -> MutexGuard<'_, Option<Engine>> {
+    engine.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Item {
+    device: u32,
+    key: Vec<String>,
+    span: Span,
+    version: u32,
+    is_final: bool,
+    partial: PartialRecord,
+}
+
+/// Writes all that is due at `now`. Rows of running days are written only if `running` is true.
+///
+/// # Errors
+/// The first failure of the sink; what had been written until then is acknowledged.
+pub fn flush(
+    engine: &Shared,
+    sink: &mut dyn Sink,
+    writer: &str,
+    now: i64,
+    running: bool,
+) -> Result<Flushed, SinkError> {
+    let Some(schema) = lock(engine).as_ref().map(|e| e.schema().clone()) else {
+        return Ok(Flushed::default());
+    };
+    sink.prepare(&schema)?;
+    let mut flushed = Flushed::default();
+    let allowed = schema.lateness.allowed;
+    for (index, summary) in schema.summaries.iter().enumerate() {
+        let (windows, empty) = due(engine, index as u16, now);
+        for batch in windows.chunks(KEYS_A_BATCH) {
+            let mut items = Vec::with_capacity(batch.len());
+            for slice in batch.chunks(COPIES_A_SLICE) {
+                let mut copies = Vec::with_capacity(slice.len());
+                if let Some(engine) = lock(engine).as_ref() {
+                    copies.extend(slice.iter().filter_map(|(_, device, span)| {
+                        engine.snapshot(*device, span.start).map(|snapshot| (*device, snapshot))
+                    }));
+                }
+                items.extend(copies.into_iter().map(|(device, snapshot)| Item {
+                    device,
+                    key: snapshot.key.clone(),
+                    span: snapshot.span,
+                    version: snapshot.version,
+                    is_final: snapshot.span.end.saturating_add(allowed) <= now,
+                    partial: PartialRecord {
+                        key: snapshot.key,
+                        window_start: snapshot.span.start,
+                        writer: writer.to_string(),
+                        rev: snapshot.partial.samples,
+                        state: snapshot.partial.to_json(summary),
+                    },
+                }));
+            }
+            let partials: Vec<_> = items.iter().map(|item| item.partial.clone()).collect();
+            sink.put_partials(summary, &partials, now)?;
+            if summary.windows.contains(&WindowKind::Hourly) {
+                let wanted: Vec<_> = items.iter().map(|i| (i.key.as_slice(), i.span, i.is_final)).collect();
+                let rows = merged(sink, &schema, summary, &wanted)?;
+                flushed.hourly += rows.len();
+                sink.put_rows(&schema, summary, WindowKind::Hourly, &rows, now)?;
+            }
+            if let Some(engine) = lock(engine).as_mut() {
+                for item in &items {
+                    engine.acknowledge(item.device, item.span.start, item.version, item.is_final);
+                }
+            }
+        }
+        for batch in empty.chunks(KEYS_A_BATCH) {
+            if summary.windows.contains(&WindowKind::Hourly) {
+                let wanted: Vec<_> = batch.iter().map(|(k, _, span, f)| (k.as_slice(), *span, *f)).collect();
+                let rows = merged(sink, &schema, summary, &wanted)?;
+                flushed.hourly += rows.len();
+                sink.put_rows(&schema, summary, WindowKind::Hourly, &rows, now)?;
+            }
+            if let Some(engine) = lock(engine).as_mut() {
+                for (_, device, span, is_final) in batch {
+                    engine.acknowledge_empty(*device, &[(*span, *is_final)]);
+                }
+            }
+        }
+        let days = due_days(engine, index as u16, now, running);
+        for batch in days.chunks(DAYS_A_BATCH) {
+            if summary.windows.contains(&WindowKind::Daily) {
+                let wanted: Vec<_> = batch.iter().map(|(k, day)| (k.as_slice(), day.span, day.is_final)).collect();
+                let mut rows = merged(sink, &schema, summary, &wanted)?;
+                // A running day of which nothing is known yet has no row.
+                rows.retain(|row| row.summed.samples > 0 || row.span.end <= now);
+                flushed.daily += rows.len();
+                sink.put_rows(&schema, summary, WindowKind::Daily, &rows, now)?;
+            }
+            if let Some(engine) = lock(engine).as_mut() {
+                for (_, day) in batch {
+                    engine.acknowledge_day(day.device, day.span.start, day.is_final);
+                }
+            }
+        }
+    }
+    Ok(flushed)
+}
+
+/// Steps 2 and the merge: the rows of some windows from all writers' partials.
+fn merged(
+    sink: &mut dyn Sink,
+    schema: &crate::engine::schema::Schema,
+    summary: &crate::engine::schema::Summary,
+    wanted: &[(&[String], Span, bool)],
+) -> Result<Vec<RowRecord>, SinkError> {
+    let ranges: Vec<_> = wanted.iter().map(|(key, span, _)| PartialRange { key: key.to_vec(), span: *span }).collect();
+    let records = sink.read_partials(summary, &ranges)?;
+    let mut by_key: HashMap<&[String], Vec<&PartialRecord>> = HashMap::new();
+    for record in &records {
+        by_key.entry(&record.key).or_default().push(record);
+    }
+    let mut rows = Vec::with_capacity(wanted.len());
+    for (key, span, is_final) in wanted {
+        let all = by_key.get(key).map(Vec::as_slice).unwrap_or_default();
+        let inside: Vec<_> = all.iter().copied().filter(|r| span.contains(r.window_start)).collect();
+        match rows::from_records(schema, summary, key, *span, *is_final, &inside) {
+            Ok(row) => rows.push(row),
+            // A row that cannot be computed must not hold up the others; it is named once a minute.
+            Err(message) => log::error!("{}: {message}", summary.name),
+        }
+    }
+    Ok(rows)
+}
+
+type DueKey = (Vec<String>, u32, Span);
+type EmptyKey = (Vec<String>, u32, Span, bool);
+
+/// The due windows and empty windows of one summary, in order of key.
+fn due(engine: &Shared, summary: u16, now: i64) -> (Vec<DueKey>, Vec<EmptyKey>) {
+    let (mut windows, mut empty) = (Vec::new(), Vec::new());
+    let mut from = Some(0);
+    while let Some(at) = from {
+        let mut due = Due::default();
+        let mut guard = lock(engine);
+        let Some(engine) = guard.as_mut() else { break };
+        from = engine.due(at, DEVICES_A_SLICE, now, &mut due);
+        for window in due.windows {
+            let (owner, key) = engine.device(window.device);
+            if owner == summary {
+                windows.push((key.to_vec(), window.device, window.span));
+            }
+        }
+        for window in due.empty {
+            let (owner, key) = engine.device(window.device);
+            if owner == summary {
+                empty.push((key.to_vec(), window.device, window.span, window.is_final));
+            }
+        }
+    }
+    windows.sort();
+    empty.sort();
+    (windows, empty)
+}
+
+/// The due days of one summary, in order of key.
+fn due_days(engine: &Shared, summary: u16, now: i64, running: bool) -> Vec<(Vec<String>, DueDay)> {
+    let mut days = Vec::new();
+    let mut from = Some(0);
+    while let Some(at) = from {
+        let mut due = Vec::new();
+        let guard = lock(engine);
+        let Some(engine) = guard.as_ref() else { break };
+        from = engine.due_days(at, DEVICES_A_SLICE, now, running, &mut due);
+        for day in due {
+            let (owner, key) = engine.device(day.device);
+            if owner == summary {
+                days.push((key.to_vec(), day));
+            }
+        }
+    }
+    days.sort_by(|a, b| (&a.0, a.1.span).cmp(&(&b.0, b.1.span)));
+    days
+}

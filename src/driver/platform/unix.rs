@@ -1,0 +1,176 @@
+//! Pipes on Unix.
+//!
+//! A write of at most `PIPE_BUF` bytes is atomic. A larger one is not: if the pipe is full half-way, it sleeps there, and
+//! a kill leaves half a line at the reader. So more than `PIPE_BUF` is written only if it surely fits. A pipe is a ring
+//! of pages; a write of n bytes takes at most ceil(n / page) of them, and a page is free again when its last byte has
+//! been read. The pages in use are bounded from above by the writes that are not fully read yet.
+
+use super::Read;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+/// Bytes of one page of a pipe; also `PIPE_BUF`, up to which a write is atomic on Linux.
+const PAGE_BYTES: usize = 4096;
+/// Size that we ask for: the largest that an ordinary user gets.
+#[cfg(target_os = "linux")]
+const PIPE_BYTES_WANTED: usize = 1 << 20;
+
+/// Stdin.
+pub struct Input(rustix::fd::BorrowedFd<'static>);
+
+impl Input {
+    /// Takes stdin; a pipe is enlarged if the system allows it.
+    pub fn new() -> Input {
+        let fd = rustix::stdio::stdin();
+        #[cfg(target_os = "linux")]
+        // A refusal (not a pipe, or a quota) changes nothing but speed.
+        let _ = rustix::pipe::fcntl_setpipe_size(fd, PIPE_BYTES_WANTED);
+        Input(fd)
+    }
+
+    /// Reads what there is, waiting at most `limit` for the first byte (`None`: for ever).
+    ///
+    /// # Errors
+    /// Stdin cannot be read.
+    pub fn read(&mut self, buffer: &mut [u8], limit: Option<Duration>) -> io::Result<Read> {
+        loop {
+            if let Some(limit) = limit
+                && !wait(self.0, PollFlags::IN, Some(limit))?
+            {
+                return Ok(Read::Timeout);
+            }
+            match rustix::io::read(self.0, &mut *buffer) {
+                Ok(0) => return Ok(Read::End),
+                Ok(n) => return Ok(Read::Bytes(n)),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    wait(self.0, PollFlags::IN, None)?;
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+}
+
+impl Default for Input {
+    fn default() -> Input {
+        Input::new()
+    }
+}
+
+/// Waits until the descriptor is ready or the limit has passed. True if it is ready.
+fn wait(fd: rustix::fd::BorrowedFd<'_>, flags: PollFlags, limit: Option<Duration>) -> io::Result<bool> {
+    let limit = limit.map(|l| Timespec { tv_sec: l.as_secs() as i64, tv_nsec: i64::from(l.subsec_nanos()) });
+    loop {
+        let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
+        match poll(&mut fds, limit.as_ref()) {
+            Ok(n) => return Ok(n > 0),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+/// Stdout.
+pub struct Output {
+    fd: rustix::fd::BorrowedFd<'static>,
+    /// Bytes that the pipe holds; `None` if stdout is not a pipe.
+    capacity: Option<usize>,
+    /// Bytes written so far.
+    written: u64,
+    /// Writes that may not be fully read yet: where each ends, and the pages it took at most.
+    unread: VecDeque<(u64, usize)>,
+}
+
+impl Output {
+    /// Takes stdout; a pipe is enlarged if the system allows it.
+    pub fn new() -> Output {
+        let fd = rustix::stdio::stdout();
+        #[cfg(target_os = "linux")]
+        let capacity = {
+            let _ = rustix::pipe::fcntl_setpipe_size(fd, PIPE_BYTES_WANTED);
+            rustix::pipe::fcntl_getpipe_size(fd).ok()
+        };
+        #[cfg(not(target_os = "linux"))]
+        let capacity = None;
+        Output { fd, capacity, written: 0, unread: VecDeque::new() }
+    }
+
+    /// Bytes that can be written at once without any risk that the write stops half-way; `usize::MAX` where writes
+    /// cannot stop half-way (a file) or nothing can be known.
+    pub fn room(&mut self) -> usize {
+        let Some(capacity) = self.capacity else { return usize::MAX };
+        let unread = self.pending().unwrap_or(u64::MAX);
+        let read = self.written.saturating_sub(unread);
+        while self.unread.front().is_some_and(|(end, _)| *end <= read) {
+            self.unread.pop_front();
+        }
+        let pages: usize = self.unread.iter().map(|(_, pages)| pages).sum();
+        (capacity / PAGE_BYTES).saturating_sub(pages) * PAGE_BYTES
+    }
+
+    /// Bytes that are always written whole.
+    pub fn atomic(&self) -> usize {
+        PAGE_BYTES
+    }
+
+    /// True if the pipe holds nothing that the reader has not taken: there will never be more room than now.
+    pub fn is_drained(&self) -> bool {
+        self.pending() == Some(0)
+    }
+
+    fn pending(&self) -> Option<u64> {
+        self.capacity?;
+        rustix::io::ioctl_fionread(self.fd).ok()
+    }
+
+    /// Writes all of it.
+    ///
+    /// # Errors
+    /// Stdout is gone.
+    pub fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        if self.capacity.is_some() && !bytes.is_empty() {
+            self.written += bytes.len() as u64;
+            self.unread.push_back((self.written, bytes.len().div_ceil(PAGE_BYTES)));
+            // Single lines at a low rate never ask for the room: forget what must have been read by now.
+            if self.unread.len() > 4096 {
+                self.room();
+            }
+        }
+        while !bytes.is_empty() {
+            match rustix::io::write(self.fd, bytes) {
+                Ok(n) => bytes = &bytes[n..],
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    wait(self.fd, PollFlags::OUT, None)?;
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the reader has taken everything, at most `limit`. True if it has.
+    pub fn drain(&mut self, limit: Duration) -> bool {
+        if self.capacity.is_none() {
+            return true;
+        }
+        let step = Duration::from_millis(2);
+        for _ in 0..limit.as_millis() / step.as_millis() {
+            if self.is_drained() {
+                return true;
+            }
+            std::thread::sleep(step);
+        }
+        self.is_drained()
+    }
+}
+
+impl Default for Output {
+    fn default() -> Output {
+        Output::new()
+    }
+}

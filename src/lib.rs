@@ -1,0 +1,15 @@
+//! telegraf-rollup: hourly and daily per-device summaries of the Telegraf metric stream.
+//!
+//! Layers, top to bottom; imports point down only. `src/README.md` is the map.
+//!
+//! - [`cli`]: arguments -> command -> exit code
+//! - [`driver`]: the only clock, threads, pipes and log
+//! - [`config`]: as written -> as checked -> report of all errors
+//! - [`sink`]: partials and rows in SQLite and MySQL
+//! - [`engine`]: pure; bytes and time in, state and rows out
+
+pub mod cli;
+pub mod config;
+pub mod driver;
+pub mod engine;
+pub mod sink;
