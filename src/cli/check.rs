@@ -42,7 +42,12 @@ fn tables(config: &Config) -> anyhow::Result<ExitCode> {
         println!("summary {}: one row for each {}", summary.name, summary.key.join(", "));
         for column in &summary.columns {
             let sources: usize = column.groups.iter().map(Vec::len).sum();
-            println!("  {} = {} of {sources} source{}", column.name, column.method.name(), if sources == 1 { "" } else { "s" });
+            println!(
+                "  {} = {} of {sources} source{}",
+                column.name,
+                column.method.name(),
+                if sources == 1 { "" } else { "s" }
+            );
         }
     }
     println!("sink: {}", config.sink.name());
@@ -79,7 +84,10 @@ fn explain(config: &Config, line: &str) -> anyhow::Result<ExitCode> {
         Ok(Some(point)) => point,
         Ok(None) => anyhow::bail!("the line is blank or a comment: nothing is counted"),
         Err(at) => {
-            anyhow::bail!("the line is not line protocol: Telegraf's parser gives up at byte {at}, {:?}", rest(line, at))
+            anyhow::bail!(
+                "the line is not line protocol: Telegraf's parser gives up at byte {at}, {:?}",
+                rest(line, at)
+            )
         }
     };
     let mut takers = 0;

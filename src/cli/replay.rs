@@ -1,32 +1,24 @@
 //! `replay`: line protocol -> rows on stdout, through the engine that `run` uses; no state, no sink.
 
 use super::load;
-use crate::driver::clock;
-use crate::driver::flush::Shared;
-use crate::driver::flush::{self};
-use crate::engine::Engine;
-use crate::engine::frame::Framer;
+use crate::driver::replay::{self, Rows};
 use crate::engine::row::Cell;
-use crate::engine::schema::{Lateness, Schema, Summary};
+use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::WindowKind;
-use crate::sink::statements;
-use crate::sink::{PartialRange, PartialRecord, RowRecord, Sink, SinkError, TableInfo};
+use crate::sink::{RowRecord, statements};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
-
-/// Bytes of one read.
-const READ_BYTES: usize = 1 << 20;
 
 #[derive(Args)]
-#[command(after_help = "Without --now nothing is late and every window is final. With it, every line is judged as if it \
+#[command(
+    after_help = "Without --now nothing is late and every window is final. With it, every line is judged as if it \
     arrived at that time.\n\nExamples:\n  telegraf-rollup replay --config rollup.toml metrics.influx\n  \
-    zcat old.gz | telegraf-rollup replay --config rollup.toml --format csv - > rows.csv")]
+    zcat old.gz | telegraf-rollup replay --config rollup.toml --format csv - > rows.csv"
+)]
 pub struct Replay {
     /// The configuration file; its sink and state_dir are not used
     #[arg(long, value_name = "FILE")]
@@ -59,21 +51,18 @@ impl Replay {
             None => None,
             Some(text) => Some(instant(text)?),
         };
-        let mut schema = Schema::clone(&config.schema);
-        if now.is_none() {
-            schema.lateness = Lateness { max: i64::MAX, future: i64::MAX, ..schema.lateness };
+        let mut replay = replay::Replay::new(&config.schema, now);
+        for path in &self.files {
+            let name = path.display();
+            let mut input: Box<dyn io::Read> = if path.as_os_str() == "-" {
+                Box::new(io::stdin().lock())
+            } else {
+                Box::new(File::open(path).with_context(|| format!("cannot read {name}"))?)
+            };
+            replay.feed(&mut input).with_context(|| format!("cannot read {name}"))?;
         }
-        let schema = Arc::new(schema);
-        let mut engine = Engine::new(schema.clone());
-        for file in &self.files {
-            feed(&mut engine, file, now)?;
-        }
-        let counters = engine.counters();
-        let shared: Shared = Mutex::new(Some(engine));
-        let mut rows = Memory::default();
-        // Half of the range leaves room for adding to it: every window has ended and is final.
-        let judged = now.unwrap_or(i64::MAX / 2);
-        flush::flush(&shared, &mut rows, "replay", judged, true).map_err(|e| anyhow::anyhow!("{e}"))?;
+        let schema = replay.schema().clone();
+        let (rows, counters) = replay.finish().map_err(|e| anyhow::anyhow!("{e}"))?;
         let mut out = BufWriter::new(io::stdout().lock());
         match self.format {
             Format::Table => table(&mut out, &schema, &rows)?,
@@ -119,101 +108,15 @@ fn instant(text: &str) -> anyhow::Result<i64> {
     nanoseconds.with_context(|| format!("{text:?} is not a time: write, for example, 2026-01-31T12:00:00Z"))
 }
 
-fn feed(engine: &mut Engine, path: &PathBuf, now: Option<i64>) -> anyhow::Result<()> {
-    let name = path.display();
-    let mut input: Box<dyn Read> = if path.as_os_str() == "-" {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(File::open(path).with_context(|| format!("cannot read {name}"))?)
-    };
-    let arrival = now.unwrap_or_else(clock::now);
-    let mut framer = Framer::default();
-    let mut buffer: Vec<u8> = Vec::new();
-    let (mut line, mut filled) = (0, 0);
-    loop {
-        if buffer.len() - filled < READ_BYTES {
-            buffer.copy_within(line..filled, 0);
-            (filled, line) = (filled - line, 0);
-            buffer.resize(filled + 2 * READ_BYTES, 0);
-        }
-        let read = match input.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(n) => n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(e).with_context(|| format!("cannot read {name}")),
-        };
-        filled += read;
-        while let Some(length) = framer.line(&buffer[line..filled]) {
-            engine.ingest(&buffer[line..line + length], arrival);
-            line += length;
-        }
-    }
-    // A file may end without a newline; unlike a pipe it is not torn.
-    if filled > line {
-        engine.ingest(&buffer[line..filled], arrival);
-    }
-    Ok(())
-}
-
-/// A sink that keeps everything: `replay` takes the same way as `run`.
-#[derive(Default)]
-struct Memory {
-    partials: BTreeMap<(String, Vec<String>, i64), PartialRecord>,
-    rows: BTreeMap<(String, WindowKind), Vec<RowRecord>>,
-}
-
-impl Sink for Memory {
-    fn prepare(&mut self, _: &Schema) -> Result<(), SinkError> {
-        Ok(())
-    }
-
-    fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord], _: i64) -> Result<(), SinkError> {
-        for record in records {
-            let key = (summary.name.clone(), record.key.clone(), record.window_start);
-            self.partials.insert(key, record.clone());
-        }
-        Ok(())
-    }
-
-    fn read_partials(&mut self, summary: &Summary, ranges: &[PartialRange]) -> Result<Vec<PartialRecord>, SinkError> {
-        let mut out = Vec::new();
-        for PartialRange { key, span } in ranges {
-            let key = |at: i64| (summary.name.clone(), key.clone(), at);
-            out.extend(self.partials.range(key(span.start)..key(span.end)).map(|(_, record)| record.clone()));
-        }
-        Ok(out)
-    }
-
-    fn put_rows(
-        &mut self,
-        _: &Schema,
-        summary: &Summary,
-        kind: WindowKind,
-        rows: &[RowRecord],
-        _: i64,
-    ) -> Result<(), SinkError> {
-        self.rows.entry((summary.name.clone(), kind)).or_default().extend(rows.iter().cloned());
-        Ok(())
-    }
-
-    fn disconnect(&mut self) {}
-
-    fn inspect(&mut self, _: &Schema) -> Result<Vec<TableInfo>, SinkError> {
-        Ok(Vec::new())
-    }
-}
-
 /// Calls `each` for every table with its rows in order of key and window.
 fn each_table(
     schema: &Schema,
-    rows: &Memory,
+    rows: &Rows,
     mut each: impl FnMut(&Summary, WindowKind, &[RowRecord]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     for summary in &schema.summaries {
         for kind in &summary.windows {
-            let mut rows = rows.rows.get(&(summary.name.clone(), *kind)).cloned().unwrap_or_default();
-            rows.sort_by(|a, b| (&a.key, a.span).cmp(&(&b.key, b.span)));
-            each(summary, *kind, &rows)?;
+            each(summary, *kind, &rows.table(summary, *kind))?;
         }
     }
     Ok(())
@@ -232,7 +135,7 @@ fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
 }
 
-fn csv(out: &mut impl Write, schema: &Schema, rows: &Memory) -> anyhow::Result<()> {
+fn csv(out: &mut impl Write, schema: &Schema, rows: &Rows) -> anyhow::Result<()> {
     let mut names: Vec<&str> = Vec::new();
     for summary in &schema.summaries {
         for name in summary.key.iter().chain(summary.columns.iter().map(|c| &c.name)) {
@@ -252,7 +155,8 @@ fn csv(out: &mut impl Write, schema: &Schema, rows: &Memory) -> anyhow::Result<(
             ];
             for name in &names {
                 let key = summary.key.iter().position(|k| k == name).map(|i| quoted(&row.key[i]));
-                let column = || summary.columns.iter().position(|c| c.name == *name).map(|i| text(&row.summed.cells[i]));
+                let column =
+                    || summary.columns.iter().position(|c| c.name == *name).map(|i| text(&row.summed.cells[i]));
                 line.push(key.or_else(column).unwrap_or_else(|| "-".to_string()));
             }
             line.push(row.summed.samples.to_string());
@@ -266,7 +170,7 @@ fn csv(out: &mut impl Write, schema: &Schema, rows: &Memory) -> anyhow::Result<(
     })
 }
 
-fn json(out: &mut impl Write, schema: &Schema, rows: &Memory) -> anyhow::Result<()> {
+fn json(out: &mut impl Write, schema: &Schema, rows: &Rows) -> anyhow::Result<()> {
     each_table(schema, rows, |summary, kind, rows| {
         for row in rows {
             let mut object = serde_json::Map::new();
@@ -289,14 +193,20 @@ fn json(out: &mut impl Write, schema: &Schema, rows: &Memory) -> anyhow::Result<
     })
 }
 
-fn table(out: &mut impl Write, schema: &Schema, rows: &Memory) -> anyhow::Result<()> {
+fn table(out: &mut impl Write, schema: &Schema, rows: &Rows) -> anyhow::Result<()> {
     let mut any = false;
     each_table(schema, rows, |summary, kind, rows| {
         if any {
             writeln!(out)?;
         }
         any = true;
-        writeln!(out, "{} ({} rows, zone {})", statements::row_table_name(summary, kind), rows.len(), schema.zone.name())?;
+        writeln!(
+            out,
+            "{} ({} rows, zone {})",
+            statements::row_table_name(summary, kind),
+            rows.len(),
+            schema.zone.name()
+        )?;
         let mut header: Vec<&str> = vec![statements::local_column(kind)];
         header.extend(summary.key.iter().map(String::as_str));
         header.extend(summary.columns.iter().map(|c| c.name.as_str()));

@@ -141,18 +141,11 @@ fn build(root: &Table<'_, '_>) -> Option<Config> {
     let sink = sink(root, &state_dir);
     let flush = flush(root);
     let lateness = lateness(root);
-    let missing_horizon = section(root, "missing", |t| {
-        t.and_then(|t| t.duration("horizon")).map_or(7 * DAY, |at| at.value)
-    });
+    let missing_horizon =
+        section(root, "missing", |t| t.and_then(|t| t.duration("horizon")).map_or(7 * DAY, |at| at.value));
     let limits = limits(root, &mut warnings);
     let summaries = summaries::summaries(root, &mut warnings);
-    let schema = Schema {
-        zone: zone?,
-        lateness,
-        missing_horizon,
-        limits,
-        summaries: summaries?,
-    };
+    let schema = Schema { zone: zone?, lateness, missing_horizon, limits, summaries: summaries? };
     Some(Config { state_dir, sink: sink?, flush, schema: Arc::new(schema), warnings })
 }
 
@@ -182,7 +175,8 @@ fn zone(root: &Table<'_, '_>) -> Option<Zone> {
     };
     let zone = Zone::named(&name.value);
     if zone.is_none() {
-        let message = format!("{:?} is not a time zone: write an IANA name, as in \"Europe/Berlin\" or \"UTC\"", name.value);
+        let message =
+            format!("{:?} is not a time zone: write an IANA name, as in \"Europe/Berlin\" or \"UTC\"", name.value);
         root.document.problem_at(&name, message);
     }
     zone

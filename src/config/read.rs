@@ -216,7 +216,8 @@ impl<'d, 'i> Table<'d, 'i> {
         match duration(&text.value) {
             Some(value) => Some(At { value, offset: text.offset, path: text.path }),
             None => {
-                let message = format!("{:?} is not a duration: write a number and ms, s, m, h or d, as in \"10m\"", text.value);
+                let message =
+                    format!("{:?} is not a duration: write a number and ms, s, m, h or d, as in \"10m\"", text.value);
                 self.document.problem_at(&text, message);
                 None
             }

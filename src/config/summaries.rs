@@ -83,7 +83,8 @@ fn summary(table: &Table<'_, '_>, rules: &[Rule], used: &mut BTreeSet<String>) -
     if let Some(name) = &name {
         let word = name.value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         if !word || name.value.starts_with(|c: char| c.is_ascii_digit()) || name.value.len() > SUMMARY_NAME_MAX {
-            let message = format!("is part of table names: letters, digits and _, at most {SUMMARY_NAME_MAX} characters");
+            let message =
+                format!("is part of table names: letters, digits and _, at most {SUMMARY_NAME_MAX} characters");
             document.problem_at(name, message);
         }
     }
@@ -168,7 +169,8 @@ fn column_name(table: &Table<'_, '_>, name: &At<String>) {
     let text = &name.value;
     let fits = !text.is_empty() && text.chars().count() <= COLUMN_NAME_MAX && text.trim_end() == text;
     if !fits || text.chars().any(|c| c.is_control() || matches!(c, '`' | '"' | '\\')) {
-        let message = format!("is the name of a column: 1 to {COLUMN_NAME_MAX} characters, no quotes or control characters");
+        let message =
+            format!("is the name of a column: 1 to {COLUMN_NAME_MAX} characters, no quotes or control characters");
         table.document.problem_at(name, message);
     }
 }
@@ -237,7 +239,11 @@ fn draft(table: &Table<'_, '_>) -> Option<Draft> {
         Some(_) => {
             if has_rules {
                 let path = format!("{}.rules", table.path);
-                document.problem(table.offset_of("rules"), &path, "only a column with method = \"anomalies\" has rules");
+                document.problem(
+                    table.offset_of("rules"),
+                    &path,
+                    "only a column with method = \"anomalies\" has rules",
+                );
             }
             if sources.is_empty() {
                 table.missing("sources", "sources = [{ measurement = \"cpu\", field = \"usage_idle\" }]");
@@ -275,7 +281,8 @@ fn rules(root: &Table<'_, '_>) -> Vec<Rule> {
         let when = table.string("when").and_then(|text| {
             let when = when(&text.value);
             if when.is_none() {
-                let message = format!("{:?} is not a condition: write an operator and a number, as in \"> 80\"", text.value);
+                let message =
+                    format!("{:?} is not a condition: write an operator and a number, as in \"> 80\"", text.value);
                 document.problem_at(&text, message);
             }
             when

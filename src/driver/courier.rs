@@ -4,8 +4,8 @@
 //! read again every [`CONFIG_EVERY`] until it is valid; a sink that fails is tried again at the next flush, and what was
 //! not acknowledged is sent then.
 
-use super::flush::{self, Shared, lock};
-use super::{clock, ingest};
+use super::shared::Shared;
+use super::{clock, flush};
 use crate::config::Config;
 use crate::engine::schema::fnv1a;
 use crate::engine::{Counters, Engine};
@@ -41,7 +41,10 @@ impl Courier {
         let (stop, stopped) = sync_channel(1);
         std::thread::spawn(move || {
             let mut work = Work { path: config, engine, stopped, writer: new_writer_id() };
-            work.run();
+            // What can panic is contained where it happens; this is for what nobody thought of.
+            while catch_unwind(AssertUnwindSafe(|| work.run())).is_err() {
+                std::thread::sleep(CONFIG_EVERY);
+            }
         });
         Courier { stop }
     }
@@ -148,6 +151,7 @@ impl Work {
         let text = match std::fs::read_to_string(&self.path) {
             Ok(text) => text,
             Err(e) => {
+                self.engine.switch_off();
                 log::error!("cannot read the configuration {path}: {e}; lines pass through, nothing is counted");
                 return None;
             }
@@ -155,10 +159,11 @@ impl Work {
         match Config::check(&text, &|name| std::env::var(name).ok()) {
             Ok(config) => {
                 config.warnings.iter().for_each(|w| log::warn!("{path}: {w}"));
-                ingest::start(&self.engine, Engine::new(config.schema.clone()));
+                self.engine.start(Engine::new(config.schema.clone()));
                 Some(config)
             }
             Err(report) => {
+                self.engine.switch_off();
                 log::error!(
                     "{path} has {} problem(s); lines pass through, nothing is counted until they are mended",
                     report.0.len()
@@ -216,10 +221,7 @@ impl Watch {
             return;
         }
         self.next = now + REPORT_EVERY;
-        let (counters, heads) = match lock(engine).as_ref() {
-            Some(engine) => (engine.counters(), engine.unmatched_heads().to_vec()),
-            None => return,
-        };
+        let Some((counters, heads)) = engine.with(|e| (e.counters(), e.unmatched_heads().to_vec())) else { return };
         let grown = |now: u64, before: u64| now.saturating_sub(before);
         let (c, s) = (counters, self.seen);
         let reasons = [

@@ -5,11 +5,11 @@
 //! what was not acknowledged is due again.
 
 use super::rows;
+use super::shared::Shared;
 use crate::engine::zone::{Span, WindowKind};
-use crate::engine::{Due, DueDay, Engine};
+use crate::engine::{Due, DueDay};
 use crate::sink::{PartialRange, PartialRecord, RowRecord, Sink, SinkError};
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Devices that are looked at under one lock.
 const DEVICES_A_SLICE: usize = 2_000;
@@ -25,14 +25,6 @@ const DAYS_A_BATCH: usize = 100;
 pub struct Flushed {
     pub hourly: usize,
     pub daily: usize,
-}
-
-/// The engine, as the threads share it. It is absent while the configuration is bad.
-pub type Shared = Mutex<Option<Engine>>;
-
-/// Locks the engine. A panic inside is caught and handled where it happens, so a poisoned lock means nothing.
-pub fn lock(engine: &Shared) -> MutexGuard<'_, Option<Engine>> {
-    engine.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Item {
@@ -55,7 +47,7 @@ pub fn flush(
     now: i64,
     running: bool,
 ) -> Result<Flushed, SinkError> {
-    let Some(schema) = lock(engine).as_ref().map(|e| e.schema().clone()) else {
+    let Some(schema) = engine.with(|e| e.schema().clone()) else {
         return Ok(Flushed::default());
     };
     sink.prepare(&schema)?;
@@ -67,11 +59,11 @@ pub fn flush(
             let mut items = Vec::with_capacity(batch.len());
             for slice in batch.chunks(COPIES_A_SLICE) {
                 let mut copies = Vec::with_capacity(slice.len());
-                if let Some(engine) = lock(engine).as_ref() {
+                engine.with(|engine| {
                     copies.extend(slice.iter().filter_map(|(_, device, span)| {
                         engine.snapshot(*device, span.start).map(|snapshot| (*device, snapshot))
                     }));
-                }
+                });
                 items.extend(copies.into_iter().map(|(device, snapshot)| Item {
                     device,
                     key: snapshot.key.clone(),
@@ -95,11 +87,11 @@ pub fn flush(
                 flushed.hourly += rows.len();
                 sink.put_rows(&schema, summary, WindowKind::Hourly, &rows, now)?;
             }
-            if let Some(engine) = lock(engine).as_mut() {
+            engine.with(|engine| {
                 for item in &items {
                     engine.acknowledge(item.device, item.span.start, item.version, item.is_final);
                 }
-            }
+            });
         }
         for batch in empty.chunks(KEYS_A_BATCH) {
             if summary.windows.contains(&WindowKind::Hourly) {
@@ -108,11 +100,11 @@ pub fn flush(
                 flushed.hourly += rows.len();
                 sink.put_rows(&schema, summary, WindowKind::Hourly, &rows, now)?;
             }
-            if let Some(engine) = lock(engine).as_mut() {
+            engine.with(|engine| {
                 for (_, device, span, is_final) in batch {
                     engine.acknowledge_empty(*device, &[(*span, *is_final)]);
                 }
-            }
+            });
         }
         let days = due_days(engine, index as u16, now, running);
         for batch in days.chunks(DAYS_A_BATCH) {
@@ -124,11 +116,11 @@ pub fn flush(
                 flushed.daily += rows.len();
                 sink.put_rows(&schema, summary, WindowKind::Daily, &rows, now)?;
             }
-            if let Some(engine) = lock(engine).as_mut() {
+            engine.with(|engine| {
                 for (_, day) in batch {
                     engine.acknowledge_day(day.device, day.span.start, day.is_final);
                 }
-            }
+            });
         }
     }
     Ok(flushed)
@@ -168,22 +160,24 @@ fn due(engine: &Shared, summary: u16, now: i64) -> (Vec<DueKey>, Vec<EmptyKey>) 
     let (mut windows, mut empty) = (Vec::new(), Vec::new());
     let mut from = Some(0);
     while let Some(at) = from {
-        let mut due = Due::default();
-        let mut guard = lock(engine);
-        let Some(engine) = guard.as_mut() else { break };
-        from = engine.due(at, DEVICES_A_SLICE, now, &mut due);
-        for window in due.windows {
-            let (owner, key) = engine.device(window.device);
-            if owner == summary {
-                windows.push((key.to_vec(), window.device, window.span));
+        let next = engine.with(|engine| {
+            let mut due = Due::default();
+            let next = engine.due(at, DEVICES_A_SLICE, now, &mut due);
+            for window in due.windows {
+                let (owner, key) = engine.device(window.device);
+                if owner == summary {
+                    windows.push((key.to_vec(), window.device, window.span));
+                }
             }
-        }
-        for window in due.empty {
-            let (owner, key) = engine.device(window.device);
-            if owner == summary {
-                empty.push((key.to_vec(), window.device, window.span, window.is_final));
+            for window in due.empty {
+                let (owner, key) = engine.device(window.device);
+                if owner == summary {
+                    empty.push((key.to_vec(), window.device, window.span, window.is_final));
+                }
             }
-        }
+            next
+        });
+        from = next.flatten();
     }
     windows.sort();
     empty.sort();
@@ -195,16 +189,18 @@ fn due_days(engine: &Shared, summary: u16, now: i64, running: bool) -> Vec<(Vec<
     let mut days = Vec::new();
     let mut from = Some(0);
     while let Some(at) = from {
-        let mut due = Vec::new();
-        let guard = lock(engine);
-        let Some(engine) = guard.as_ref() else { break };
-        from = engine.due_days(at, DEVICES_A_SLICE, now, running, &mut due);
-        for day in due {
-            let (owner, key) = engine.device(day.device);
-            if owner == summary {
-                days.push((key.to_vec(), day));
+        let next = engine.with(|engine| {
+            let mut due = Vec::new();
+            let next = engine.due_days(at, DEVICES_A_SLICE, now, running, &mut due);
+            for day in due {
+                let (owner, key) = engine.device(day.device);
+                if owner == summary {
+                    days.push((key.to_vec(), day));
+                }
             }
-        }
+            next
+        });
+        from = next.flatten();
     }
     days.sort_by(|a, b| (&a.0, a.1.span).cmp(&(&b.0, b.1.span)));
     days

@@ -4,7 +4,7 @@
 //! engine is switched off: something is wrong that skipping does not cure.
 
 use super::clock;
-use super::flush::{Shared, lock};
+use super::shared::Shared;
 use super::stream::Consumer;
 use crate::engine::Engine;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,31 +25,51 @@ impl Ingest {
     }
 }
 
+/// The lines between `start` and the ends.
+struct Lines<'b> {
+    buffer: &'b [u8],
+    start: usize,
+    ends: &'b [usize],
+}
+
+impl<'b> Iterator for Lines<'b> {
+    type Item = &'b [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'b [u8]> {
+        let (&end, rest) = self.ends.split_first()?;
+        let line = &self.buffer[self.start..end];
+        (self.start, self.ends) = (end, rest);
+        Some(line)
+    }
+}
+
 impl Consumer for Ingest {
     fn lines(&mut self, buffer: &[u8], start: usize, ends: &[usize]) {
-        let mut guard = lock(&self.engine);
         let now = clock::now();
-        // Where the work stands: what a panic leaves behind.
-        let (mut from, mut next) = (start, 0);
-        while next < ends.len() {
-            let Some(engine) = guard.as_mut() else { return };
+        // What a panic leaves behind is where the work stands: the line that caused it has been taken.
+        let mut lines = Lines { buffer, start, ends };
+        while !lines.ends.is_empty() {
             let work = || {
-                while let Some(&end) = ends.get(next) {
-                    let line = &buffer[from..end];
-                    (from, next) = (end, next + 1);
-                    fault(line);
-                    engine.ingest(line, now);
-                }
+                self.engine.lines(&mut lines, now, |engine, line| one(engine, line, now));
             };
-            if catch_unwind(AssertUnwindSafe(work)).is_err() {
-                self.panics += 1;
-                if self.panics >= PANICS_MAX {
-                    log::error!("the engine has failed {PANICS_MAX} times and is switched off; the stream goes on");
-                    *guard = None;
-                }
+            if catch_unwind(AssertUnwindSafe(work)).is_ok() {
+                return;
+            }
+            self.panics += 1;
+            if self.panics == PANICS_MAX {
+                log::error!("the engine has failed {PANICS_MAX} times and is switched off; the stream goes on");
+                self.engine.switch_off();
             }
         }
     }
+}
+
+/// Feeds one line.
+#[inline]
+pub fn one(engine: &mut Engine, line: &[u8], now: i64) {
+    fault(line);
+    engine.ingest(line, now);
 }
 
 /// Panics on lines that hold the text of `TELEGRAF_ROLLUP_FAULT_PANIC`: how tests fail the engine in a real process.
@@ -69,9 +89,4 @@ fn fault(line: &[u8]) {
     }
     #[cfg(not(debug_assertions))]
     let _ = line;
-}
-
-/// An engine that is ready for lines.
-pub fn start(engine: &Shared, new: Engine) {
-    *lock(engine) = Some(new);
 }

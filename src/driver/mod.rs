@@ -13,15 +13,18 @@ pub mod courier;
 pub mod flush;
 pub mod ingest;
 pub mod platform;
+pub mod replay;
 pub mod rows;
+pub mod shared;
 pub mod stderr;
 pub mod stream;
 
 use courier::Courier;
 use ingest::Ingest;
 use platform::{Input, Output};
+use shared::Shared;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stream::Ended;
 
@@ -37,7 +40,7 @@ pub fn run(config: PathBuf, forward: bool) -> u8 {
     if let Err(e) = ctrlc::set_handler(|| log::info!("asked to stop: going on until the input ends")) {
         log::warn!("signals end the process at once: {e}");
     }
-    let engine = Arc::new(Mutex::new(None));
+    let engine = Arc::new(Shared::starting());
     let courier = Courier::start(config, engine.clone());
     let mut input = Input::new();
     let mut output = forward.then(Output::new);

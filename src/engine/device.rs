@@ -92,14 +92,8 @@ impl Device {
             return;
         }
         let span = zone.hour(at);
-        let window = Window {
-            span,
-            partial: Partial::default(),
-            newest: at,
-            version: 0,
-            acknowledged: 0,
-            final_written: false,
-        };
+        let window =
+            Window { span, partial: Partial::default(), newest: at, version: 0, acknowledged: 0, final_written: false };
         self.windows.insert(self.recent, window);
         self.filled_until = self.filled_until.min(span.start);
         self.filled_provisionally = self.filled_provisionally.min(span.start);

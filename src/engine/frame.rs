@@ -21,7 +21,10 @@ enum Progress {
     /// A quoted string is open.
     InString(OpenString),
     /// A string was closed before `resume`; no newline stands between there and `searched`.
-    AfterString { resume: usize, searched: usize },
+    AfterString {
+        resume: usize,
+        searched: usize,
+    },
     /// The line is malformed: it ends after the next newline, which does not stand before this offset.
     Discarding(usize),
 }

@@ -299,14 +299,7 @@ impl Engine {
 
     /// Appends the days of at most `count` devices from `from` on whose row is due. Days that have not ended are listed
     /// only if `running` is true. Returns where to go on, or `None` after the last device.
-    pub fn due_days(
-        &self,
-        from: usize,
-        count: usize,
-        now: i64,
-        running: bool,
-        due: &mut Vec<DueDay>,
-    ) -> Option<usize> {
+    pub fn due_days(&self, from: usize, count: usize, now: i64, running: bool, due: &mut Vec<DueDay>) -> Option<usize> {
         let until = (from + count).min(self.devices.len());
         let allowed = self.schema.lateness.allowed;
         for (index, device) in self.devices.iter().enumerate().take(until).skip(from) {

@@ -327,7 +327,11 @@ pub fn scan_fields<'a, V: Visit<'a>>(line: &'a [u8], at: usize, visit: &mut V) -
 
 /// Reads on behind the closing quote of a string that was open: more fields, or the timestamp.
 pub fn scan_after_string(line: &[u8], at: usize) -> End {
-    if line.get(at) == Some(&b',') { scan_fields(line, at + 1, &mut Ignore) } else { scan_timestamp(line, at, &mut Ignore) }
+    if line.get(at) == Some(&b',') {
+        scan_fields(line, at + 1, &mut Ignore)
+    } else {
+        scan_timestamp(line, at, &mut Ignore)
+    }
 }
 
 /// Reads on inside a string that was open. `Ok` is the offset behind the closing quote.

@@ -81,9 +81,8 @@ impl MySqlSink {
             Password::None => None,
             Password::Text(text) => Some(text.clone()),
             Password::File(path) => {
-                let text = std::fs::read_to_string(path).map_err(|e| {
-                    SinkError::Setup(format!("cannot read the password file {}: {e}", path.display()))
-                })?;
+                let text = std::fs::read_to_string(path)
+                    .map_err(|e| SinkError::Setup(format!("cannot read the password file {}: {e}", path.display())))?;
                 Some(text.trim_end_matches(['\r', '\n']).to_string())
             }
         };
@@ -139,7 +138,12 @@ impl MySqlSink {
     }
 
     /// Waits for a future, but not longer than `limit`.
-    fn wait<T>(&mut self, limit: Duration, what: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T, SinkError> {
+    fn wait<T>(
+        &mut self,
+        limit: Duration,
+        what: &str,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, SinkError> {
         let Some(runtime) = &self.runtime else {
             return Err(SinkError::Temporary("there is no connection".to_string()));
         };
@@ -360,7 +364,8 @@ impl Sink for MySqlSink {
         let mut bound = Vec::new();
         for row in rows {
             let kept = statements::bind_row(schema, summary, kind, row, now);
-            let (names, values): (Vec<_>, Vec<_>) = kept.into_iter().filter(|(name, _)| written.contains(*name)).unzip();
+            let (names, values): (Vec<_>, Vec<_>) =
+                kept.into_iter().filter(|(name, _)| written.contains(*name)).unzip();
             columns = names;
             bound.push(values);
         }

@@ -45,9 +45,11 @@ impl Sqlite {
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => SinkError::Setup(format!(
                 "{path} is not a usable SQLite database ({error}): move it away, and a new one is made"
             )),
-            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => SinkError::Setup(format!(
-                "cannot write {path} ({error}): make the folder and the file writable for the user that runs Telegraf"
-            )),
+            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
+                SinkError::Setup(format!(
+                    "cannot write {path} ({error}): make the folder and the file writable for the user that runs Telegraf"
+                ))
+            }
             _ => SinkError::Temporary(format!("{path}: {error}")),
         }
     }
@@ -59,9 +61,8 @@ impl Sqlite {
     /// Opens the file and makes what is missing.
     fn open(&self, schema: &Schema) -> Result<Connection, SinkError> {
         if let Some(folder) = self.path.parent().filter(|f| !f.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(|e| {
-                SinkError::Setup(format!("cannot make the folder {}: {e}", folder.display()))
-            })?;
+            std::fs::create_dir_all(folder)
+                .map_err(|e| SinkError::Setup(format!("cannot make the folder {}: {e}", folder.display())))?;
         }
         let open = || -> rusqlite::Result<Connection> {
             let connection = Connection::open(&self.path)?;
@@ -73,7 +74,8 @@ impl Sqlite {
                     connection.execute(&sql, [])?;
                 }
                 let present = columns(&connection, &table.name)?;
-                for missing in table.columns.iter().filter(|c| !present.iter().any(|p| p.eq_ignore_ascii_case(&c.name))) {
+                for missing in table.columns.iter().filter(|c| !present.iter().any(|p| p.eq_ignore_ascii_case(&c.name)))
+                {
                     connection.execute(&statements::add_column(Dialect::Sqlite, &table.name, missing), [])?;
                 }
             }
@@ -171,7 +173,8 @@ impl Sink for Sqlite {
     }
 
     fn inspect(&mut self, schema: &Schema) -> Result<Vec<TableInfo>, SinkError> {
-        let connection = if self.path.exists() { Some(read_only(&self.path).map_err(|e| self.error(&e))?) } else { None };
+        let connection =
+            if self.path.exists() { Some(read_only(&self.path).map_err(|e| self.error(&e))?) } else { None };
         let mut out = Vec::new();
         for table in statements::tables(Dialect::Sqlite, schema) {
             let content = match &connection {

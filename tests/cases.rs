@@ -1,0 +1,87 @@
+//! Every folder in `tests/cases`: the same rows by `replay`, by `run` into SQLite, and by the oracle; stdout of `run` is
+//! the input.
+
+#[path = "oracle/mod.rs"]
+mod oracle;
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+use support::{feed, program, repository, same_csv, sqlite_csv};
+
+struct Case {
+    name: String,
+    folder: PathBuf,
+    config: String,
+    input: Vec<u8>,
+    expected: String,
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for entry in fs::read_dir(repository("tests/cases")).expect("the folder of cases") {
+        let folder = entry.expect("an entry").path();
+        if !folder.is_dir() {
+            continue;
+        }
+        let read =
+            |name: &str| fs::read(folder.join(name)).unwrap_or_else(|e| panic!("{}/{name}: {e}", folder.display()));
+        let text = |name: &str| String::from_utf8(read(name)).expect("UTF-8");
+        cases.push(Case {
+            name: folder.file_name().expect("a name").to_string_lossy().into_owned(),
+            config: text("config.toml"),
+            input: read("input.influx"),
+            expected: text("expected.csv"),
+            folder,
+        });
+    }
+    cases.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(cases.len() >= 16, "the folder of cases is not complete");
+    cases
+}
+
+#[test]
+fn replay_gives_the_expected_rows() {
+    for case in cases() {
+        let mut command = program();
+        command.args(["replay", "--format", "csv", "--config"]).arg(case.folder.join("config.toml")).arg("-");
+        let output = feed(&mut command, &case.input);
+        assert!(output.status.success(), "{}: {}", case.name, String::from_utf8_lossy(&output.stderr));
+        let found = String::from_utf8(output.stdout).expect("UTF-8");
+        if std::env::var_os("ROLLUP_BLESS").is_some() {
+            fs::write(case.folder.join("expected.csv"), &found).expect("writable");
+            continue;
+        }
+        if let Err(difference) = same_csv(&found, &case.expected) {
+            panic!("{}: {difference}", case.name);
+        }
+    }
+}
+
+#[test]
+fn run_gives_the_expected_rows_and_the_same_bytes() {
+    for case in cases() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = format!("state_dir = {:?}\n{}", folder.path().to_str().expect("UTF-8"), case.config);
+        let path = folder.path().join("rollup.toml");
+        fs::write(&path, config).expect("writable");
+        let output = feed(program().args(["run", "--config"]).arg(&path), &case.input);
+        assert!(output.status.success(), "{}", case.name);
+        assert!(output.stdout == case.input, "{}: stdout is not the input", case.name);
+        let found = sqlite_csv(&folder.path().join("summary.db"), &case.config);
+        if let Err(difference) = same_csv(&found, &case.expected) {
+            panic!("{}: {difference}\nlog: {}", case.name, String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}
+
+#[test]
+fn the_oracle_gives_the_expected_rows() {
+    for case in cases() {
+        let rows = oracle::rollup(&case.config, &case.input, &oracle::Options { now_ns: None });
+        let found = oracle::to_csv(&case.config, &rows);
+        if let Err(difference) = same_csv(&found, &case.expected) {
+            panic!("{}: {difference}", case.name);
+        }
+    }
+}
