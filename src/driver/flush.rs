@@ -79,6 +79,8 @@ pub fn flush(
                     },
                 }));
             }
+            // A value that no accumulator takes can have replaced the only sample: there is nothing to write.
+            let (items, nothing): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| item.partial.rev > 0);
             let partials: Vec<_> = items.iter().map(|item| item.partial.clone()).collect();
             sink.put_partials(summary, &partials, now)?;
             if summary.windows.contains(&WindowKind::Hourly) {
@@ -88,7 +90,7 @@ pub fn flush(
                 sink.put_rows(&schema, summary, WindowKind::Hourly, &rows, now)?;
             }
             engine.with(|engine| {
-                for item in &items {
+                for item in items.iter().chain(&nothing) {
                     engine.acknowledge(item.device, item.span.start, item.version, item.is_final);
                 }
             });

@@ -74,7 +74,9 @@ impl Framer {
                             self.progress = Progress::InString(open);
                             return None;
                         }
-                        Err(End::Rejected(at) | End::Complete(at)) => self.progress = Progress::Discarding(at),
+                        Err(End::Rejected(at) | End::Complete(at) | End::Closed(at)) => {
+                            self.progress = Progress::Discarding(at)
+                        }
                     }
                     continue;
                 }
@@ -120,6 +122,7 @@ impl Framer {
             }
             End::Rejected(at) => self.progress = Progress::Discarding(at),
             End::Open(open) => self.progress = Progress::InString(open),
+            End::Closed(close) => self.progress = Progress::AfterString { resume: close, searched: close },
         }
         None
     }

@@ -406,7 +406,7 @@ impl Folder<'_> {
         if !has_timestamp {
             // The time of arrival is not part of the point: two equal lines are two points.
             self.counters.points += 1;
-            self.touch(&slot.targets, at);
+            self.touch(&slot.targets, at, sample);
             self.fold(&slot.targets, at, sample);
             return;
         }
@@ -415,13 +415,13 @@ impl Folder<'_> {
                 self.counters.duplicates += 1;
                 if pending != sample {
                     slot.pending = Some((at, sample));
-                    self.touch(&slot.targets, at);
+                    self.touch(&slot.targets, at, sample);
                 }
             }
             Some((newest, _)) if at < newest => match self.dedupe.look_up(slot.id, at, sample.bits()) {
                 Seen::New => {
                     self.counters.points += 1;
-                    self.touch(&slot.targets, at);
+                    self.touch(&slot.targets, at, sample);
                     self.fold(&slot.targets, at, sample);
                     self.dedupe.remember(slot.id, at, sample.bits());
                 }
@@ -435,15 +435,15 @@ impl Folder<'_> {
                     self.dedupe.remember(slot.id, newest, pending.bits());
                 }
                 slot.pending = Some((at, sample));
-                self.touch(&slot.targets, at);
+                self.touch(&slot.targets, at, sample);
             }
         }
     }
 
-    /// Opens the windows that a point belongs to and marks them as changed.
+    /// Opens the windows that take a point and marks them as changed.
     #[inline]
-    fn touch(&mut self, targets: &[Target], at: i64) {
-        for target in targets {
+    fn touch(&mut self, targets: &[Target], at: i64, sample: Sample) {
+        for target in targets.iter().filter(|target| takes(&target.feeds, sample)) {
             let window = self.devices[target.device as usize].open(at, &self.schema.zone);
             window.version = window.version.wrapping_add(1);
             window.newest = window.newest.max(at);

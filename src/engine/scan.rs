@@ -35,6 +35,8 @@ pub enum End {
     Rejected(usize),
     /// A quoted string is still open at the end of the slice.
     Open(OpenString),
+    /// A quoted string was closed before this offset, and no newline has arrived behind it.
+    Closed(usize),
 }
 
 /// Where to go on when more bytes of an open string have arrived.
@@ -44,20 +46,38 @@ pub struct OpenString {
     pub at: usize,
 }
 
-/// Receives what [`scan_fields`] finds. Both methods may be empty: framing needs neither.
+/// Receives what [`scan_fields`] finds.
 pub trait Visit<'a> {
     /// A field with its raw (still escaped) key.
     fn field(&mut self, key: &'a [u8], value: Value<'a>);
     /// The timestamp in nanoseconds since the epoch, if the line carries one.
     fn timestamp(&mut self, at: i64);
+    /// A quoted string was closed before `at`. False ends the scan there: what follows may not have arrived yet.
+    fn go_on(&mut self, line: &'a [u8], at: usize) -> bool {
+        let _ = (line, at);
+        true
+    }
 }
 
-/// A visitor that looks at nothing.
-pub struct Ignore;
+/// The visitor of framing: wants nothing, and stops behind a string until its line's newline has arrived. Every other
+/// token lies before a newline that is known.
+struct Framing {
+    /// No newline was needed beyond this offset so far.
+    newline: usize,
+}
 
-impl<'a> Visit<'a> for Ignore {
+impl<'a> Visit<'a> for Framing {
     fn field(&mut self, _: &'a [u8], _: Value<'a>) {}
     fn timestamp(&mut self, _: i64) {}
+    fn go_on(&mut self, line: &'a [u8], at: usize) -> bool {
+        if at > self.newline {
+            match memchr::memchr(b'\n', &line[at..]) {
+                Some(n) => self.newline = at + n,
+                None => return false,
+            }
+        }
+        true
+    }
 }
 
 const fn is_blank(b: u8) -> bool {
@@ -303,7 +323,8 @@ pub fn scan_fields<'a, V: Visit<'a>>(line: &'a [u8], at: usize, visit: &mut V) -
         let value_at = key_end + 1;
         let read = match line.get(value_at) {
             Some(b'"') => match string_end(line, value_at + 1) {
-                Ok(close) => Ok((Value::Text(&line[value_at + 1..close]), close + 1)),
+                Ok(close) if visit.go_on(line, close + 1) => Ok((Value::Text(&line[value_at + 1..close]), close + 1)),
+                Ok(close) => return End::Closed(close + 1),
                 Err(end) => return end,
             },
             Some(b'-' | b'.' | b'0'..=b'9') => number(line, value_at),
@@ -327,10 +348,11 @@ pub fn scan_fields<'a, V: Visit<'a>>(line: &'a [u8], at: usize, visit: &mut V) -
 
 /// Reads on behind the closing quote of a string that was open: more fields, or the timestamp.
 pub fn scan_after_string(line: &[u8], at: usize) -> End {
+    let mut framing = Framing { newline: at };
     if line.get(at) == Some(&b',') {
-        scan_fields(line, at + 1, &mut Ignore)
+        scan_fields(line, at + 1, &mut framing)
     } else {
-        scan_timestamp(line, at, &mut Ignore)
+        scan_timestamp(line, at, &mut framing)
     }
 }
 
@@ -378,7 +400,7 @@ fn timestamp(text: &[u8]) -> Option<i64> {
     if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
 }
 
-/// Scans one whole line for its end alone.
+/// Scans a line for its end alone. The slice must hold at least one newline.
 pub fn scan_line(line: &[u8]) -> End {
     let at = skip_blanks(line, 0);
     if line.get(at) == Some(&b'#') {
@@ -388,7 +410,7 @@ pub fn scan_line(line: &[u8]) -> End {
         return End::Complete(end);
     }
     match head_end(line, at, |_, _| ()) {
-        Ok((_, blank)) => scan_fields(line, skip_blanks(line, blank), &mut Ignore),
+        Ok((_, blank)) => scan_fields(line, skip_blanks(line, blank), &mut Framing { newline: 0 }),
         Err(at) => End::Rejected(at),
     }
 }
@@ -488,7 +510,7 @@ pub fn decode(line: &[u8]) -> Result<Option<Point<'_>>, usize> {
     match scan_fields(line, at, &mut found) {
         End::Complete(_) => Ok(Some(Point { head, fields: found.fields, timestamp: found.timestamp })),
         End::Rejected(at) => Err(at),
-        End::Open(open) => Err(open.at),
+        End::Open(OpenString { at }) | End::Closed(at) => Err(at),
     }
 }
 
