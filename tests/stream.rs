@@ -1,0 +1,369 @@
+//! The sacred stream, on the real process: whatever happens, the bytes pass, in whole lines.
+#![cfg(unix)]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use support::{feed, program, repository, same_csv, sqlite_csv};
+
+const CONFIG: &str = r#"
+[lateness]
+max = "forever"
+[missing]
+horizon = "0s"
+[[summary]]
+name = "s"
+key = ["host"]
+  [[summary.column]]
+  name = "sum_v"
+  method = "sum"
+  sources = [{ measurement = "m", field = "v" }]
+  [[summary.column]]
+  name = "n"
+  method = "count"
+  sources = [{ measurement = "m", field = "v" }]
+"#;
+
+struct Run {
+    folder: tempfile::TempDir,
+}
+
+impl Run {
+    fn new(config: &str) -> Run {
+        let run = Run { folder: tempfile::tempdir().expect("a folder") };
+        run.write(config);
+        run
+    }
+
+    fn write(&self, config: &str) {
+        let text = format!("state_dir = {:?}\n{config}", self.folder.path());
+        std::fs::write(self.folder.path().join("rollup.toml"), text).expect("writable");
+    }
+
+    fn command(&self) -> Command {
+        let mut command = program();
+        command.args(["run", "--config"]).arg(self.folder.path().join("rollup.toml"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn start(&self) -> Child {
+        self.command().spawn().expect("the program starts")
+    }
+
+    fn rows(&self, config: &str) -> String {
+        sqlite_csv(&self.folder.path().join("summary.db"), config)
+    }
+}
+
+fn wait_for(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < limit, "waited too long for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A made-up line of a number, long enough that a pipe holds few of them.
+fn line(number: usize) -> String {
+    let pad = "x".repeat(number * 7 % 900);
+    format!("m,host=h{},pad=p{pad} v={number} {}\n", number % 5, 1_700_000_000_000_000_000 + number as i64 * 1_000_000)
+}
+
+#[test]
+fn a_torn_tail_is_dropped_and_logged() {
+    let run = Run::new(CONFIG);
+    let output = feed(&mut run.command(), b"m,host=a v=1 1700000000000000000\nm,host=a v=2 17000000");
+    assert_eq!(output.stdout, b"m,host=a v=1 1700000000000000000\n");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("W! the input ended within a line"), "{log}");
+    assert!(run.rows(CONFIG).contains(",a,1.0,1,1,"), "{}", run.rows(CONFIG));
+}
+
+#[test]
+fn an_unfinished_line_is_forwarded_after_a_second_and_counted_when_it_ends() {
+    let run = Run::new(CONFIG);
+    let mut child = run.start();
+    let (mut stdin, mut stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+    stdin.write_all(b"m,host=a v=12").expect("a reader");
+    let start = Instant::now();
+    let mut buffer = [0; 64];
+    let n = stdout.read(&mut buffer).expect("readable");
+    assert_eq!(&buffer[..n], b"m,host=a v=12");
+    assert!(start.elapsed() >= Duration::from_millis(900), "it was not held");
+    stdin.write_all(b"34 1700000000000000000\n").expect("a reader");
+    let n = stdout.read(&mut buffer).expect("readable");
+    assert_eq!(&buffer[..n], b"34 1700000000000000000\n");
+    // A backslash at the end of what is forwarded would hang the reader's parser if the stream ended there.
+    stdin.write_all(b"m\\").expect("a reader");
+    let n = stdout.read(&mut buffer).expect("readable");
+    assert_eq!(&buffer[..n], b"m");
+    stdin.write_all(b"\\ x=1 5\n").expect("a reader");
+    drop(stdin);
+    let mut rest = Vec::new();
+    stdout.read_to_end(&mut rest).expect("readable");
+    assert_eq!(rest, b"\\\\ x=1 5\n");
+    assert!(child.wait().expect("it ends").success());
+    assert!(run.rows(CONFIG).contains(",a,1234.0,1,1,"), "{}", run.rows(CONFIG));
+}
+
+#[test]
+fn a_huge_line_passes_without_being_held() {
+    let run = Run::new(CONFIG);
+    let mut child = run.start();
+    let (mut stdin, mut stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+    let mut input = b"m,host=a,k=".to_vec();
+    input.extend(std::iter::repeat_n(b'a', 80 << 20));
+    input.extend_from_slice(b" v=1 1700000000000000000\nm,host=a v=2 1700000001000000000\n");
+    let expected = input.clone();
+    let reader = std::thread::spawn(move || {
+        let mut out = Vec::new();
+        stdout.read_to_end(&mut out).expect("readable");
+        out
+    });
+    stdin.write_all(&input).expect("a reader");
+    drop(stdin);
+    let out = reader.join().expect("no panic");
+    assert!(out == expected, "stdout is not the input");
+    assert!(child.wait().expect("it ends").success());
+    // The line of 80 MiB is not read; the one behind it is.
+    assert!(run.rows(CONFIG).contains(",a,2.0,1,1,"), "{}", run.rows(CONFIG));
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_whole_lines() {
+    for round in 0..12_u64 {
+        let run = Run::new(CONFIG);
+        let mut child = run.start();
+        let (mut stdin, mut stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+        let writer = std::thread::spawn(move || {
+            let batch: String = (0..60_000).map(line).collect();
+            // The reader of this pipe is killed: the write fails then, as it should.
+            let _ = stdin.write_all(batch.as_bytes());
+        });
+        // A slow reader keeps the pipe full, which is when a large write can stop half-way.
+        let mut out = Vec::new();
+        let mut buffer = vec![0; 3000];
+        for _ in 0..40 + round * 25 {
+            let n = stdout.read(&mut buffer).expect("readable");
+            out.extend_from_slice(&buffer[..n]);
+        }
+        std::thread::sleep(Duration::from_millis(3 + round));
+        child.kill().expect("it lives");
+        child.wait().expect("it ends");
+        stdout.read_to_end(&mut out).expect("readable");
+        writer.join().expect("no panic");
+        assert_eq!(out.last(), Some(&b'\n'), "round {round}: a torn line at the reader");
+        let expected: String = (0..60_000).map(line).collect();
+        assert!(expected.as_bytes().starts_with(&out), "round {round}: the bytes were changed");
+        assert!(out.len() > 100_000, "round {round}: the pipe was never full");
+    }
+}
+
+#[test]
+fn a_reader_that_comes_late_gets_everything() {
+    let run = Run::new(CONFIG);
+    let mut child = run.start();
+    let (mut stdin, mut stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+    let input: String = (0..500).map(line).collect();
+    stdin.write_all(input.as_bytes()).expect("a reader");
+    drop(stdin);
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(child.try_wait().expect("its state").is_none(), "it left before its output was read");
+    let start = Instant::now();
+    let mut out = String::new();
+    stdout.read_to_string(&mut out).expect("readable");
+    assert_eq!(out, input);
+    assert!(child.wait().expect("it ends").success());
+    assert!(start.elapsed() < Duration::from_secs(3), "it lingers after its output was read");
+}
+
+#[test]
+fn signals_do_not_end_it_before_the_input_does() {
+    let run = Run::new(CONFIG);
+    let mut child = run.start();
+    let (mut stdin, mut stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+    let mut buffer = [0; 128];
+    for (number, signal) in ["TERM", "INT", "HUP"].into_iter().enumerate() {
+        let text = line(number);
+        stdin.write_all(text.as_bytes()).expect("a reader");
+        let n = stdout.read(&mut buffer).expect("readable");
+        assert_eq!(&buffer[..n], text.as_bytes(), "after {number} signals");
+        let status = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().expect("kill runs");
+        assert!(status.success());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop(stdin);
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    assert!(run.rows(CONFIG).contains(",h0,0.0,1,1,"), "{}", run.rows(CONFIG));
+}
+
+#[test]
+fn a_broken_configuration_is_reported_and_picked_up_when_it_is_mended() {
+    let run = Run::new("timezone = \"Mars/Olympus\"\n[flush]\nevery = \"1 fortnight\"\n");
+    let mut child = run.start();
+    let (mut stdin, mut stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+    let mut stderr = child.stderr.take().expect("a pipe");
+    let mut buffer = [0; 128];
+    let first = "m,host=a v=1 1700000000000000000\n";
+    stdin.write_all(first.as_bytes()).expect("a reader");
+    let n = stdout.read(&mut buffer).expect("readable");
+    assert_eq!(&buffer[..n], first.as_bytes());
+    // The log names every problem before the file is mended.
+    let mut log = Vec::new();
+    while !String::from_utf8_lossy(&log).contains("fortnight") {
+        let n = stderr.read(&mut buffer).expect("readable");
+        log.extend_from_slice(&buffer[..n]);
+    }
+    run.write(CONFIG);
+    let made = || run.folder.path().join("summary.db").exists();
+    wait_for("the engine to start", Duration::from_secs(30), made);
+    std::thread::sleep(Duration::from_millis(200));
+    let second = "m,host=a v=2 1700000001000000000\n";
+    stdin.write_all(second.as_bytes()).expect("a reader");
+    drop(stdin);
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).expect("readable");
+    assert_eq!(rest, second);
+    stderr.read_to_end(&mut log).expect("readable");
+    assert!(child.wait().expect("it ends").success());
+    let log = String::from_utf8_lossy(&log);
+    for wanted in ["E! ", "3 problem(s)", "line 2: timezone", "line 4: flush.every", "missing key `[[summary]]`"] {
+        assert!(log.contains(wanted), "{wanted:?} is not in the log:\n{log}");
+    }
+    let rows = run.rows(CONFIG);
+    assert!(rows.contains(",a,2.0,1,1,"), "what came after the repair is counted, and nothing else:\n{rows}");
+}
+
+#[test]
+fn a_missing_configuration_does_not_stop_the_stream() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = feed(program().args(["run", "--config"]).arg(folder.path().join("none.toml")), b"m v=1 1\n");
+    assert_eq!(output.stdout, b"m v=1 1\n");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("E! cannot read the configuration"));
+    assert!(output.status.success());
+}
+
+#[test]
+fn a_panic_in_the_engine_costs_one_line_and_no_byte() {
+    let run = Run::new(CONFIG);
+    let mut input = String::new();
+    for number in 0..2000 {
+        input += &line(number);
+        if number % 500 == 250 {
+            input += "m,host=h1 v=1000000,poison=1 1700000000000000000\n";
+        }
+    }
+    let output = feed(run.command().env("TELEGRAF_ROLLUP_FAULT_PANIC", "poison"), input.as_bytes());
+    assert!(output.status.success());
+    assert!(output.stdout == input.as_bytes(), "stdout is not the input");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("E! internal error"), "{log}");
+    assert!(log.lines().all(|l| ["E! ", "W! ", "I! "].iter().any(|p| l.starts_with(p))), "{log}");
+    // The rows are those of the input without the poisoned lines.
+    let good: String = (0..2000).map(line).collect();
+    let other = Run::new(CONFIG);
+    feed(&mut other.command(), good.as_bytes());
+    same_csv(&run.rows(CONFIG), &other.rows(CONFIG)).expect("the same rows");
+}
+
+#[test]
+fn an_engine_that_keeps_failing_is_switched_off() {
+    let run = Run::new(CONFIG);
+    let input: String = (0..500).map(line).collect();
+    let output = feed(run.command().env("TELEGRAF_ROLLUP_FAULT_PANIC", "host="), input.as_bytes());
+    assert!(output.stdout == input.as_bytes(), "stdout is not the input");
+    assert!(output.status.success());
+    assert!(output.stderr.len() < 20_000, "the log is flooded");
+}
+
+#[test]
+fn a_sink_that_cannot_be_written_does_not_stop_the_stream() {
+    let run = Run::new("[sink]\nurl = \"sqlite:///proc/no/such/place.db\"\n[lateness]\nmax = \"forever\"\n");
+    let config = std::fs::read_to_string(run.folder.path().join("rollup.toml")).expect("readable");
+    let tail = CONFIG.split_once("[[summary]]").expect("a summary").1;
+    std::fs::write(run.folder.path().join("rollup.toml"), format!("{config}[[summary]]{tail}")).expect("writable");
+    let input: String = (0..2000).map(line).collect();
+    let start = Instant::now();
+    let output = feed(&mut run.command(), input.as_bytes());
+    assert!(output.stdout == input.as_bytes(), "stdout is not the input");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("E! the sink needs your help"));
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn an_unreachable_server_does_not_delay_the_end() {
+    // A listener that accepts and says nothing: a connection attempt hangs.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let run = Run::new(&format!("[sink]\nurl = \"mysql://u:secret-word@127.0.0.1:{port}/d\"\n{CONFIG}"));
+    let input: String = (0..2000).map(line).collect();
+    let start = Instant::now();
+    let output = feed(&mut run.command(), input.as_bytes());
+    assert!(start.elapsed() < Duration::from_secs(5), "Telegraf would have killed it");
+    assert!(output.stdout == input.as_bytes(), "stdout is not the input");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("the last flush was not done in time"), "{log}");
+    assert!(!log.contains("secret-word"), "the log shows a password");
+}
+
+#[test]
+fn output_mode_writes_nothing_and_counts_everything() {
+    let run = Run::new(CONFIG);
+    let input: String = (0..2000).map(line).collect();
+    let output = feed(run.command().arg("--output"), input.as_bytes());
+    assert!(output.status.success());
+    assert!(output.stdout.is_empty() && output.stderr.is_empty());
+    let other = Run::new(CONFIG);
+    feed(&mut other.command(), input.as_bytes());
+    same_csv(&run.rows(CONFIG), &other.rows(CONFIG)).expect("the same rows");
+}
+
+#[test]
+fn rows_appear_while_the_stream_runs() {
+    let config = format!("[flush]\nevery = \"1s\"\n{CONFIG}");
+    let run = Run::new(&config);
+    let mut child = run.start();
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(line(7).as_bytes()).expect("a reader");
+    let database = run.folder.path().join("summary.db");
+    let ready = |path: &Path| path.exists() && sqlite_csv(path, &config).contains(",h2,7.0,1,1,");
+    wait_for("the first row", Duration::from_secs(30), || ready(&database));
+    stdin.write_all(line(2).as_bytes()).expect("a reader");
+    wait_for("the next one", Duration::from_secs(30), || sqlite_csv(&database, &config).contains(",h2,9.0,2,2,"));
+    drop(stdin);
+    assert!(child.wait().expect("it ends").success());
+}
+
+#[test]
+fn the_sample_passes_and_gives_the_rows_of_replay() {
+    let input = std::fs::read(repository("telegraf/sample.influx")).expect("the sample");
+    for name in ["rollup.toml", "rollup-windows-hwinfo.toml"] {
+        let text = std::fs::read_to_string(repository("telegraf").join(name)).expect("the configuration");
+        let folder = tempfile::tempdir().expect("a folder");
+        // The sample is older than the default lateness.max, and the folder of the state is the user's.
+        let config: String = text
+            .lines()
+            .map(|line| match line.split('=').next().map(str::trim) {
+                Some("state_dir") => format!("state_dir = {:?}\n", folder.path()),
+                Some("max") => "max = \"forever\"\n".to_string(),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        let path = folder.path().join("rollup.toml");
+        std::fs::write(&path, &config).expect("writable");
+        let output = feed(program().args(["run", "--config"]).arg(&path), &input);
+        assert!(output.stdout == input, "{name}: stdout is not the input");
+        // Replay knows no end of time; the live process has empty rows up to now only.
+        let now = jiff::Timestamp::now().to_string();
+        let mut replay = program();
+        replay.args(["replay", "--format", "csv", "--now", &now, "--config"]).arg(&path).arg("-");
+        let replayed = feed(&mut replay, &input);
+        let expected = String::from_utf8(replayed.stdout).expect("UTF-8");
+        assert!(expected.lines().count() > 20, "{expected}");
+        same_csv(&sqlite_csv(&folder.path().join("summary.db"), &config), &expected).expect(name);
+    }
+}
