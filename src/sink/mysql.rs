@@ -129,10 +129,13 @@ impl MySqlSink {
                 )),
                 code => SinkError::Temporary(format!("{server}: error {code}: {}", e.message)),
             },
-            Error::Io(mysql_async::IoError::Tls(e)) => SinkError::Setup(format!(
-                "{server}: no trusted encrypted connection ({e}): set sink.ca_file to the authority that signed the \
-                 server's certificate, or tls = \"off\""
-            )),
+            // The handshake's verdict arrives as an input/output error around the text of the TLS library.
+            Error::Io(e) if matches!(e, mysql_async::IoError::Tls(_)) || e.to_string().contains("certificate") => {
+                SinkError::Setup(format!(
+                    "{server}: no trusted encrypted connection ({e}): set sink.ca_file to the authority that signed \
+                     the server's certificate, or write tls = \"off\""
+                ))
+            }
             other => SinkError::Temporary(format!("{server}: {other}")),
         }
     }

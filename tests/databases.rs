@@ -1,0 +1,438 @@
+//! The flush protocol on real servers: MySQL and MariaDB.
+//!
+//! Every semantic case, a server that stops in the middle of the stream, several writers for one device, tables that
+//! were made by an older configuration, users without rights, encryption.
+#![cfg(unix)]
+
+#[path = "oracle/mod.rs"]
+mod oracle;
+mod support;
+
+use std::io::{Read, Write};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use support::servers::{Database, Kind, PASSWORD, TLS_ONLY_PASSWORD, TLS_ONLY_USER, USER};
+use support::{feed, program, repository, same_csv, tables_csv};
+
+struct Run {
+    folder: tempfile::TempDir,
+    config: String,
+}
+
+impl Run {
+    /// A run with its own state into a server's database. `sink` is what stands below `[sink]`.
+    fn new(sink: &str, config: &str) -> Run {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = format!("state_dir = {:?}\n{config}\n[sink]\n{sink}\n", folder.path());
+        std::fs::write(folder.path().join("rollup.toml"), text).expect("writable");
+        Run { folder, config: config.to_string() }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = program();
+        command.args(["run", "--config"]).arg(self.folder.path().join("rollup.toml"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn check(&self) -> Output {
+        let mut command = program();
+        command.args(["check", "--config"]).arg(self.folder.path().join("rollup.toml"));
+        command.output().expect("the program starts")
+    }
+
+    fn oracle(&self, input: &[u8]) -> String {
+        let rows = oracle::rollup(&self.config, input, &oracle::Options { now_ns: None });
+        oracle::to_csv(&self.config, &rows)
+    }
+}
+
+/// All tables of a configuration in a database, in the format of `replay --format csv`.
+fn rows(database: &Database, name: &str, config: &str) -> String {
+    tables_csv(config, |table, columns| {
+        let shown: Vec<_> = columns
+            .iter()
+            .map(|c| match c.as_str() {
+                "window_start" | "datetime" => format!("DATE_FORMAT(`{c}`,'%Y-%m-%d %H:%i:%s')"),
+                "first_seen" | "last_seen" => format!("LEFT(DATE_FORMAT(`{c}`,'%Y-%m-%d %H:%i:%s.%f'),23)"),
+                // Hexadecimal keeps what a command line client would escape.
+                _ => format!("IF(`{c}` IS NULL,NULL,HEX(CAST(`{c}` AS CHAR CHARACTER SET utf8mb4)))"),
+            })
+            .collect();
+        let sql = format!("SELECT {} FROM `{name}`.`{table}`", shown.join(","));
+        let times = ["window_start", "datetime", "first_seen", "last_seen"];
+        let rows = database.query(&sql).into_iter().map(|row| {
+            row.into_iter()
+                .zip(columns)
+                .map(|(text, column)| match text.as_str() {
+                    "NULL" => None,
+                    _ if times.contains(&column.as_str()) => Some(text),
+                    hex => {
+                        let byte = |i: usize| u8::from_str_radix(&hex[i..i + 2], 16).expect("hex");
+                        let bytes = (0..hex.len()).step_by(2).map(byte).collect();
+                        Some(String::from_utf8(bytes).expect("UTF-8"))
+                    }
+                })
+                .collect()
+        });
+        rows.collect()
+    })
+}
+
+/// Makes a database that the ordinary user may use.
+fn make(database: &Database, name: &str) -> String {
+    database.query(&format!("CREATE DATABASE `{name}`; GRANT ALL ON `{name}`.* TO '{USER}'@'%'"));
+    format!("url = {:?}", database.url(USER, PASSWORD, name))
+}
+
+/// Whole numbers that were DOUBLE lose their point in a server's text: compare by value.
+fn same_rows(found: &str, expected: &str) -> Result<(), String> {
+    let normal = |text: &str| -> String {
+        let mut out = String::new();
+        for (number, line) in text.lines().enumerate() {
+            let fields = support::csv_fields(line).into_iter().map(|field| match field.parse::<f64>() {
+                Ok(value) if number > 0 && !field.contains(':') => format!("{value:?}"),
+                _ => field,
+            });
+            out += &(fields.collect::<Vec<_>>().join("\u{1f}") + "\n");
+        }
+        out
+    };
+    let (found, expected) = (normal(found), normal(expected));
+    same_csv(
+        &found.replace(',', "\u{1e}").replace('\u{1f}', ","),
+        &expected.replace(',', "\u{1e}").replace('\u{1f}', ","),
+    )
+}
+
+fn wait_for(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < limit, "waited too long for {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+const CONFIG: &str = r#"
+timezone = "Europe/Berlin"
+[flush]
+every = "1s"
+daily_every = "1s"
+[lateness]
+max = "forever"
+[missing]
+horizon = "0s"
+[[summary]]
+name = "s"
+key = ["host"]
+  [[summary.column]]
+  name = "avg_v"
+  method = "avg"
+  sources = [{ measurement = "m", field = "v" }]
+  [[summary.column]]
+  name = "max_v"
+  method = "max"
+  sources = [{ measurement = "m", field = "v" }]
+  [[summary.column]]
+  name = "n"
+  method = "count"
+  sources = [{ measurement = "m", field = "v" }]
+  [[summary.column]]
+  name = "odd"
+  method = "anomalies"
+  rules = ["high"]
+[[anomaly]]
+name = "high"
+column = "max_v"
+when = "> 900"
+"#;
+
+/// One point of a made-up fleet: `number` runs on, four hours in all.
+fn point(number: usize) -> String {
+    let at = 1_729_980_000_000_000_000 + number as i64 * 3_600_000_000_000 / 500;
+    format!("m,host=h{} v={} {at}\n", number % 7, (number * 7919 % 10007) as f64 / 10.0)
+}
+
+fn points(numbers: impl Iterator<Item = usize>) -> Vec<u8> {
+    numbers.map(point).collect::<String>().into_bytes()
+}
+
+fn every_case(kind: Kind) {
+    let Some(database) = Database::start(kind) else { return };
+    let mut names: Vec<_> = std::fs::read_dir(repository("tests/cases"))
+        .expect("the cases")
+        .map(|e| e.expect("an entry").path())
+        .filter(|p| p.is_dir())
+        .collect();
+    names.sort();
+    for folder in names {
+        let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
+        let config = std::fs::read_to_string(folder.join("config.toml")).expect("a configuration");
+        let input = std::fs::read(folder.join("input.influx")).expect("an input");
+        let run = Run::new(&make(&database, &name), &config);
+        let output = feed(&mut run.command(), &input);
+        assert!(output.stdout == input, "{name}: stdout is not the input");
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert!(!log.contains("E! "), "{name}: {log}");
+        let expected = std::fs::read_to_string(folder.join("expected.csv")).expect("expectations");
+        let found = rows(&database, &name, &config);
+        same_rows(&found, &expected).unwrap_or_else(|e| panic!("{kind} {name}: {e}\n{log}"));
+        // The same flush again changes nothing: every step can be repeated.
+        let fresh = Run::new(&format!("url = {:?}", database.url(USER, PASSWORD, &name)), &config);
+        assert!(String::from_utf8_lossy(&fresh.check().stdout).contains("rows, the newest window"), "{name}");
+    }
+}
+
+#[test]
+fn every_case_on_mysql() {
+    every_case(Kind::MySql);
+}
+
+#[test]
+fn every_case_on_mariadb() {
+    every_case(Kind::MariaDb);
+}
+
+struct Stream {
+    child: Child,
+    reader: std::thread::JoinHandle<Vec<u8>>,
+}
+
+impl Stream {
+    fn start(run: &Run) -> Stream {
+        let mut child = run.command().stderr(Stdio::inherit()).spawn().expect("the program starts");
+        let mut stdout = child.stdout.take().expect("a pipe");
+        let reader = std::thread::spawn(move || {
+            let mut out = Vec::new();
+            stdout.read_to_end(&mut out).expect("readable");
+            out
+        });
+        Stream { child, reader }
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.child.stdin.as_mut().expect("a pipe").write_all(bytes).expect("a reader");
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        drop(self.child.stdin.take());
+        assert!(self.child.wait().expect("it ends").success());
+        self.reader.join().expect("no panic")
+    }
+}
+
+/// The server goes away (by `stop`) in the middle of the stream and comes back.
+fn survives(kind: Kind, stop: fn(&mut Database), back: fn(&mut Database)) {
+    let Some(mut database) = Database::start(kind) else { return };
+    let run = Run::new(&make(&database, "d"), CONFIG);
+    let mut stream = Stream::start(&run);
+    let third = |i: usize| points(i * 700..(i + 1) * 700);
+    stream.send(&third(0));
+    let count = |database: &Database| database.value("SELECT COALESCE(SUM(samples), 0) FROM d.s_hourly");
+    wait_for("the first rows", Duration::from_secs(60), || {
+        database.try_query("SELECT 1 FROM d.s_hourly LIMIT 1").is_ok() && count(&database) == "700"
+    });
+    stop(&mut database);
+    stream.send(&third(1));
+    // Some flushes fail.
+    std::thread::sleep(Duration::from_millis(3500));
+    stream.send(&third(2));
+    back(&mut database);
+    wait_for("the rows of the whole stream", Duration::from_secs(120), || count(&database) == "2100");
+    let input: Vec<u8> = (0..3).flat_map(third).collect();
+    assert!(stream.end() == input, "stdout is not the input");
+    same_rows(&rows(&database, "d", CONFIG), &run.oracle(&input)).unwrap_or_else(|e| panic!("{kind}: {e}"));
+    assert_eq!(database.value("SELECT MIN(is_final) FROM d.s_hourly"), "1");
+    assert_eq!(database.value("SELECT MAX(writers) FROM d.s_daily"), "1");
+}
+
+#[test]
+fn mysql_stops_and_comes_back() {
+    survives(Kind::MySql, Database::stop, Database::restart);
+}
+
+#[test]
+fn mysql_is_killed_and_comes_back() {
+    survives(Kind::MySql, Database::kill9, Database::restart);
+}
+
+#[test]
+fn mariadb_stops_and_comes_back() {
+    survives(Kind::MariaDb, Database::stop, Database::restart);
+}
+
+#[test]
+fn mysql_hangs_and_goes_on() {
+    survives(Kind::MySql, |d| d.freeze(), |d| d.thaw());
+}
+
+/// Several writers feed the same devices with disjoint points, at once and one after the other.
+fn several_writers(kind: Kind) {
+    let Some(database) = Database::start(kind) else { return };
+    let sink = make(&database, "d");
+    let runs: Vec<_> = (0..4).map(|_| Run::new(&sink, CONFIG)).collect();
+    let input = |i: usize| points((0..2100).filter(move |n| n / 3 % 4 == i));
+    let mut streams: Vec<_> = runs.iter().take(3).map(Stream::start).collect();
+    for round in 0..4 {
+        for (i, stream) in streams.iter_mut().enumerate() {
+            let all = input(i);
+            let lines: Vec<_> = all.split_inclusive(|b| *b == b'\n').collect();
+            let part = lines.len().div_ceil(4);
+            let from = (round * part).min(lines.len());
+            stream.send(&lines[from..(from + part).min(lines.len())].concat());
+        }
+        std::thread::sleep(Duration::from_millis(1300));
+    }
+    streams.into_iter().for_each(|stream| drop(stream.end()));
+    // The fourth comes when the others have left.
+    feed(&mut runs[3].command(), &input(3));
+    let all: Vec<u8> = (0..4).flat_map(input).collect();
+    same_rows(&rows(&database, "d", CONFIG), &runs[0].oracle(&all)).unwrap_or_else(|e| panic!("{kind}: {e}"));
+    assert_eq!(database.value("SELECT CONCAT(MIN(writers), ' ', MAX(writers)) FROM d.s_daily"), "4 4");
+    assert_eq!(database.value("SELECT SUM(revision) - SUM(samples) FROM d.s_hourly"), "0");
+}
+
+#[test]
+fn several_writers_add_up_on_mysql() {
+    several_writers(Kind::MySql);
+}
+
+#[test]
+fn several_writers_add_up_on_mariadb() {
+    several_writers(Kind::MariaDb);
+}
+
+/// Tables that an older configuration made gain columns; nothing is lost.
+fn columns_are_added(kind: Kind) {
+    let Some(database) = Database::start(kind) else { return };
+    let sink = make(&database, "d");
+    let (before, after) = CONFIG.split_once("  [[summary.column]]\n  name = \"max_v\"").expect("two columns");
+    let old = format!("{before}{}", "");
+    assert!(after.contains("anomaly"));
+    feed(&mut Run::new(&sink, &old).command(), &points(0..300));
+    let fixed = format!("{sink}\nmigrate = \"check\"");
+    // With migrate = "check" the table is left as it is, and what it cannot hold is left out.
+    let output = feed(&mut Run::new(&fixed, CONFIG).command(), &points(300..600));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("column \"max_v\" is missing in s_hourly"));
+    assert_eq!(database.value("SELECT SUM(samples) FROM d.s_hourly"), "600");
+    feed(&mut Run::new(&sink, CONFIG).command(), &points(600..900));
+    assert_eq!(database.value("SELECT SUM(samples) FROM d.s_hourly"), "900");
+    assert!(database.value("SELECT COUNT(max_v) FROM d.s_daily") != "0");
+    // A missing table is made by a person then; the log has the statement.
+    let output = feed(&mut Run::new(&fixed, &CONFIG.replace("name = \"s\"", "name = \"t\"")).command(), &points(0..9));
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        log.contains("the table t_hourly is missing") && log.contains("CREATE TABLE IF NOT EXISTS `t_hourly`"),
+        "{log}"
+    );
+}
+
+#[test]
+fn columns_are_added_on_mysql() {
+    columns_are_added(Kind::MySql);
+}
+
+#[test]
+fn columns_are_added_on_mariadb() {
+    columns_are_added(Kind::MariaDb);
+}
+
+/// What a person has to do is in the error, and no password is.
+fn errors_instruct(kind: Kind) {
+    let Some(database) = Database::start(kind) else { return };
+    make(&database, "d");
+    let said = |sink: String| {
+        let run = Run::new(&sink, CONFIG);
+        let output = feed(&mut run.command(), &points(0..9));
+        assert!(output.stdout == points(0..9), "stdout is not the input");
+        let checked = run.check();
+        assert!(!checked.status.success(), "check finds it too");
+        let log = format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&checked.stderr));
+        assert!(!log.contains("wrong-word") && !log.contains(PASSWORD), "the log shows a password: {log}");
+        log
+    };
+    let log = said(format!("url = {:?}", database.url(USER, "wrong-word", "d")));
+    assert!(log.contains("check the user and the password"), "{log}");
+    let log = said(format!("url = {:?}", database.url(USER, PASSWORD, "mysql")));
+    assert!(log.contains("GRANT SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX ON `mysql`.* TO 'rollup'@'%';"), "{log}");
+    database.query("CREATE USER 'all'@'%' IDENTIFIED BY 'all-pw'; GRANT ALL ON *.* TO 'all'@'%'");
+    let log = said(format!("url = {:?}", database.url("all", "all-pw", "none")));
+    assert!(log.contains("CREATE DATABASE `none`"), "{log}");
+}
+
+#[test]
+fn errors_of_mysql_instruct() {
+    errors_instruct(Kind::MySql);
+}
+
+#[test]
+fn errors_of_mariadb_instruct() {
+    errors_instruct(Kind::MariaDb);
+}
+
+/// Encryption: a server that proves its name is accepted, another is not; the password comes from a file.
+fn encryption(kind: Kind) {
+    let Some(database) = Database::start(kind) else { return };
+    database.query(&format!("CREATE DATABASE d; GRANT ALL ON d.* TO '{TLS_ONLY_USER}'@'%'"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let secret = folder.path().join("password");
+    std::fs::write(&secret, format!("{TLS_ONLY_PASSWORD}\n")).expect("writable");
+    let sink = |ca: Option<&std::path::Path>| {
+        let url =
+            format!("url = \"mysql://{TLS_ONLY_USER}@127.0.0.1:{}/d\"\npassword_file = {secret:?}\n", database.port());
+        let tls = ca.map(|ca| format!("tls = \"verify-full\"\nca_file = {ca:?}\n"));
+        url + &tls.unwrap_or_default()
+    };
+    let output = feed(&mut Run::new(&sink(Some(&database.ca_pem())), CONFIG).command(), &points(0..50));
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("E! "), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(database.value("SELECT SUM(samples) FROM d.s_hourly"), "50");
+    let output = feed(&mut Run::new(&sink(Some(&database.other_ca_pem())), CONFIG).command(), &points(50..99));
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("no trusted encrypted connection") && log.contains("sink.ca_file"), "{log}");
+    let output = feed(&mut Run::new(&sink(None), CONFIG).command(), &points(50..99));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("E! "));
+    assert_eq!(database.value("SELECT SUM(samples) FROM d.s_hourly"), "50");
+}
+
+#[test]
+fn encryption_to_mysql() {
+    encryption(Kind::MySql);
+}
+
+#[test]
+fn encryption_to_mariadb() {
+    encryption(Kind::MariaDb);
+}
+
+/// Keys are compared byte for byte: case, trailing blanks, emoji, bytes that are not UTF-8, long ones.
+fn keys_are_bytes(kind: Kind) {
+    let Some(database) = Database::start(kind) else { return };
+    let run = Run::new(&make(&database, "d"), CONFIG);
+    let at = 1_729_980_000_000_000_000_i64;
+    let mut input = Vec::new();
+    let long = "ü".repeat(300);
+    let hosts: [&[u8]; 8] =
+        [b"pc-01", b"PC-01", b"a", b"a\\ ", "🔥".as_bytes(), b"\xb0C", b"it's\\,`x`", long.as_bytes()];
+    for (i, host) in hosts.iter().enumerate() {
+        input.extend_from_slice(b"m,host=");
+        input.extend_from_slice(host);
+        input.extend_from_slice(format!(" v={i} {at}\n").as_bytes());
+    }
+    let output = feed(&mut run.command(), &input);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("E! "), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(database.value("SELECT COUNT(*) FROM d.s_hourly"), "8");
+    assert_eq!(database.value("SELECT max_v FROM d.s_daily WHERE host = 'PC-01'"), "1");
+    assert_eq!(database.value("SELECT max_v FROM d.s_daily WHERE host = 'a '"), "3");
+    assert_eq!(database.value("SELECT max_v FROM d.s_daily WHERE host = '\\\\xb0C'"), "5");
+    assert_eq!(database.value("SELECT CHAR_LENGTH(host) FROM d.s_daily WHERE max_v = 7"), "191");
+}
+
+#[test]
+fn keys_are_bytes_on_mysql() {
+    keys_are_bytes(Kind::MySql);
+}
+
+#[test]
+fn keys_are_bytes_on_mariadb() {
+    keys_are_bytes(Kind::MariaDb);
+}

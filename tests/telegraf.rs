@@ -1,0 +1,377 @@
+//! Under a real Telegraf: what goes in comes out, and the rows are right, whatever fails on the way.
+//!
+//! Telegraf runs the snippets of `telegraf/` with the paths of the test. Lines come in by HTTP (Telegraf answers when it
+//! has handed every point to the pipeline) and go out to a file. Runs with `cat` as the processor are the reference.
+#![cfg(unix)]
+
+#[path = "oracle/mod.rs"]
+mod oracle;
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use support::servers::{Database, Kind, PASSWORD, USER, telegraf};
+use support::{repository, same_csv, sqlite_csv};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < PATIENCE, "waited too long for {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A Telegraf with its folder: `rollup.toml`, `out.influx`, the log, the state.
+struct Agent {
+    folder: tempfile::TempDir,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl Agent {
+    /// Starts Telegraf with a listener, `middle` (a processor or an output), and a file as the output.
+    fn start(telegraf: &Path, rollup: &str, middle: impl Fn(&Path) -> String) -> Agent {
+        let folder = tempfile::tempdir().expect("a folder");
+        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+        let mut agent = Agent { folder, port, child: None };
+        agent.write_rollup(rollup);
+        let config = format!(
+            "[agent]\n  interval = \"1s\"\n  flush_interval = \"500ms\"\n  omit_hostname = true\n  \
+             metric_buffer_limit = 1000000\n  metric_batch_size = 5000\n\
+             [[inputs.influxdb_v2_listener]]\n  service_address = \"127.0.0.1:{port}\"\n{}\n\
+             [[outputs.file]]\n  files = [{:?}]\n  data_format = \"influx\"\n  influx_sort_fields = true\n  \
+             influx_uint_support = true\n",
+            middle(agent.folder.path()),
+            agent.path("out.influx"),
+        );
+        std::fs::write(agent.path("telegraf.conf"), config).expect("writable");
+        let log = std::fs::File::create(agent.path("telegraf.log")).expect("writable");
+        let child = Command::new(telegraf)
+            .arg("--config")
+            .arg(agent.path("telegraf.conf"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file"))
+            .stderr(log)
+            .spawn();
+        agent.child = Some(child.expect("Telegraf starts"));
+        wait_for("Telegraf's listener", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        agent
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write_rollup(&self, rollup: &str) {
+        let text = format!("state_dir = {:?}\n{rollup}", self.path("state"));
+        std::fs::write(self.path("rollup.toml"), text).expect("writable");
+    }
+
+    /// Hands lines to Telegraf; returns when they are in its pipeline.
+    fn post(&self, lines: &[u8]) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the listener");
+        let head = format!(
+            "POST /api/v2/write?precision=ns HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+            lines.len()
+        );
+        stream.write_all(head.as_bytes()).expect("writable");
+        stream.write_all(lines).expect("writable");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("readable");
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.path("telegraf.log")).expect("the log")
+    }
+
+    /// Errors in the log, but for what Telegraf itself says when it closes the pipes of a child that has left.
+    fn errors(&self) -> Vec<String> {
+        let log = self.log();
+        let errors = log.lines().filter(|l| l.contains(" E! ") && !l.contains("file already closed"));
+        errors.map(str::to_string).collect()
+    }
+
+    /// Stops Telegraf as a service manager does, and gives what came out.
+    fn stop(&mut self) -> Vec<u8> {
+        let child = self.child.as_mut().expect("it runs");
+        let start = Instant::now();
+        let kill = Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status();
+        assert!(kill.expect("kill runs").success());
+        child.wait().expect("it ends");
+        // Telegraf sends SIGTERM to a child that is still there after 5 s.
+        assert!(start.elapsed() < Duration::from_secs(5), "stopping took {:?}", start.elapsed());
+        self.child = None;
+        std::fs::read(self.path("out.influx")).unwrap_or_default()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+            eprintln!("{}", self.log());
+        }
+    }
+}
+
+/// A snippet of `telegraf/` with the program and the configuration of the test. Fields are sorted so that runs compare.
+fn snippet(name: &str, folder: &Path, extra: &str) -> String {
+    let text = std::fs::read_to_string(repository("telegraf").join(name)).expect("the snippet");
+    let program = env!("CARGO_BIN_EXE_telegraf-rollup");
+    let config = folder.join("rollup.toml");
+    let text = text.replace("/usr/bin/telegraf-rollup", program);
+    let text = text.replace("/etc/telegraf-rollup/rollup.toml", config.to_str().expect("UTF-8"));
+    assert!(text.contains(program), "{name} names the program");
+    // Every measurement of the test passes through the program.
+    let (head, tail) = text.split_once("namepass = [").expect("a filter");
+    let rest = tail.split_once(']').expect("its end").1;
+    format!("{head}influx_sort_fields = true\n{extra}{rest}")
+}
+
+/// The reference: `cat` in place of the program.
+fn cat(_: &Path) -> String {
+    "[[processors.execd]]\n  command = [\"cat\"]\n  influx_uint_support = true\n  influx_sort_fields = true\n"
+        .to_string()
+}
+
+fn processor(folder: &Path) -> String {
+    snippet("processor.conf", folder, "")
+}
+
+/// The configuration for the sample, with flushes every second.
+fn rollup(sink: &str) -> String {
+    let text = std::fs::read_to_string(repository("telegraf/rollup.toml")).expect("the configuration");
+    let mut out = String::new();
+    for line in text.lines() {
+        match line.split('=').next().map(str::trim) {
+            Some("state_dir") => {}
+            Some("max") => out.push_str("max = \"forever\"\n"),
+            Some("horizon") => out.push_str("horizon = \"0s\"\n"),
+            Some("every" | "daily_every") => {
+                out += &(line.split('=').next().unwrap_or_default().to_string() + "= \"1s\"\n")
+            }
+            Some("[sink]") => out += &format!("[sink]\n{sink}\n"),
+            Some("timezone") => out.push_str("timezone = \"Europe/Berlin\"\n"),
+            _ => out += &format!("{line}\n"),
+        }
+    }
+    out
+}
+
+fn sample() -> Vec<u8> {
+    std::fs::read(repository("telegraf/sample.influx")).expect("the sample")
+}
+
+/// The sample in parts; no part ends within a line.
+fn parts(count: usize) -> Vec<Vec<u8>> {
+    let sample = sample();
+    let mut out = Vec::new();
+    let mut from = 0;
+    for i in 1..=count {
+        let mut to = sample.len() * i / count;
+        // A line of the sample starts with a measurement; the raw newline in a string is followed by another text.
+        while to < sample.len() && !(sample[to - 1] == b'\n' && sample[to..].starts_with(b"hwinfo")) {
+            to += 1;
+        }
+        out.push(sample[from..to].to_vec());
+        from = to;
+    }
+    out
+}
+
+fn expected(config: &str, input: &[u8]) -> String {
+    oracle::to_csv(config, &oracle::rollup(config, input, &oracle::Options { now_ns: None }))
+}
+
+/// The rows must be those of what came out, computed by the oracle.
+fn rows_are_right(agent: &Agent, config: &str, out: &[u8]) {
+    let found = sqlite_csv(&agent.path("state/summary.db"), config);
+    if let Err(difference) = same_csv(&found, &expected(config, out)) {
+        panic!("{difference}\n{}", agent.log());
+    }
+}
+
+#[test]
+fn what_comes_out_is_what_cat_lets_out() {
+    let Some(telegraf) = telegraf() else { return };
+    let config = rollup("");
+    let mut outs = Vec::new();
+    for middle in [cat as fn(&Path) -> String, processor] {
+        let mut agent = Agent::start(&telegraf, &config, middle);
+        parts(7).iter().for_each(|part| agent.post(part));
+        let out = agent.stop();
+        assert!(agent.errors().is_empty(), "{}", agent.log());
+        if !outs.is_empty() {
+            rows_are_right(&agent, &config, &out);
+            assert!(expected(&config, &out).lines().count() > 20);
+        }
+        outs.push(out);
+    }
+    assert!(outs[0].len() > 1_000_000, "the sample came through");
+    assert!(outs[0] == outs[1], "the bytes differ from those of cat");
+}
+
+#[test]
+fn rows_reach_mysql_and_survive_its_stop() {
+    let Some(telegraf) = telegraf() else { return };
+    let Some(mut database) = Database::start(Kind::MySql) else { return };
+    let config = rollup(&format!("url = {:?}", database.url(USER, PASSWORD, "metrics")));
+    let mut agent = Agent::start(&telegraf, &config, processor);
+    let parts = parts(6);
+    agent.post(&parts[0]);
+    agent.post(&parts[1]);
+    let samples = |d: &Database| d.value("SELECT COALESCE(SUM(samples), 0) FROM device_summary_hourly");
+    wait_for("the first rows", || {
+        database.try_query("SELECT 1 FROM device_summary_hourly").is_ok() && samples(&database) != "0"
+    });
+    database.stop();
+    agent.post(&parts[2]);
+    agent.post(&parts[3]);
+    std::thread::sleep(Duration::from_millis(2500));
+    database.restart();
+    agent.post(&parts[4]);
+    agent.post(&parts[5]);
+    let input = sample();
+    let all = expected(&config, &input);
+    let total: i64 = all
+        .lines()
+        .filter(|l| l.starts_with("device_summary_hourly"))
+        .map(|l| l.rsplit(',').nth(3).expect("samples").parse::<i64>().expect("a number"))
+        .sum();
+    wait_for("all rows", || samples(&database) == total.to_string());
+    let out = agent.stop();
+    assert!(agent.log().contains("E! [processors.execd::telegraf-rollup] the sink failed"), "{}", agent.log());
+    let mut reference = Agent::start(&telegraf, &config, cat);
+    parts.iter().for_each(|part| reference.post(part));
+    assert!(reference.stop() == out, "the bytes differ from those of cat");
+    // The rows, as far as text of another database compares: averages rounded to six digits.
+    let found = database.query(
+        "SELECT host, DATE_FORMAT(window_start,'%Y-%m-%d %H:%i:%s'), FORMAT(avg_cpu,6), FORMAT(max_temp,6), \
+         FORMAT(avg_power,6), anomaly_count, samples FROM device_summary_hourly ORDER BY host, window_start",
+    );
+    let rows = oracle::rollup(&config, &out, &oracle::Options { now_ns: None });
+    let mut hours: Vec<_> = rows.iter().filter(|r| r.table == "device_summary_hourly").collect();
+    hours.sort_by(|a, b| (&a.keys, a.window_start_ns).cmp(&(&b.keys, b.window_start_ns)));
+    assert_eq!(found.len(), hours.len());
+    for (row, hour) in found.iter().zip(hours) {
+        assert_eq!(row[0], hour.keys[0].1);
+        for (i, (_, cell)) in hour.columns.iter().enumerate() {
+            let text = match cell {
+                oracle::Cell::Float(value) => format!("{value:.6}"),
+                oracle::Cell::Int(value) => value.to_string(),
+                _ => "NULL".to_string(),
+            };
+            let near = |a: &str, b: &str| match (a.parse::<f64>(), b.parse::<f64>()) {
+                (Ok(a), Ok(b)) => (a - b).abs() < 2e-6,
+                _ => a == b,
+            };
+            assert!(near(&row[2 + i], &text), "{row:?}: {text}");
+        }
+        assert_eq!(row[6], hour.samples.to_string());
+    }
+}
+
+#[test]
+fn a_broken_configuration_and_its_repair() {
+    let Some(telegraf) = telegraf() else { return };
+    let config = rollup("");
+    let mut agent = Agent::start(&telegraf, "timezone = 5\n", processor);
+    let parts = parts(4);
+    agent.post(&parts[0]);
+    agent.post(&parts[1]);
+    wait_for("the report", || agent.log().contains("timezone: expected a string"));
+    agent.write_rollup(&config);
+    wait_for("the engine", || agent.path("state/summary.db").exists());
+    std::thread::sleep(Duration::from_millis(200));
+    agent.post(&parts[2]);
+    agent.post(&parts[3]);
+    let out = agent.stop();
+    let mut reference = Agent::start(&telegraf, &config, cat);
+    parts.iter().for_each(|part| reference.post(part));
+    assert!(reference.stop() == out, "the bytes differ from those of cat");
+    let counted = [parts[2].clone(), parts[3].clone()].concat();
+    rows_are_right(&agent, &config, &counted);
+}
+
+#[test]
+fn a_panic_in_the_engine() {
+    let Some(telegraf) = telegraf() else { return };
+    let config = rollup("");
+    let environment = "environment = [\"TELEGRAF_ROLLUP_FAULT_PANIC=poison\"]\n";
+    let mut agent = Agent::start(&telegraf, &config, |folder| snippet("processor.conf", folder, environment));
+    let parts = parts(4);
+    let poison = b"system_metrics,host=pc-iot-04 cpu_usage=1,poison=1 1792888000000000000\n";
+    for part in &parts {
+        agent.post(part);
+        agent.post(poison);
+    }
+    let out = agent.stop();
+    assert!(agent.log().contains("internal error"), "{}", agent.log());
+    let mut reference = Agent::start(&telegraf, &config, cat);
+    for part in &parts {
+        reference.post(part);
+        reference.post(poison);
+    }
+    assert!(reference.stop() == out, "the bytes differ from those of cat");
+    rows_are_right(&agent, &config, &sample());
+}
+
+#[test]
+fn as_an_output_it_counts_the_same() {
+    let Some(telegraf) = telegraf() else { return };
+    let config = rollup("");
+    let mut agent = Agent::start(&telegraf, &config, |folder| snippet("output.conf", folder, ""));
+    parts(3).iter().for_each(|part| agent.post(part));
+    let out = agent.stop();
+    assert!(out.len() > 1_000_000, "the raw output is not disturbed");
+    rows_are_right(&agent, &config, &out);
+}
+
+#[test]
+fn live_inputs_give_rows() {
+    let Some(telegraf) = telegraf() else { return };
+    let config = rollup("");
+    let mut agent = Agent::start(&telegraf, &config, |folder| {
+        let file = folder.join("hwinfo.influx");
+        let line = sample().split(|b| *b == b'\n').find(|l| l.starts_with(b"hwinfo,")).expect("a line").to_vec();
+        // Without a timestamp: the file is read at every interval, and each reading is a new point.
+        let head: Vec<u8> = line[..line.len() - 20].to_vec();
+        std::fs::write(&file, [head, b"\n".to_vec()].concat()).expect("writable");
+        format!(
+            "[[inputs.cpu]]\n  percpu = true\n  totalcpu = true\n  [inputs.cpu.tags]\n    host = \"here\"\n[[inputs.mem]]\n\
+             [[inputs.file]]\n  files = [{file:?}]\n  data_format = \"influx\"\n  precision = \"1ns\"\n{}",
+            processor(folder)
+        )
+    });
+    std::thread::sleep(Duration::from_secs(5));
+    let out = agent.stop();
+    let text = String::from_utf8_lossy(&out).into_owned();
+    for wanted in ["cpu,cpu=cpu-total,host=here", "cpu,cpu=cpu0,host=here", "mem ", "hwinfo,"] {
+        assert!(text.contains(wanted), "{wanted} is not in the output");
+    }
+    rows_are_right(&agent, &config, &out);
+    assert!(agent.errors().is_empty(), "{}", agent.log());
+}
+
+#[test]
+fn telegraf_accepts_every_snippet() {
+    let Some(telegraf) = telegraf() else { return };
+    // The test agent has no win_perf_counters: that snippet is read as TOML by another test.
+    for name in ["processor.conf", "processor-windows.conf", "output.conf", "inputs-linux.conf"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let rest = if name.starts_with("inputs") { "" } else { "[[inputs.cpu]]\n" };
+        let text = std::fs::read_to_string(repository("telegraf").join(name)).expect("the snippet");
+        let config = folder.path().join("telegraf.conf");
+        std::fs::write(&config, format!("{text}\n{rest}[[outputs.discard]]\n")).expect("writable");
+        let output = Command::new(&telegraf).args(["config", "check", "--config"]).arg(&config).output();
+        let output = output.expect("Telegraf starts");
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
