@@ -212,7 +212,18 @@ fn table(out: &mut impl Write, schema: &Schema, rows: &Rows) -> anyhow::Result<(
         header.extend(summary.columns.iter().map(|c| c.name.as_str()));
         header.extend(["samples", "coverage", "is_final"]);
         let mut lines: Vec<Vec<String>> = vec![header.into_iter().map(str::to_string).collect()];
+        // Of a run of windows without a sample the first is shown, and how many follow.
+        let mut skipped = Vec::new();
+        let mut previous: Option<&RowRecord> = None;
         for row in rows {
+            let same = |p: &RowRecord| p.key == row.key && p.summed.samples == 0 && row.summed.samples == 0;
+            if previous.replace(row).is_some_and(same) {
+                match skipped.last_mut() {
+                    Some((after, count)) if *after == lines.len() => *count += 1,
+                    _ => skipped.push((lines.len(), 1)),
+                }
+                continue;
+            }
             let mut line = vec![statements::local(schema, kind, row.span.start)];
             line.extend(row.key.iter().map(|k| k.escape_debug().to_string()));
             line.extend(row.summed.cells.iter().map(|cell| match cell {
@@ -228,13 +239,20 @@ fn table(out: &mut impl Write, schema: &Schema, rows: &Rows) -> anyhow::Result<(
         let text_columns = 1 + summary.key.len();
         let width = |i: usize| lines.iter().map(|line| line[i].chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..lines[0].len()).map(width).collect();
-        for line in &lines {
+        let mut skipped = skipped.into_iter().peekable();
+        for (number, line) in lines.iter().enumerate() {
+            if let Some((_, count)) = skipped.next_if(|(after, _)| *after == number) {
+                writeln!(out, "  ... {count} more windows without a sample")?;
+            }
             let mut shown = String::new();
             for (i, (cell, width)) in line.iter().zip(&widths).enumerate() {
                 let pad = " ".repeat(width - cell.chars().count());
                 shown += &if i < text_columns { format!("  {cell}{pad}") } else { format!("  {pad}{cell}") };
             }
             writeln!(out, "{}", shown.trim_end())?;
+        }
+        if let Some((_, count)) = skipped.next() {
+            writeln!(out, "  ... {count} more windows without a sample")?;
         }
         Ok(())
     })?;

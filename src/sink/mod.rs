@@ -5,7 +5,7 @@
 //! right because every writer writes before it reads, and partials only grow: whoever comes last sees everything, and
 //! a row of fewer points never replaces a row of more. Every step can be repeated, reordered or interrupted.
 //!
-//! Deliberately absent: retries, schedules and merging. They belong to the caller ([`crate::driver::flush`]).
+//! Deliberately absent: retries, schedules and merging. They belong to the caller, `flush` in the driver.
 
 pub mod mysql;
 pub mod sqlite;

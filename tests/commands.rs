@@ -1,0 +1,268 @@
+//! `check`, `replay` and the configuration as a user meets them: every problem at once, with its line and remedy.
+
+mod support;
+
+use std::path::PathBuf;
+use support::{feed, program, repository};
+use telegraf_rollup::config::{Config, SinkConfig};
+
+fn problems(text: &str) -> Vec<String> {
+    match Config::check(text, &|name| (name == "KNOWN").then(|| "value".to_string())) {
+        Ok(_) => Vec::new(),
+        Err(report) => report.0.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// A configuration without a problem, to break in one place.
+const GOOD: &str = r#"timezone = "UTC"
+state_dir = "/tmp/x"
+[[summary]]
+name = "s"
+key = ["host"]
+windows = ["hourly"]
+  [[summary.column]]
+  name = "avg_v"
+  method = "avg"
+  sources = [{ measurement = "m", field = "v" }]
+  [[summary.column]]
+  name = "odd"
+  method = "anomalies"
+  rules = ["high"]
+[[anomaly]]
+name = "high"
+column = "avg_v"
+when = "> 80"
+"#;
+
+#[test]
+fn every_bad_configuration_is_explained() {
+    assert_eq!(problems(GOOD), Vec::<String>::new());
+    let table = [
+        (
+            "timezone = \"UTC\"",
+            "timezone = \"Berlin\"",
+            "line 1: timezone: \"Berlin\" is not a time zone: write an IANA name",
+        ),
+        ("timezone = \"UTC\"", "timezone = 1", "line 1: timezone: expected a string in quotes, found an integer"),
+        ("timezone = \"UTC\"", "timezon = \"UTC\"", "line 1: timezon: unknown key: did you mean `timezone`?"),
+        (
+            "state_dir = \"/tmp/x\"",
+            "state_dir = \"${NOWHERE}\"",
+            "line 2: state_dir: the environment variable NOWHERE is not set",
+        ),
+        ("state_dir = \"/tmp/x\"", "state_dir = \"${KNOWN\"", "`${` without `}`"),
+        ("name = \"s\"\n", "", "line 3: summary[0]: missing key `name`: write, for example, name = \"device_summary\""),
+        ("name = \"s\"\n", "name = \"a b\"\n", "line 4: summary[0].name: is part of table names"),
+        ("key = [\"host\"]", "key = []", "line 5: summary[0].key: must name 1 to 3 tags"),
+        ("key = [\"host\"]", "key = \"host\"", "expected a list of strings"),
+        ("key = [\"host\"]", "key = [\"samples\"]", "every table has a column \"samples\" of its own"),
+        ("key = [\"host\"]", "key = [\"AVG_V\"]", "there is a column \"avg_v\" already"),
+        (
+            "windows = [\"hourly\"]",
+            "windows = [\"weekly\"]",
+            "line 6: summary[0].windows[0]: write \"hourly\" or \"daily\"",
+        ),
+        ("windows = [\"hourly\"]", "expect_every = \"1\"", "\"1\" is not a duration"),
+        ("windows = [\"hourly\"]", "timezone_tag = \"tz\"", "is not supported by this version yet"),
+        (
+            "method = \"avg\"",
+            "method = \"average\"",
+            "line 9: summary[0].column[0].method: unknown method \"average\": write one of avg, min",
+        ),
+        ("method = \"avg\"", "method = \"agv\"", "did you mean \"avg\"?"),
+        ("method = \"avg\"", "method = \"p95\"", "percentiles are not supported by this version yet"),
+        ("field = \"v\"", "fild = \"v\"", "missing key `field`"),
+        ("field = \"v\"", "field = \"v\", scale = \"2\"", "expected a number, as in 1.5, found a string"),
+        ("sources = [{ measurement = \"m\", field = \"v\" }]", "", "missing key `sources`"),
+        (
+            "rules = [\"high\"]",
+            "rules = [\"hihg\"]",
+            "line 14: summary[0].column[1].rules[0]: there is no [[anomaly]] with the name \"hihg\"",
+        ),
+        ("rules = [\"high\"]", "", "missing key `rules`"),
+        ("column = \"avg_v\"", "column = \"other\"", "\"other\" is not a column with sources"),
+        ("column = \"avg_v\"\n", "", "needs either `column`"),
+        ("when = \"> 80\"", "when = \"80\"", "line 18: anomaly[0].when: \"80\" is not a condition"),
+        ("when = \"> 80\"", "when = \"> inf\"", "is not a condition"),
+        ("when = \"> 80\"", "zscore = 3.0", "zscore rules are not supported by this version yet"),
+        (
+            "when = \"> 80\"",
+            "when = \"> 80\"\n[sink]\nurl = \"postgres://x/y\"",
+            "line 20: sink.url: is not the address of a sink",
+        ),
+        ("when = \"> 80\"", "when = \"> 80\"\n[sink]\nurl = \"mysql://h/d\"", "the user is missing"),
+        ("when = \"> 80\"", "when = \"> 80\"\n[sink]\nurl = \"mysql://u@h/d\"\ntls = \"on\"", "write \"verify-full\""),
+        ("when = \"> 80\"", "when = \"> 80\"\n[flush]\nevery = \"0s\"", "must be at least \"1s\""),
+        ("when = \"> 80\"", "when = \"> 80\"\n[lateness]\nmax = \"1m\"", "is shorter than `allowed`"),
+        ("when = \"> 80\"", "when = \"> 80\"\n[limits]\ndevices = -1", "expected a whole number that is not negative"),
+        ("when = \"> 80\"", "when = > 80", "line 18"),
+    ];
+    for (good, bad, wanted) in table {
+        assert!(GOOD.contains(good), "{good}");
+        let found = problems(&GOOD.replacen(good, bad, 1));
+        assert!(found.iter().any(|p| p.contains(wanted)), "{bad}: {wanted:?} is not in {found:#?}");
+    }
+}
+
+#[test]
+fn all_problems_are_reported_at_once_in_order() {
+    let text = GOOD
+        .replace("\"UTC\"", "\"Mars\"")
+        .replace("\"avg\"", "\"mean\"")
+        .replace("> 80", "hot")
+        .replace("name = \"s\"", "nam = 5");
+    let found = problems(&text);
+    let lines: Vec<usize> =
+        found.iter().map(|p| p[5..p.find(':').expect("a colon")].parse().expect("a line")).collect();
+    assert!(found.len() >= 5, "{found:#?}");
+    assert!(lines.is_sorted(), "{lines:?}");
+}
+
+#[test]
+fn secrets_and_defaults() {
+    let url = |url: &str| {
+        let config = Config::check(&format!("{GOOD}[sink]\nurl = {url:?}\n"), &|_| Some("s%40cret".to_string()));
+        config.unwrap_or_else(|r| panic!("{r}")).sink
+    };
+    let SinkConfig::MySql(mysql) = url("mysql://me:${PW}@db.example.org/metrics") else { panic!("not MySQL") };
+    assert_eq!((mysql.port, mysql.host.as_str(), mysql.database.as_str()), (3306, "db.example.org", "metrics"));
+    assert!(matches!(&mysql.password, telegraf_rollup::config::Password::Text(t) if t == "s@cret"));
+    assert!(!format!("{mysql:?}").contains("cret"), "a password is shown");
+    assert_eq!(mysql.tls, telegraf_rollup::config::Tls::VerifyFull, "encrypted unless the host is local");
+    let SinkConfig::MySql(local) = url("mysql://me@[::1]:3307/metrics") else { panic!("not MySQL") };
+    assert_eq!((local.tls, local.port, local.host.as_str()), (telegraf_rollup::config::Tls::Off, 3307, "::1"));
+    let SinkConfig::Sqlite(path) = url("sqlite:///C:/data/summary.db") else { panic!("not SQLite") };
+    assert_eq!(path, PathBuf::from("C:/data/summary.db"));
+    let config = Config::check(GOOD, &|_| None).unwrap_or_else(|r| panic!("{r}"));
+    assert!(matches!(config.sink, SinkConfig::Sqlite(path) if path == PathBuf::from("/tmp/x/summary.db")));
+}
+
+#[test]
+fn the_samples_are_valid_and_show_the_defaults() {
+    for name in ["rollup.toml", "rollup-windows-hwinfo.toml"] {
+        let text = std::fs::read_to_string(repository("telegraf").join(name)).expect("the sample");
+        let sample = Config::check(&text, &|_| None).unwrap_or_else(|report| panic!("{name}: {report}"));
+        assert!(sample.warnings.is_empty(), "{name}: {:?}", sample.warnings);
+        let bare = text[text.find("[[summary]]").expect("a summary")..].to_string();
+        let default = Config::check(&bare, &|_| None).unwrap_or_else(|report| panic!("{name}: {report}"));
+        assert_eq!(sample.flush, default.flush, "{name}");
+        assert_eq!(sample.schema.lateness, default.schema.lateness, "{name}");
+        assert_eq!(sample.schema.limits, default.schema.limits, "{name}");
+        assert_eq!(sample.schema.missing_horizon, default.schema.missing_horizon, "{name}");
+        assert!(matches!(sample.sink, SinkConfig::Sqlite(_)), "{name}");
+        // What is behind a comment sign must work too when it is uncommented.
+        let commented: String = text
+            .lines()
+            .filter(|l| l.starts_with("# ") && l.contains(" = \""))
+            .map(|l| format!("{}\n", &l[2..]))
+            .collect();
+        let with_sink = text.replacen("[sink]\n", &format!("[sink]\n{commented}"), 1);
+        if let Err(report) = Config::check(&with_sink, &|_| None) {
+            panic!("{name}: the commented keys of [sink]: {report}\n{commented}");
+        }
+    }
+    for name in
+        ["processor.conf", "processor-windows.conf", "output.conf", "inputs-linux.conf", "inputs-windows-hwinfo.conf"]
+    {
+        let text = std::fs::read_to_string(repository("telegraf").join(name)).expect("the snippet");
+        text.parse::<toml::Table>().unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+}
+
+#[test]
+fn check_shows_the_configuration_and_the_sink() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("rollup.toml");
+    std::fs::write(&config, GOOD.replace("/tmp/x", folder.path().to_str().expect("UTF-8"))).expect("writable");
+    let check = || {
+        let output = program().args(["check", "--config"]).arg(&config).output().expect("it starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let said = check();
+    assert!(said.contains("valid") && said.contains("table s_hourly: will be made by run"), "{said}");
+    assert!(!folder.path().join("summary.db").exists(), "check must not write");
+    feed(program().args(["run", "--config"]).arg(&config), format!("m,host=a v=81 {}\n", now()).as_bytes());
+    let said = check();
+    assert!(said.contains("table s_hourly: 1 rows, the newest window starts at"), "{said}");
+    std::fs::write(&config, "[[summary]]\nname = 1\n").expect("writable");
+    let output = program().args(["check", "--config"]).arg(&config).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("line 2: summary[0].name: expected a string"));
+}
+
+fn now() -> i64 {
+    i64::try_from(jiff::Timestamp::now().as_nanosecond()).expect("this century")
+}
+
+#[test]
+fn check_explains_a_line() {
+    let explain = |line: &str| {
+        let config = repository("telegraf/rollup.toml");
+        let output = program().args(["check", "--explain", line, "--config"]).arg(config).output().expect("it starts");
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    };
+    let said = explain("cpu,cpu=cpu-total,host=pc-1 usage_idle=93.5");
+    assert!(said.contains("device_summary.avg_cpu takes cpu:usage_idle = 6.5"), "{said}");
+    assert!(explain("cpu,cpu=cpu3,host=pc-1 usage_idle=93.5").contains("tag \"cpu\" is \"cpu3\", not \"cpu-total\""));
+    assert!(explain("cpu,cpu=cpu-total usage_idle=93.5").contains("lacks the key tag \"host\""));
+    assert!(explain("net,host=a bytes=1i").contains("no column takes this line"));
+    assert!(explain("cpu usage_idle=1,").contains("not line protocol: Telegraf's parser gives up at byte"));
+    assert!(explain("temp,host=a,sensor=k10temp_tctl temp=81").contains("anomaly_count takes temp:temp = 81, flagged"));
+}
+
+#[test]
+fn replay_prints_rows_in_every_format() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("rollup.toml");
+    std::fs::write(&config, format!("{GOOD}[missing]\nhorizon = \"2d\"\n")).expect("writable");
+    let input = b"m,host=a v=81 1700000000000000000\nm,host=a v=1 1700000001000000000\nx\n";
+    let replay = |arguments: &[&str]| {
+        let mut command = program();
+        command.args(["replay", "--config"]).arg(&config).args(arguments).arg("-");
+        let output = feed(&mut command, input);
+        (String::from_utf8(output.stdout).expect("UTF-8"), String::from_utf8(output.stderr).expect("UTF-8"))
+    };
+    let (table, said) = replay(&[]);
+    assert!(table.contains("2023-11-14 22:00:00") && table.contains("41.000"), "{table}");
+    assert!(table.contains("47 more windows without a sample"), "{table}");
+    assert!(
+        said.contains("3 lines, 2 of them feed a column, 2 points counted; not counted: 1 malformed lines"),
+        "{said}"
+    );
+    let (json, _) = replay(&["--format", "json"]);
+    let first: serde_json::Value = serde_json::from_str(json.lines().next().expect("a row")).expect("JSON");
+    assert_eq!(
+        (first["avg_v"].as_f64(), first["odd"].as_i64(), first["is_final"].as_i64()),
+        (Some(41.0), Some(1), Some(1))
+    );
+    let (csv, _) = replay(&["--format", "csv"]);
+    assert!(
+        csv.starts_with("table,window_start,local,host,avg_v,odd,samples,coverage,first_seen,last_seen\n"),
+        "{csv}"
+    );
+    assert_eq!(csv.lines().count(), 1 + 48 + 1, "one row with samples, 48 windows start within the horizon");
+    // Judged at a time: the second point is too far ahead, the window has not ended.
+    let (json, said) = replay(&["--format", "json", "--now", "2023-11-14T22:13:20Z"]);
+    assert_eq!(json.lines().count(), 1, "{json}");
+    assert!(json.contains("\"is_final\":0") && said.contains("2 points counted"), "{json}{said}");
+    let (json, said) = replay(&["--format", "json", "--now", "2023-11-14T22:00:00Z"]);
+    assert!(json.is_empty() && said.contains("2 points in the future"), "{json}{said}");
+    let (json, said) = replay(&["--format", "json", "--now", "2024-11-14T22:00:00Z"]);
+    assert!(json.is_empty() && said.contains("2 late points"), "{json}{said}");
+    // A reader that goes away is no error.
+    let mut command = program();
+    command.args(["replay", "--config"]).arg(&config).arg(repository("telegraf/none.influx"));
+    let output = command.output().expect("it starts");
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("cannot read"));
+}
+
+#[test]
+fn help_teaches() {
+    for arguments in [&["--help"][..], &["run", "--help"], &["check", "--help"], &["replay", "--help"]] {
+        let output = program().args(arguments).output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && said.contains("--"), "{said}");
+        assert!(said.contains("telegraf-rollup"), "{said}");
+    }
+}
