@@ -134,7 +134,7 @@ fn secrets_and_defaults() {
     let SinkConfig::Sqlite(path) = url("sqlite:///C:/data/summary.db") else { panic!("not SQLite") };
     assert_eq!(path, PathBuf::from("C:/data/summary.db"));
     let config = Config::check(GOOD, &|_| None).unwrap_or_else(|r| panic!("{r}"));
-    assert!(matches!(config.sink, SinkConfig::Sqlite(path) if path == PathBuf::from("/tmp/x/summary.db")));
+    assert!(matches!(config.sink, SinkConfig::Sqlite(path) if path.ends_with("tmp/x/summary.db")));
 }
 
 #[test]

@@ -490,6 +490,7 @@ fn free_port() -> u16 {
     let mut given = GIVEN.lock().unwrap_or_else(|poison| poison.into_inner());
     let given = given.get_or_insert_default();
     // Test binaries that run at the same time begin at different places.
+    #[expect(clippy::disallowed_methods, reason = "a test has no other clock")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let first = now.subsec_nanos() ^ std::process::id().wrapping_mul(7919);
     (0..PORT_COUNT)

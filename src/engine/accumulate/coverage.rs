@@ -4,7 +4,8 @@
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Slots {
     low: u64,
-    high: Option<Box<Vec<u64>>>,
+    /// Slots 64 and up; without a heap block while there are none.
+    high: Box<[u64]>,
 }
 
 impl Slots {
@@ -20,37 +21,38 @@ impl Slots {
 
     fn set_high(&mut self, slot: u32) {
         let (word, bit) = (slot as usize / 64, slot % 64);
-        let high = self.high.get_or_insert_default();
-        if high.len() <= word {
-            high.resize(word + 1, 0);
+        self.widen(word + 1);
+        self.high[word] |= 1 << bit;
+    }
+
+    /// Makes room for so many words beyond the first.
+    fn widen(&mut self, words: usize) {
+        if self.high.len() < words {
+            let mut high = std::mem::take(&mut self.high).into_vec();
+            high.resize(words, 0);
+            self.high = high.into_boxed_slice();
         }
-        high[word] |= 1 << bit;
     }
 
     /// Adds the slots of another set.
     pub fn merge(&mut self, other: &Slots) {
         self.low |= other.low;
-        if let Some(theirs) = &other.high {
-            let mine = self.high.get_or_insert_default();
-            if mine.len() < theirs.len() {
-                mine.resize(theirs.len(), 0);
-            }
-            for (a, b) in mine.iter_mut().zip(theirs.iter()) {
-                *a |= b;
-            }
+        self.widen(other.high.len());
+        for (mine, theirs) in self.high.iter_mut().zip(&other.high) {
+            *mine |= theirs;
         }
     }
 
     /// How many slots are marked.
     pub fn count(&self) -> u64 {
-        let high: u32 = self.high.iter().flat_map(|words| words.iter()).map(|w| w.count_ones()).sum();
+        let high: u32 = self.high.iter().map(|w| w.count_ones()).sum();
         u64::from(self.low.count_ones() + high)
     }
 
     /// Words of 16 hex digits, the first holding slots 0 to 63, without trailing zero words.
     pub fn to_hex(&self) -> String {
         let mut words = vec![self.low];
-        words.extend(self.high.iter().flat_map(|words| words.iter()));
+        words.extend_from_slice(&self.high);
         while words.len() > 1 && words.last() == Some(&0) {
             words.pop();
         }
@@ -59,13 +61,13 @@ impl Slots {
 
     /// Reads what [`Slots::to_hex`] wrote; `None` if it is something else.
     pub fn from_hex(text: &str) -> Option<Slots> {
-        if !text.is_ascii() || text.len() % 16 != 0 {
+        if !text.is_ascii() || !text.len().is_multiple_of(16) {
             return None;
         }
         let words: Option<Vec<u64>> =
             (0..text.len() / 16).map(|i| u64::from_str_radix(&text[i * 16..(i + 1) * 16], 16).ok()).collect();
         let (low, high) = words?.split_first().map(|(l, h)| (*l, h.to_vec()))?;
-        Some(Slots { low, high: (!high.is_empty()).then(|| Box::new(high)) })
+        Some(Slots { low, high: high.into_boxed_slice() })
     }
 }
 
