@@ -80,7 +80,7 @@ fn tables(config: &Config) -> anyhow::Result<ExitCode> {
 
 /// Shows, source by source, what becomes of a line.
 fn explain(config: &Config, line: &str) -> anyhow::Result<ExitCode> {
-    let point = match scan::decode(line.trim_end_matches(['\r', '\n']).as_bytes()) {
+    let point = match scan::decode(line.as_bytes()) {
         Ok(Some(point)) => point,
         Ok(None) => anyhow::bail!("the line is blank or a comment: nothing is counted"),
         Err(at) => {

@@ -184,11 +184,11 @@ impl Stream {
         Ok(())
     }
 
-    /// Forwards an unfinished line as it is. A backslash at its end stays back: if the stream ended there, the reader's
-    /// parser would never return.
+    /// Forwards an unfinished line as it is. A backslash or a CR at its end stays back: if the stream ended there, the
+    /// reader's parser would never return.
     fn forward_unfinished(&mut self, output: &mut Option<Output>) -> io::Result<()> {
         let mut end = self.filled;
-        while end > self.sent && self.buffer[end - 1] == b'\\' {
+        while end > self.sent && matches!(self.buffer[end - 1], b'\\' | b'\r') {
             end -= 1;
         }
         if let Some(output) = output {

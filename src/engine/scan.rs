@@ -113,7 +113,7 @@ fn stuck(line: &[u8], at: usize) -> usize {
 /// True for a line without a point: blank, or a comment.
 pub fn is_empty_line(line: &[u8]) -> bool {
     let at = skip_blanks(line, 0);
-    line.get(at) == Some(&b'#') || line_end(line, at).is_some()
+    line.get(at) == Some(&b'#') || line_end(line, at).is_some() || line[at..] == *b"\r"
 }
 
 /// Finds the end of the measurement that starts at `at`: the offset of the byte behind it.
@@ -122,7 +122,7 @@ fn measurement_end(line: &[u8], at: usize) -> Result<usize, usize> {
     loop {
         match line.get(p) {
             Some(b'\\') => match line.get(p + 1) {
-                Some(b'\t' | b'\n' | 0x0c | b'\r') | None => return Err(p + 1),
+                Some(b'\t' | b'\n' | 0x0b | 0x0c | b'\r') | None => return Err(p + 1),
                 Some(_) => p += 2,
             },
             Some(b',' | b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c) | None => break,
@@ -140,7 +140,7 @@ fn tag_token_end(line: &[u8], at: usize) -> Result<usize, usize> {
     loop {
         match line.get(p) {
             Some(b'\\') => match line.get(p + 1) {
-                Some(b'\t' | b'\n' | 0x0c | b'\r') | None => return Err(p + 1),
+                Some(b'\t' | b'\n' | 0x0b | 0x0c | b'\r') | None => return Err(p + 1),
                 Some(b'\\') => p += 1,
                 Some(_) => p += 2,
             },
@@ -158,11 +158,11 @@ fn field_key_end(line: &[u8], at: usize) -> Result<usize, usize> {
     loop {
         match line.get(p) {
             Some(b'\\') => match line.get(p + 1) {
-                Some(b'\t' | b'\n' | 0x0c | b'\r') | None => return Err(p + 1),
+                Some(b'\t' | b'\n' | 0x0b | 0x0c | b'\r') | None => return Err(p + 1),
                 Some(_) => p += 2,
             },
             Some(b'=') if p > at => return Ok(p),
-            Some(b'=' | b',' | b' ' | b'\t' | b'\n' | b'\r' | 0x0c) | None => return Err(stuck(line, p)),
+            Some(b'=' | b',' | b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c) | None => return Err(stuck(line, p)),
             Some(_) => p += 1,
         }
     }
@@ -300,12 +300,6 @@ fn string_end(line: &[u8], at: usize) -> Result<usize, End> {
                 None => return Err(End::Open(OpenString { at: p })),
                 Some(_) => return Err(End::Rejected(p + 1)),
             },
-            Some(b'\r') => match line.get(p + 1) {
-                Some(b'\n') => p += 2,
-                None => return Err(End::Open(OpenString { at: p })),
-                Some(_) => return Err(End::Rejected(p + 1)),
-            },
-            Some(0x0c) => return Err(End::Rejected(p)),
             Some(_) => p += 1,
         }
     }

@@ -21,7 +21,7 @@
 //!
 //! Where the contract leaves a choice, the comment `Reading:` says which one was made.
 // Allowed because a test that includes this file need not use all of it.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::collapsible_if)]
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
