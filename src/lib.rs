@@ -5,11 +5,13 @@
 //! - [`cli`]: arguments -> command -> exit code
 //! - [`driver`]: the only clock, threads, pipes and log
 //! - [`config`]: as written -> as checked -> report of all errors
+//! - [`durable`]: journal, stored state, recovery, and who owns them
 //! - [`sink`]: partials and rows in SQLite and MySQL
 //! - [`engine`]: pure; bytes and time in, state and rows out
 
 pub mod cli;
 pub mod config;
 pub mod driver;
+pub mod durable;
 pub mod engine;
 pub mod sink;

@@ -23,6 +23,7 @@ pub struct Config {
     pub state_dir: PathBuf,
     pub sink: SinkConfig,
     pub flush: Flush,
+    pub durability: Durability,
     pub schema: Arc<Schema>,
     /// Things that are allowed but most likely not what was meant.
     pub warnings: Vec<String>,
@@ -34,6 +35,15 @@ pub struct Flush {
     pub every: i64,
     /// How often the row of a running day is written.
     pub daily_every: i64,
+}
+
+/// What a power loss may take, and what the disk must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Durability {
+    /// The journal is synced this often, in nanoseconds: a power loss takes at most what came since.
+    pub sync_every: i64,
+    /// Bytes that the journal may hold while no checkpoint is possible.
+    pub journal_bytes: u64,
 }
 
 /// Where rows go.
@@ -100,8 +110,11 @@ const SECOND: i64 = 1_000_000_000;
 const MINUTE: i64 = 60 * SECOND;
 const DAY: i64 = 86_400 * SECOND;
 
+/// The journal must hold what comes between two checkpoints.
+const JOURNAL_BYTES_MIN: u64 = 32 << 20;
+
 /// Tables of the contract that this version knows but does not act on.
-const LATER: [&str; 5] = ["durability", "internal", "alert", "notify", "source"];
+const LATER: [&str; 4] = ["internal", "alert", "notify", "source"];
 
 impl Config {
     /// Checks a configuration.
@@ -143,10 +156,11 @@ fn build(root: &Table<'_, '_>) -> Option<Config> {
     let lateness = lateness(root);
     let missing_horizon =
         section(root, "missing", |t| t.and_then(|t| t.duration("horizon")).map_or(7 * DAY, |at| at.value));
-    let limits = limits(root, &mut warnings);
+    let limits = limits(root);
+    let durability = durability(root);
     let summaries = summaries::summaries(root, &mut warnings);
     let schema = Schema { zone: zone?, lateness, missing_horizon, limits, summaries: summaries? };
-    Some(Config { state_dir, sink: sink?, flush, schema: Arc::new(schema), warnings })
+    Some(Config { state_dir, sink: sink?, flush, durability, schema: Arc::new(schema), warnings })
 }
 
 /// Reads a section that may be missing and reports its unknown keys.
@@ -214,7 +228,25 @@ fn lateness(root: &Table<'_, '_>) -> Lateness {
     })
 }
 
-fn limits(root: &Table<'_, '_>, warnings: &mut Vec<String>) -> Limits {
+fn durability(root: &Table<'_, '_>) -> Durability {
+    let sync_every = section(root, "durability", |table| {
+        let Some(at) = table.and_then(|t| t.duration("sync_every")) else { return 5 * SECOND };
+        if at.value < SECOND / 10 {
+            root.document.problem_at(&at, "must be at least \"100ms\"");
+        }
+        at.value
+    });
+    // Its unknown keys are reported by `limits`, which reads the same section.
+    let bytes = root.table("limits").and_then(|table| table.bytes("journal_bytes"));
+    if let Some(at) = &bytes
+        && at.value < JOURNAL_BYTES_MIN
+    {
+        root.document.problem_at(at, "must be at least \"32MiB\": a minute of lines has to fit");
+    }
+    Durability { sync_every, journal_bytes: bytes.map_or(1 << 30, |at| at.value) }
+}
+
+fn limits(root: &Table<'_, '_>) -> Limits {
     section(root, "limits", |table| {
         let read = |key, default, least: usize| {
             let Some(at) = table.and_then(|t| t.count(key)) else { return default };
@@ -223,9 +255,8 @@ fn limits(root: &Table<'_, '_>, warnings: &mut Vec<String>) -> Limits {
             }
             at.value
         };
-        if table.is_some_and(|t| t.has("journal_bytes")) {
-            warnings.push("limits.journal_bytes is not supported by this version yet: it is ignored".to_string());
-        }
+        // Read with what concerns the journal.
+        let _ = table.is_some_and(|t| t.has("journal_bytes"));
         Limits {
             series: read("series", 1_000_000, 1),
             devices: read("devices", 200_000, 1),

@@ -224,6 +224,20 @@ impl<'d, 'i> Table<'d, 'i> {
         }
     }
 
+    /// A size in bytes: a number and a unit, as in `1GiB`.
+    pub fn bytes(&self, key: &'static str) -> Option<At<u64>> {
+        let text = self.string(key)?;
+        match bytes(&text.value) {
+            Some(value) => Some(At { value, offset: text.offset, path: text.path }),
+            None => {
+                let message =
+                    format!("{:?} is not a size: write a number and KiB, MiB or GiB, as in \"1GiB\"", text.value);
+                self.document.problem_at(&text, message);
+                None
+            }
+        }
+    }
+
     /// A sub-table. A missing one is `None`.
     pub fn table(&self, key: &'static str) -> Option<Table<'d, 'i>> {
         let value = self.get(key)?;
@@ -320,6 +334,20 @@ pub fn duration(text: &str) -> Option<i64> {
         rest = &rest[unit_end..];
     }
     Some(total)
+}
+
+/// Bytes of a text like `64MiB`; `None` if it is something else or does not fit.
+pub fn bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let unit = match text[digits..].trim() {
+        "B" => 1,
+        "KiB" | "KB" => 1 << 10,
+        "MiB" | "MB" => 1 << 20,
+        "GiB" | "GB" => 1 << 30,
+        _ => return None,
+    };
+    text[..digits].parse::<u64>().ok()?.checked_mul(unit)
 }
 
 /// The known word that is most like `word`, if one is near enough to be what was meant.

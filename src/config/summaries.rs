@@ -22,7 +22,7 @@ pub const FIXED_COLUMNS: [&str; 12] = [
     "updated_at",
 ];
 /// Columns that the table of partials has beside the key.
-const PARTIAL_COLUMNS: [&str; 4] = ["writer", "rev", "run", "state"];
+const PARTIAL_COLUMNS: [&str; 5] = ["writer", "run", "rev", "base", "state"];
 
 /// Longest name of a summary: `<name>_hourly_partial` must fit the 64 characters of an identifier.
 const SUMMARY_NAME_MAX: usize = 48;

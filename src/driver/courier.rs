@@ -1,23 +1,49 @@
-//! The courier: the thread that reads the configuration, starts the engine, and carries rows to the sink.
+//! The courier: the thread that reads the configuration, claims and recovers the state, and carries rows to the sink.
 //!
 //! It never makes the stream wait: it takes the engine's lock for short slices only. A bad configuration is reported and
 //! read again every [`CONFIG_EVERY`] until it is valid; a sink that fails is tried again at the next flush, and what was
-//! not acknowledged is sent then.
+//! not acknowledged is sent then; a state directory that cannot be used is tried again every [`STATE_EVERY`].
+//!
+//! The state directory is claimed with the first matched line: Telegraf before 1.40 starts a second instance of every
+//! processor if aggregators exist, and starts the wrong one first. While another process owns the directory, matched lines
+//! go to a journal file of our own for up to [`CLAIM_MAX`] (the owner may be on its way out); then this process is a plain
+//! pipe.
 
+use super::clock;
+use super::flush::{self, Writer};
+use super::journaling::Journaling;
+use super::keeper::{self, Keeper};
 use super::shared::Shared;
-use super::{clock, flush};
 use crate::config::Config;
+use crate::durable::claim::{self, Claim, GuestMark, Refusal};
+use crate::durable::disk::{Disk, Folder};
+use crate::durable::journal::{self, Journal};
+use crate::durable::state::{StateDb, StateError};
 use crate::engine::schema::fnv1a;
 use crate::engine::{Counters, Engine};
 use crate::sink::{self, Sink, SinkError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::time::{Duration, Instant};
 
 /// A bad configuration is read again after this time.
 const CONFIG_EVERY: Duration = Duration::from_secs(10);
+/// A state directory that cannot be used is tried again after this time.
+const STATE_EVERY: Duration = Duration::from_secs(10);
+/// How long matched lines wait for a state directory that somebody else owns.
+const CLAIM_MAX: Duration = Duration::from_secs(15);
+/// How often an owned state directory is tried again meanwhile.
+const CLAIM_EVERY: Duration = Duration::from_millis(100);
+/// Without a matched line, a free state directory is taken after this time to write what is left over, and given back.
+const LEFT_OVER_AFTER: Duration = Duration::from_secs(30);
+/// State is saved this often, in nanoseconds ...
+const CHECKPOINT_EVERY: i64 = 60 * 1_000_000_000;
+/// ... and when the journal has grown by this many bytes.
+const CHECKPOINT_BYTES: u64 = 8 << 20;
+/// How often the growth of the journal is looked at.
+const TICK: Duration = Duration::from_secs(1);
 /// The first rows come within this time, whatever `flush.every` is.
 const FIRST_FLUSH_MAX: i64 = 60 * 1_000_000_000;
 /// The first flush waits at least this long, so that it has something to write.
@@ -27,38 +53,56 @@ const REPORT_EVERY: i64 = 60 * 1_000_000_000;
 /// After this time without a match the log says what arrives instead.
 const NO_MATCH_AFTER: i64 = 300 * 1_000_000_000;
 
-/// The end of the stream: flush once more, then answer.
-struct Stop(SyncSender<()>);
+/// What the courier is told.
+enum Message {
+    /// A line has matched for the first time.
+    Matched,
+    /// The stream has ended: save, flush once more, then answer.
+    Stop(SyncSender<()>),
+}
+
+/// Wakes the courier at the first match.
+pub struct Wake(Sender<Message>);
+
+impl Wake {
+    pub fn wake(&self) {
+        let _ = self.0.send(Message::Matched);
+    }
+}
 
 /// The running courier.
 pub struct Courier {
-    stop: SyncSender<Stop>,
+    messages: Sender<Message>,
 }
 
 impl Courier {
     /// Starts the thread.
     pub fn start(config: PathBuf, engine: Arc<Shared>) -> Courier {
-        let (stop, stopped) = sync_channel(1);
+        let (messages, received) = channel();
         std::thread::spawn(move || {
-            let mut work = Work { path: config, engine, stopped, writer: new_writer_id() };
+            let mut work = Work { path: config, engine, messages: received };
             // What can panic is contained where it happens; this is for what nobody thought of.
             while catch_unwind(AssertUnwindSafe(|| work.run())).is_err() {
                 std::thread::sleep(CONFIG_EVERY);
             }
         });
-        Courier { stop }
+        Courier { messages }
     }
 
-    /// Asks for a last flush and waits for it, at most `limit`. True if it was done.
+    /// What wakes it.
+    pub fn waker(&self) -> Wake {
+        Wake(self.messages.clone())
+    }
+
+    /// Asks for a last checkpoint and flush and waits for them, at most `limit`. True if they were done.
     pub fn finish(self, limit: Duration) -> bool {
         let (done, answer) = sync_channel(1);
-        self.stop.send(Stop(done)).is_ok() && answer.recv_timeout(limit).is_ok()
+        self.messages.send(Message::Stop(done)).is_ok() && answer.recv_timeout(limit).is_ok()
     }
 }
 
-/// A name for this process among the writers of a sink. State is in memory, so a new process is a new writer: its
-/// partials stand beside those of its predecessor, and the sum of both is right.
-fn new_writer_id() -> String {
+/// A random name: 32 hexadecimal digits.
+fn random_id() -> String {
     use std::hash::BuildHasher;
     // The standard library seeds this hasher from the system's source of randomness.
     let random = || std::hash::RandomState::new().hash_one(clock::now());
@@ -68,23 +112,39 @@ fn new_writer_id() -> String {
 struct Work {
     path: PathBuf,
     engine: Arc<Shared>,
-    stopped: Receiver<Stop>,
-    writer: String,
+    messages: Receiver<Message>,
 }
 
-/// What a wait ended with.
-enum Woken {
-    TimePassed,
-    Stop(Stop),
+/// The files of this process while it does not own the state.
+struct Guest {
+    id: String,
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    mark: Option<GuestMark>,
+}
+
+/// What comes of a state directory that was claimed.
+struct Owned {
+    keeper: Keeper,
+    engine: Engine,
+    position: u64,
+    claim: Claim,
+}
+
+/// Why the state is not ours now.
+enum NotOwned {
+    Taken,
+    Foreign,
+    Unusable(String),
 }
 
 impl Work {
-    fn wait(&self, time: Duration) -> Woken {
-        match self.stopped.recv_timeout(time) {
-            Ok(stop) => Woken::Stop(stop),
-            Err(RecvTimeoutError::Timeout) => Woken::TimePassed,
-            // The main thread is gone without a word: the process is ending.
-            Err(RecvTimeoutError::Disconnected) => Woken::Stop(Stop(sync_channel(1).0)),
+    /// Waits for a message, at most `time`. The end of the process counts as a stop.
+    fn wait(&self, time: Duration) -> Option<Message> {
+        match self.messages.recv_timeout(time) {
+            Ok(message) => Some(message),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Message::Stop(sync_channel(1).0)),
         }
     }
 
@@ -92,18 +152,26 @@ impl Work {
         let config = loop {
             match self.load() {
                 Some(config) => break config,
-                None => match self.wait(CONFIG_EVERY) {
-                    Woken::TimePassed => {}
-                    Woken::Stop(stop) => {
-                        let _ = stop.0.send(());
+                None => {
+                    if let Some(Message::Stop(done)) = self.wait(CONFIG_EVERY) {
+                        let _ = done.send(());
                         return;
                     }
-                },
+                }
             }
         };
         let mut sink = sink::open(&config.sink);
+        let guest = self.enter(&config);
         log::info!("started: rows go to {}", config.sink.name());
-        // Tables exist before the first row, so that a dashboard can be made at once.
+        if guest.is_some() {
+            // Tables exist before the first row, so that a dashboard can be made at once.
+            self.prepare(&mut sink, &config);
+        }
+        let Some((mut keeper, _claim)) = self.own(&config, guest, &mut sink) else { return };
+        self.serve(&config, &mut keeper, &mut sink);
+    }
+
+    fn prepare(&self, sink: &mut Box<dyn Sink + Send>, config: &Config) {
         let prepared = catch_unwind(AssertUnwindSafe(|| {
             if let Err(e) = sink.prepare(&config.schema) {
                 report(&e);
@@ -111,41 +179,11 @@ impl Work {
             sink.disconnect();
         }));
         if prepared.is_err() {
-            sink = sink::open(&config.sink);
-        }
-        let started = clock::now();
-        let every = config.flush.every;
-        // Writers spread over the interval, so that a fleet does not arrive at once.
-        let splay = (fnv1a(self.writer.as_bytes()) % every.unsigned_abs()) as i64;
-        let mut next = started + splay.clamp(FIRST_FLUSH_MIN.min(every), FIRST_FLUSH_MAX);
-        let mut daily_at = 0;
-        let mut watch = Watch { next: started + REPORT_EVERY, started, seen: Counters::default(), matched_once: false };
-        loop {
-            let now = clock::now();
-            let wait = (next - now).clamp(0, every.max(FIRST_FLUSH_MAX));
-            match self.wait(Duration::from_nanos(wait.min(REPORT_EVERY).unsigned_abs())) {
-                Woken::Stop(stop) => {
-                    self.flush(&mut sink, &config, true);
-                    let _ = stop.0.send(());
-                    return;
-                }
-                Woken::TimePassed => {}
-            }
-            let now = clock::now();
-            watch.look(&self.engine, now);
-            // A clock that was set back must not stop the flushes.
-            if now < next && next - now <= every.max(FIRST_FLUSH_MAX) {
-                continue;
-            }
-            let running = now - daily_at >= config.flush.daily_every || now < daily_at;
-            if self.flush(&mut sink, &config, running) && running {
-                daily_at = now;
-            }
-            next = clock::now().max(now) + every;
+            *sink = sink::open(&config.sink);
         }
     }
 
-    /// Reads the configuration and starts the engine. `None` if the configuration is bad, which has been reported.
+    /// Reads the configuration. `None` if it is bad, which has been reported.
     fn load(&self) -> Option<Config> {
         let path = self.path.display();
         let text = match std::fs::read_to_string(&self.path) {
@@ -159,7 +197,6 @@ impl Work {
         match Config::check(&text, &|name| std::env::var(name).ok()) {
             Ok(config) => {
                 config.warnings.iter().for_each(|w| log::warn!("{path}: {w}"));
-                self.engine.start(Engine::new(config.schema.clone()));
                 Some(config)
             }
             Err(report) => {
@@ -174,16 +211,266 @@ impl Work {
         }
     }
 
+    /// Begins as a guest of the state directory: from now on lines are matched and journaled. `None` if the directory is
+    /// another user's.
+    fn enter(&self, config: &Config) -> Option<Guest> {
+        let matcher = Engine::new(config.schema.clone());
+        let folder = config.state_dir.join("journal");
+        match claim::usable(&config.state_dir) {
+            Ok(()) => {}
+            Err(Refusal::Foreign) => {
+                self.engine.refuse();
+                let path = config.state_dir.display();
+                log::warn!("{path} belongs to another user: lines pass through, nothing is counted");
+                return None;
+            }
+            Err(Refusal::Unusable(e)) => {
+                log::error!("{} cannot be used: {e}; trying again", config.state_dir.display());
+            }
+            Err(Refusal::Owned) => {}
+        }
+        let id = random_id();
+        let disk: Arc<dyn Disk> = Arc::new(Folder::new(folder.clone()));
+        let bytes_max = config.durability.journal_bytes;
+        let journaling = Journaling::start(Journal::guest(disk.clone(), &id).limited_to(bytes_max));
+        sync_regularly(journaling.clone(), config.durability.sync_every);
+        self.engine.configured(matcher, Some(journaling));
+        Some(Guest { id, disk, folder, mark: None })
+    }
+
+    /// Waits for the first matched line, and claims the state directory then. `None` if the process has nothing more to
+    /// do than to pass lines, or is to end; it has ended then.
+    fn own(&self, config: &Config, guest: Option<Guest>, sink: &mut Box<dyn Sink + Send>) -> Option<(Keeper, Claim)> {
+        let Some(mut guest) = guest else {
+            self.idle();
+            return None;
+        };
+        let begun = Instant::now();
+        let mut left_over_at = Some(begun + LEFT_OVER_AFTER);
+        let mut refused_since: Option<Instant> = None;
+        loop {
+            if self.engine.is_claiming() {
+                match self.claim(config, &mut guest) {
+                    Ok(owned) => return Some(self.begin(config, guest, owned)),
+                    Err(NotOwned::Foreign) => {
+                        self.leave(&guest, "belongs to another user", config);
+                        return None;
+                    }
+                    Err(NotOwned::Taken) => {
+                        let since = *refused_since.get_or_insert_with(Instant::now);
+                        if since.elapsed() >= CLAIM_MAX {
+                            let reason = "is owned by another process: give every Telegraf a state_dir of its own";
+                            self.leave(&guest, reason, config);
+                            return None;
+                        }
+                    }
+                    Err(NotOwned::Unusable(reason)) => {
+                        log::error!("{} cannot be used: {reason}; trying again", config.state_dir.display());
+                        refused_since = None;
+                        if let Some(Message::Stop(done)) = self.wait(STATE_EVERY) {
+                            let _ = done.send(());
+                            return None;
+                        }
+                        continue;
+                    }
+                }
+            }
+            let pause = if self.engine.is_claiming() { CLAIM_EVERY } else { TICK };
+            match self.wait(pause) {
+                Some(Message::Stop(done)) => {
+                    // A predecessor may have left just now; otherwise our file stays for the next owner.
+                    if self.engine.is_claiming()
+                        && let Ok(owned) = self.claim(config, &mut guest)
+                    {
+                        let (mut keeper, _claim) = self.begin(config, guest, owned);
+                        self.end(config, &mut keeper, sink);
+                    }
+                    let _ = done.send(());
+                    return None;
+                }
+                Some(Message::Matched) | None => {}
+            }
+            if left_over_at.is_some_and(|at| Instant::now() >= at) && !self.engine.is_claiming() {
+                left_over_at = None;
+                self.write_left_over(config, &mut guest, sink);
+            }
+        }
+    }
+
+    /// Claims the state directory and recovers the state.
+    fn claim(&self, config: &Config, guest: &mut Guest) -> Result<Owned, NotOwned> {
+        let own_file = journal::guest_name(&guest.id);
+        let claim = match claim::claim(&config.state_dir) {
+            Ok(claim) => claim,
+            Err(Refusal::Owned) => {
+                if guest.mark.is_none() {
+                    // Our file is alive while the mark is.
+                    guest.mark = GuestMark::set(&guest.folder, &own_file).ok();
+                }
+                return Err(NotOwned::Taken);
+            }
+            Err(Refusal::Foreign) => return Err(NotOwned::Foreign),
+            Err(Refusal::Unusable(e)) => return Err(NotOwned::Unusable(e.to_string())),
+        };
+        let unusable = |e: StateError| NotOwned::Unusable(e.to_string());
+        let (store, aside) = StateDb::open(&config.state_dir, clock::now()).map_err(unusable)?;
+        if let Some(aside) = aside {
+            log::error!("the state in {} is of no use: {aside}; starting anew", config.state_dir.display());
+        }
+        let names = guest.disk.list().map_err(|e| NotOwned::Unusable(e.to_string()))?;
+        let abandoned: Vec<String> = names
+            .into_iter()
+            .filter(|name| journal::is_guest(name) && *name != own_file && claim::is_abandoned(&guest.folder, name))
+            .collect();
+        let started = Instant::now();
+        let opened =
+            Keeper::open(Box::new(store), &*guest.disk, &config.schema, &abandoned, random_id).map_err(unusable)?;
+        if !opened.is_first_start {
+            log::info!(
+                "recovered {} devices and {} batches of the journal in {} ms",
+                opened.engine.device_count(),
+                opened.journal.frames,
+                started.elapsed().as_millis()
+            );
+        }
+        if opened.journal.torn_bytes > 0 {
+            log::warn!("the journal ended within a batch: {} bytes are dropped", opened.journal.torn_bytes);
+        }
+        Ok(Owned { keeper: opened.keeper, engine: opened.engine, position: opened.position, claim })
+    }
+
+    /// Starts the engine: from now on this process is the owner.
+    fn begin(&self, config: &Config, guest: Guest, owned: Owned) -> (Keeper, Claim) {
+        let Guest { id, disk, mark, .. } = guest;
+        let (position, bytes_max) = (owned.position, config.durability.journal_bytes);
+        self.engine.start(owned.engine, |journaling| {
+            journaling.switch(move || {
+                let journal = keeper::own_journal(&disk, &id, position, bytes_max);
+                drop(mark);
+                journal
+            });
+        });
+        (owned.keeper, owned.claim)
+    }
+
+    /// Becomes a plain pipe, and waits for the end.
+    fn leave(&self, guest: &Guest, reason: &str, config: &Config) {
+        self.engine.refuse();
+        log::warn!("{} {reason}; lines pass through, nothing is counted", config.state_dir.display());
+        let _ = guest.disk.remove(&journal::guest_name(&guest.id));
+        self.idle();
+    }
+
+    fn idle(&self) {
+        loop {
+            if let Some(Message::Stop(done)) = self.wait(Duration::from_secs(3600)) {
+                let _ = done.send(());
+                return;
+            }
+        }
+    }
+
+    /// Without a matched line: writes what an earlier process left over, and gives the state back.
+    fn write_left_over(&self, config: &Config, guest: &mut Guest, sink: &mut Box<dyn Sink + Send>) {
+        if !config.state_dir.join("state.db").exists() {
+            return;
+        }
+        if let Ok(owned) = self.claim(config, guest) {
+            let mut keeper = owned.keeper;
+            let engine = Arc::new(Shared::new(owned.engine));
+            let left = Work { path: self.path.clone(), engine, messages: channel().1 };
+            left.end(config, &mut keeper, sink);
+        }
+    }
+
+    /// The owner's life: flushes, checkpoints, reports, until the stream ends.
+    fn serve(&self, config: &Config, keeper: &mut Keeper, sink: &mut Box<dyn Sink + Send>) {
+        let started = clock::now();
+        let every = config.flush.every;
+        // Writers spread over the interval, so that a fleet does not arrive at once.
+        let splay = (fnv1a(keeper.writer().id.as_bytes()) % every.unsigned_abs()) as i64;
+        let mut next = started + splay.clamp(FIRST_FLUSH_MIN.min(every), FIRST_FLUSH_MAX);
+        let mut daily_at = 0;
+        let mut saved_at = started;
+        let mut saved_bytes = 0;
+        let mut watch = Watch { next: started + REPORT_EVERY, started, seen: Counters::default(), matched_once: false };
+        loop {
+            let pause = Duration::from_nanos((next - clock::now()).max(0).unsigned_abs()).min(TICK);
+            match self.wait(pause) {
+                Some(Message::Stop(done)) => {
+                    self.end(config, keeper, sink);
+                    let _ = done.send(());
+                    return;
+                }
+                Some(Message::Matched) | None => {}
+            }
+            let now = clock::now();
+            watch.look(&self.engine, now);
+            let bytes = self.engine.journaling().map_or(0, |journaling| journaling.bytes());
+            let aged = now - saved_at >= CHECKPOINT_EVERY || now < saved_at;
+            if aged || bytes.saturating_sub(saved_bytes) >= CHECKPOINT_BYTES {
+                self.checkpoint(keeper, now);
+                (saved_at, saved_bytes) = (now, bytes);
+            }
+            // A clock that was set back must not stop the flushes.
+            if now < next && next - now <= every.max(FIRST_FLUSH_MAX) {
+                continue;
+            }
+            let running = now - daily_at >= config.flush.daily_every || now < daily_at;
+            if self.flush(sink, config, keeper, running) && running {
+                daily_at = now;
+            }
+            next = clock::now().max(now) + every;
+        }
+    }
+
+    /// The last acts: save first, then flush if the sink is quick, then save that it was.
+    fn end(&self, config: &Config, keeper: &mut Keeper, sink: &mut Box<dyn Sink + Send>) {
+        self.checkpoint(keeper, clock::now());
+        if self.flush(sink, config, keeper, true) {
+            self.checkpoint(keeper, clock::now());
+        }
+    }
+
+    fn checkpoint(&self, keeper: &mut Keeper, now: i64) {
+        match catch_unwind(AssertUnwindSafe(|| keeper.checkpoint(&self.engine, now))) {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => log::error!("the state cannot be saved: {e}; trying again; the journal keeps the lines"),
+            // The panic is in the log. What it took out is not saved: the next one is complete.
+            Err(_) => self
+                .engine
+                .with(|engine| engine.mark_all_unsaved(&crate::engine::stored::Stored::default()))
+                .unwrap_or(()),
+        }
+    }
+
     /// One flush. True if everything was written.
-    fn flush(&self, sink: &mut Box<dyn Sink + Send>, config: &Config, running: bool) -> bool {
+    fn flush(&self, sink: &mut Box<dyn Sink + Send>, config: &Config, keeper: &mut Keeper, running: bool) -> bool {
         let now = clock::now();
+        if let Err(e) = self.ready(keeper) {
+            log::error!("nothing is flushed: {e}; trying again");
+            return false;
+        }
+        let writer: Writer = keeper.writer().clone();
         let flushed = catch_unwind(AssertUnwindSafe(|| {
-            let flushed = flush::flush(&self.engine, sink.as_mut(), &self.writer, now, running);
+            let mut flushed = flush::flush(&self.engine, sink.as_mut(), &writer, now, running);
+            if flushed.as_ref().is_ok_and(|f| f.detached > 0) {
+                // What was detached is due again, under the other name.
+                flushed = flush::flush(&self.engine, sink.as_mut(), &writer, now, running)
+                    .map(|again| flush::Flushed { detached: 1, ..again });
+            }
             sink.disconnect();
             flushed
         }));
         match flushed {
             Ok(Ok(flushed)) => {
+                if flushed.detached > 0 {
+                    log::warn!(
+                        "another process has written with a copy of this state (a cloned machine, or a restored \
+                         backup): going on under a new name"
+                    );
+                    keeper.rename(random_id());
+                }
                 log::debug!("flushed {} hourly and {} daily rows", flushed.hourly, flushed.daily);
                 true
             }
@@ -198,6 +485,32 @@ impl Work {
             }
         }
     }
+
+    /// Before a flush: the sink must not have what a power loss would take from us, and a later process must know who
+    /// wrote it.
+    fn ready(&self, keeper: &mut Keeper) -> Result<(), StateError> {
+        keeper.settle(&self.engine)?;
+        keeper.begin_writing()?;
+        if let Some(journaling) = self.engine.journaling()
+            && let Err(e) = journaling.sync()
+        {
+            // The rows are worth more than the last seconds before a power loss.
+            log::warn!("the journal cannot be synced: {e}");
+        }
+        Ok(())
+    }
+}
+
+/// Syncs the journal on a timer, in a thread of its own: a sync can take long, and nothing else may wait for it.
+fn sync_regularly(journaling: Journaling, every: i64) {
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(Duration::from_nanos(every.unsigned_abs()));
+            if let Err(e) = journaling.sync() {
+                log::error!("the journal cannot be synced: {e}; a power loss would take the last lines");
+            }
+        }
+    });
 }
 
 fn report(error: &SinkError) {

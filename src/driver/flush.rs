@@ -6,10 +6,12 @@
 
 use super::rows;
 use super::shared::Shared;
+use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::{Span, WindowKind};
 use crate::engine::{Due, DueDay};
 use crate::sink::{PartialRange, PartialRecord, RowRecord, Sink, SinkError};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Devices that are looked at under one lock.
 const DEVICES_A_SLICE: usize = 2_000;
@@ -25,10 +27,33 @@ const DAYS_A_BATCH: usize = 100;
 pub struct Flushed {
     pub hourly: usize,
     pub daily: usize,
+    /// Windows that somebody else had written under our name; they are due again under another one.
+    pub detached: usize,
+}
+
+/// Who writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Writer {
+    /// The name of the state among the writers of a sink; for windows that are written first from now on.
+    pub id: Arc<str>,
+    /// Another name, for windows that somebody else has written under the first one.
+    pub spare: Arc<str>,
+    /// This process.
+    pub run: String,
+    /// The processes whose state this one goes on from, the latest last.
+    pub inherited: Vec<String>,
+}
+
+impl Writer {
+    /// A writer without a past.
+    pub fn of_one_run(name: &str) -> Writer {
+        Writer { id: name.into(), spare: format!("{name}-spare").into(), run: name.to_string(), inherited: Vec::new() }
+    }
 }
 
 struct Item {
     device: u32,
+    writer: Arc<str>,
     key: Vec<String>,
     span: Span,
     version: u32,
@@ -43,7 +68,7 @@ struct Item {
 pub fn flush(
     engine: &Shared,
     sink: &mut dyn Sink,
-    writer: &str,
+    writer: &Writer,
     now: i64,
     running: bool,
 ) -> Result<Flushed, SinkError> {
@@ -70,10 +95,13 @@ pub fn flush(
                     span: snapshot.span,
                     version: snapshot.version,
                     is_final: snapshot.span.end.saturating_add(allowed) <= now,
+                    writer: snapshot.writer.clone().unwrap_or_else(|| writer.id.clone()),
                     partial: PartialRecord {
                         key: snapshot.key,
                         window_start: snapshot.span.start,
-                        writer: writer.to_string(),
+                        writer: snapshot.writer.map_or_else(|| writer.id.to_string(), |w| w.to_string()),
+                        run: writer.run.clone(),
+                        base: snapshot.base_points,
                         rev: snapshot.partial.samples,
                         state: snapshot.partial.to_json(summary),
                     },
@@ -82,23 +110,33 @@ pub fn flush(
             // A value that no accumulator takes can have replaced the only sample: there is nothing to write.
             let (items, nothing): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| item.partial.rev > 0);
             let partials: Vec<_> = items.iter().map(|item| item.partial.clone()).collect();
-            sink.put_partials(summary, &partials, now)?;
+            sink.put_partials(summary, &partials, &writer.inherited, now)?;
+            let wanted: Vec<_> = items.iter().map(|i| (i.key.as_slice(), i.span, i.is_final)).collect();
+            let records = read(sink, summary, &wanted)?;
+            let accepted = accepted(&items, &records);
             if summary.windows.contains(&WindowKind::Hourly) {
-                let wanted: Vec<_> = items.iter().map(|i| (i.key.as_slice(), i.span, i.is_final)).collect();
-                let rows = merged(sink, &schema, summary, &wanted)?;
+                let rows = rows_of(&records, &schema, summary, &wanted);
                 flushed.hourly += rows.len();
                 sink.put_rows(&schema, summary, WindowKind::Hourly, &rows, now)?;
             }
+            flushed.detached += accepted.iter().filter(|accepted| !**accepted).count();
             engine.with(|engine| {
-                for item in items.iter().chain(&nothing) {
-                    engine.acknowledge(item.device, item.span.start, item.version, item.is_final);
+                for (item, accepted) in items.iter().zip(accepted) {
+                    if accepted {
+                        engine.acknowledge(item.device, item.span.start, item.version, item.is_final, &item.writer);
+                    } else {
+                        engine.detach(item.device, item.span.start, &writer.spare);
+                    }
+                }
+                for item in &nothing {
+                    engine.acknowledge(item.device, item.span.start, item.version, item.is_final, &item.writer);
                 }
             });
         }
         for batch in empty.chunks(KEYS_A_BATCH) {
             if summary.windows.contains(&WindowKind::Hourly) {
                 let wanted: Vec<_> = batch.iter().map(|(k, _, span, f)| (k.as_slice(), *span, *f)).collect();
-                let rows = merged(sink, &schema, summary, &wanted)?;
+                let rows = rows_of(&read(sink, summary, &wanted)?, &schema, summary, &wanted);
                 flushed.hourly += rows.len();
                 sink.put_rows(&schema, summary, WindowKind::Hourly, &rows, now)?;
             }
@@ -112,7 +150,7 @@ pub fn flush(
         for batch in days.chunks(DAYS_A_BATCH) {
             if summary.windows.contains(&WindowKind::Daily) {
                 let wanted: Vec<_> = batch.iter().map(|(k, day)| (k.as_slice(), day.span, day.is_final)).collect();
-                let mut rows = merged(sink, &schema, summary, &wanted)?;
+                let mut rows = rows_of(&read(sink, summary, &wanted)?, &schema, summary, &wanted);
                 // A running day of which nothing is known yet has no row.
                 rows.retain(|row| row.summed.samples > 0 || row.span.end <= now);
                 flushed.daily += rows.len();
@@ -128,17 +166,38 @@ pub fn flush(
     Ok(flushed)
 }
 
-/// Steps 2 and the merge: the rows of some windows from all writers' partials.
-fn merged(
+/// Whether the sink holds each item as it was put. If not, somebody else has written it under our name.
+fn accepted(items: &[Item], records: &[PartialRecord]) -> Vec<bool> {
+    let mut found: HashMap<(&[String], i64, &str), &PartialRecord> = HashMap::new();
+    for record in records {
+        found.insert((&record.key, record.window_start, &record.writer), record);
+    }
+    let ours = |item: &Item| {
+        let record = found.get(&(item.key.as_slice(), item.span.start, &*item.writer));
+        record.is_some_and(|r| r.run == item.partial.run && r.rev == item.partial.rev)
+    };
+    items.iter().map(ours).collect()
+}
+
+/// Step 2: all writers' partials of some windows.
+fn read(
     sink: &mut dyn Sink,
-    schema: &crate::engine::schema::Schema,
-    summary: &crate::engine::schema::Summary,
+    summary: &Summary,
     wanted: &[(&[String], Span, bool)],
-) -> Result<Vec<RowRecord>, SinkError> {
+) -> Result<Vec<PartialRecord>, SinkError> {
     let ranges: Vec<_> = wanted.iter().map(|(key, span, _)| PartialRange { key: key.to_vec(), span: *span }).collect();
-    let records = sink.read_partials(summary, &ranges)?;
+    sink.read_partials(summary, &ranges)
+}
+
+/// The rows of some windows, merged from all writers' partials.
+fn rows_of(
+    records: &[PartialRecord],
+    schema: &Schema,
+    summary: &Summary,
+    wanted: &[(&[String], Span, bool)],
+) -> Vec<RowRecord> {
     let mut by_key: HashMap<&[String], Vec<&PartialRecord>> = HashMap::new();
-    for record in &records {
+    for record in records {
         by_key.entry(&record.key).or_default().push(record);
     }
     let mut rows = Vec::with_capacity(wanted.len());
@@ -151,7 +210,7 @@ fn merged(
             Err(message) => log::error!("{}: {message}", summary.name),
         }
     }
-    Ok(rows)
+    rows
 }
 
 type DueKey = (Vec<String>, u32, Span);

@@ -1,27 +1,21 @@
-//! The consumer of the stream: feeds the engine and contains its panics.
-//!
-//! A line on which the engine panics is skipped, counted and forwarded like any other. After [`PANICS_MAX`] of them the
-//! engine is switched off: something is wrong that skipping does not cure.
+//! The consumer of the stream: hands each batch to the shared engine and waits, briefly, for the journal.
 
 use super::clock;
-use super::shared::Shared;
+use super::courier::Wake;
+use super::shared::{Batch, Shared};
 use super::stream::Consumer;
 use crate::engine::Engine;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-
-/// Panics after which the engine is switched off.
-const PANICS_MAX: u32 = 100;
 
 /// Feeds lines to the shared engine.
 pub struct Ingest {
     engine: Arc<Shared>,
-    panics: u32,
+    wake: Wake,
 }
 
 impl Ingest {
-    pub fn new(engine: Arc<Shared>) -> Ingest {
-        Ingest { engine, panics: 0 }
+    pub fn new(engine: Arc<Shared>, wake: Wake) -> Ingest {
+        Ingest { engine, wake }
     }
 }
 
@@ -47,29 +41,27 @@ impl<'b> Iterator for Lines<'b> {
 impl Consumer for Ingest {
     fn lines(&mut self, buffer: &[u8], start: usize, ends: &[usize]) {
         let now = clock::now();
-        // What a panic leaves behind is where the work stands: the line that caused it has been taken.
-        let mut lines = Lines { buffer, start, ends };
-        while !lines.ends.is_empty() {
-            let work = || {
-                self.engine.lines(&mut lines, now, |engine, line| one(engine, line, now));
-            };
-            if catch_unwind(AssertUnwindSafe(work)).is_ok() {
-                return;
-            }
-            self.panics += 1;
-            if self.panics == PANICS_MAX {
-                log::error!("the engine has failed {PANICS_MAX} times and is switched off; the stream goes on");
-                self.engine.switch_off();
-            }
+        let lines = || Lines { buffer, start, ends };
+        let (batch, first_match) = self.engine.batch(lines(), now);
+        if first_match {
+            self.wake.wake();
+        }
+        let journaled = match batch {
+            Batch::Nothing => true,
+            Batch::Handed(ticket) => self.engine.journaling().is_none_or(|journaling| journaling.wait(ticket)),
+            Batch::Unjournaled => false,
+        };
+        if !journaled {
+            self.engine.mark_unjournaled(lines(), now);
         }
     }
 }
 
-/// Feeds one line.
+/// Feeds one line. True if it feeds a column.
 #[inline]
-pub fn one(engine: &mut Engine, line: &[u8], now: i64) {
+pub fn one(engine: &mut Engine, line: &[u8], now: i64) -> bool {
     fault(line);
-    engine.ingest(line, now);
+    engine.ingest(line, now)
 }
 
 /// Panics on lines that hold the text of `TELEGRAF_ROLLUP_FAULT_PANIC`: how tests fail the engine in a real process.

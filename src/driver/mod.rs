@@ -12,6 +12,8 @@ pub mod clock;
 pub mod courier;
 pub mod flush;
 pub mod ingest;
+pub mod journaling;
+pub mod keeper;
 pub mod platform;
 pub mod replay;
 pub mod rows;
@@ -44,7 +46,7 @@ pub fn run(config: PathBuf, forward: bool) -> u8 {
     let courier = Courier::start(config, engine.clone());
     let mut input = Input::new();
     let mut output = forward.then(Output::new);
-    let mut ingest = Ingest::new(engine.clone());
+    let mut ingest = Ingest::new(engine.clone(), courier.waker());
     let ended = stream::run(&mut input, &mut output, &mut ingest);
     let since = Instant::now();
     let code = match &ended {

@@ -5,8 +5,17 @@
 //! is seen again is a duplicate and changes nothing, or, if it carries another value, a conflict.
 //!
 //! Invariant: at most `capacity` points are held; the oldest one leaves first.
+//!
+//! In stored state the memory is a ring of chunks of [`CHUNK`] entries of 20 bytes: slot u32, time i64, value u64, all
+//! little-endian. Only chunks that have changed are saved.
 
 use hashbrown::HashTable;
+use std::collections::BTreeSet;
+
+/// Entries in a stored chunk.
+const CHUNK: usize = 256;
+/// Bytes of a stored entry.
+const ENTRY_BYTES: usize = 20;
 
 #[derive(Clone, Copy)]
 struct Entry {
@@ -33,6 +42,16 @@ pub struct Dedupe {
     /// Where the next entry goes, once the ring is full.
     oldest: usize,
     index: HashTable<u32>,
+    /// Chunks that have changed since they were saved.
+    unsaved: BTreeSet<usize>,
+}
+
+/// The stored form, or the part of it that has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredDedupe {
+    pub oldest: u64,
+    /// Number of a chunk, and its entries.
+    pub chunks: Vec<(u64, Vec<u8>)>,
 }
 
 #[inline]
@@ -46,7 +65,13 @@ fn hash(slot: u32, at: i64) -> u64 {
 impl Dedupe {
     /// A memory for `capacity` points; with 0 nothing is remembered.
     pub fn new(capacity: usize) -> Dedupe {
-        Dedupe { capacity: capacity.min(u32::MAX as usize), ring: Vec::new(), oldest: 0, index: HashTable::new() }
+        Dedupe {
+            capacity: capacity.min(u32::MAX as usize),
+            ring: Vec::new(),
+            oldest: 0,
+            index: HashTable::new(),
+            unsaved: BTreeSet::new(),
+        }
     }
 
     /// Looks a point up.
@@ -81,11 +106,63 @@ impl Dedupe {
             self.ring[place] = entry;
             place
         };
+        self.unsaved.insert(place / CHUNK);
+        self.insert(place);
+    }
+
+    fn insert(&mut self, place: usize) {
         let ring = &self.ring;
-        self.index.insert_unique(hash(slot, at), place as u32, |&i| {
+        let entry = &ring[place];
+        self.index.insert_unique(hash(entry.slot, entry.at), place as u32, |&i| {
             let entry = &ring[i as usize];
             hash(entry.slot, entry.at)
         });
+    }
+
+    /// Gives what has changed since the last call.
+    pub fn take_unsaved(&mut self) -> StoredDedupe {
+        let chunks = std::mem::take(&mut self.unsaved);
+        let chunk = |number: usize| {
+            let mut bytes = Vec::with_capacity(CHUNK * ENTRY_BYTES);
+            for entry in self.ring.iter().skip(number * CHUNK).take(CHUNK) {
+                bytes.extend_from_slice(&entry.slot.to_le_bytes());
+                bytes.extend_from_slice(&entry.at.to_le_bytes());
+                bytes.extend_from_slice(&entry.value.to_le_bytes());
+            }
+            (number as u64, bytes)
+        };
+        StoredDedupe { oldest: self.oldest as u64, chunks: chunks.into_iter().map(chunk).collect() }
+    }
+
+    /// Marks everything as changed: what [`Dedupe::take_unsaved`] gave was not saved.
+    pub fn mark_unsaved(&mut self) {
+        self.unsaved.extend(0..self.ring.len().div_ceil(CHUNK));
+    }
+
+    /// Puts back what was stored, the chunks in order. A memory of another capacity starts anew with the newest points
+    /// that fit, in the order in which they were counted.
+    pub fn restore(&mut self, stored: &StoredDedupe) {
+        let mut entries = Vec::new();
+        for (_, bytes) in &stored.chunks {
+            for entry in bytes.chunks_exact(ENTRY_BYTES) {
+                let (slot, rest) = entry.split_at(4);
+                let (at, value) = rest.split_at(8);
+                // The pieces have the lengths of their types.
+                let (Ok(slot), Ok(at), Ok(value)) = (slot.try_into(), at.try_into(), value.try_into()) else {
+                    continue;
+                };
+                entries.push((u32::from_le_bytes(slot), i64::from_le_bytes(at), u64::from_le_bytes(value)));
+            }
+        }
+        // A full ring begins at its oldest entry.
+        let oldest = (stored.oldest as usize).min(entries.len());
+        entries.rotate_left(oldest);
+        let skip = entries.len().saturating_sub(self.capacity);
+        for (slot, at, value) in entries.into_iter().skip(skip) {
+            if self.look_up(slot, at, value) == Seen::New {
+                self.remember(slot, at, value);
+            }
+        }
     }
 }
 
@@ -110,6 +187,35 @@ mod tests {
             for known in at - 2..=at {
                 assert_eq!(memory.look_up(7, known, 100), Seen::Duplicate);
             }
+        }
+    }
+
+    #[test]
+    fn what_is_stored_comes_back_in_order() {
+        let mut memory = Dedupe::new(700);
+        let mut stored: std::collections::BTreeMap<u64, Vec<u8>> = std::collections::BTreeMap::new();
+        let mut oldest = 0;
+        for at in 0..2000 {
+            memory.remember(3, at, 7);
+            if at % 150 == 0 || at == 1999 {
+                let part = memory.take_unsaved();
+                oldest = part.oldest;
+                stored.extend(part.chunks);
+            }
+        }
+        assert!(memory.take_unsaved().chunks.is_empty());
+        let all = StoredDedupe { oldest, chunks: stored.into_iter().collect() };
+        for capacity in [700, 300, 5000] {
+            let mut other = Dedupe::new(capacity);
+            other.restore(&all);
+            let kept = capacity.min(700) as i64;
+            for at in 0..2000 {
+                let known = if at >= 2000 - kept { Seen::Duplicate } else { Seen::New };
+                assert_eq!(other.look_up(3, at, 7), known, "{at} of {capacity}");
+            }
+            other.remember(3, 5000, 7);
+            let first = if capacity > 700 { Seen::Duplicate } else { Seen::New };
+            assert_eq!(other.look_up(3, 2000 - kept, 7), first, "the oldest leaves first");
         }
     }
 

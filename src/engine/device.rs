@@ -3,16 +3,36 @@
 //! A window is *due* while its version differs from the one that was acknowledged, or when it has become final and that
 //! has not been written. Nothing is queued: what is not acknowledged is what must be sent.
 //!
+//! A window's partial is in two parts: the *base*, which an earlier process or an earlier stay in memory left behind, and
+//! what has been seen since. Both together are the window; only if the sink turns out to have been written by somebody else
+//! with the same state (a cloned machine, a restored snapshot) do the parts separate.
+//!
 //! Invariants: `windows` and `days` are sorted by start and do not overlap; every window lies in one day of `days`.
 
 use super::partial::Partial;
 use super::zone::{Span, Zone};
+use std::sync::Arc;
+
+/// What a window held before this stay in memory.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Base {
+    /// Nothing.
+    None,
+    /// Possibly something: the stored state has to be asked. Until then the window is not written.
+    Unknown,
+    /// This, and how many points the sink may have of it under the run that left it.
+    Held(Box<Partial>, u64),
+}
 
 /// A base window with its partial.
 #[derive(Clone, Debug)]
 pub struct Window {
     pub span: Span,
+    /// What has been seen since the base.
     pub partial: Partial,
+    pub base: Base,
+    /// The writer under whose name the sink has the window; `None` until it is written first.
+    pub writer: Option<Arc<str>>,
     /// Event time of the newest point, pending ones included.
     pub newest: i64,
     /// Raised by every change.
@@ -21,6 +41,42 @@ pub struct Window {
     pub acknowledged: u32,
     /// The sink has the row as final.
     pub final_written: bool,
+    /// Changed, in content or in what has been written, since the last checkpoint.
+    pub unsaved: bool,
+}
+
+impl Window {
+    /// An empty window.
+    pub fn new(span: Span, newest: i64) -> Window {
+        Window {
+            span,
+            partial: Partial::default(),
+            base: Base::None,
+            writer: None,
+            newest,
+            version: 0,
+            acknowledged: 0,
+            final_written: false,
+            unsaved: true,
+        }
+    }
+
+    /// Base and partial together.
+    pub fn merged(&self) -> Partial {
+        match &self.base {
+            Base::Held(base, _) => {
+                let mut all = (**base).clone();
+                all.merge(&self.partial);
+                all
+            }
+            Base::None | Base::Unknown => self.partial.clone(),
+        }
+    }
+
+    /// True if the sink has all of it, as final.
+    pub fn is_done(&self) -> bool {
+        self.final_written && self.version == self.acknowledged
+    }
 }
 
 /// A day that has a row.
@@ -36,6 +92,8 @@ pub struct Day {
 /// The state of one device.
 #[derive(Clone, Debug)]
 pub struct Device {
+    /// Names the device in stored state.
+    pub id: u32,
     pub summary: u16,
     /// The text of the key tags.
     pub key: Vec<String>,
@@ -51,11 +109,16 @@ pub struct Device {
     pub filled_provisionally: i64,
     /// Event time of the newest point in windows that have left memory.
     pub forgotten: Option<i64>,
+    /// Windows that start before this may be in stored state without being in memory.
+    pub evicted_until: i64,
+    /// Changed since the last checkpoint, its windows aside.
+    pub unsaved: bool,
 }
 
 impl Device {
-    pub fn new(summary: u16, key: Vec<String>) -> Device {
+    pub fn new(id: u32, summary: u16, key: Vec<String>) -> Device {
         Device {
+            id,
             summary,
             key,
             windows: Vec::new(),
@@ -65,6 +128,8 @@ impl Device {
             filled_until: i64::MAX,
             filled_provisionally: i64::MAX,
             forgotten: None,
+            evicted_until: i64::MIN,
+            unsaved: true,
         }
     }
 
@@ -92,9 +157,12 @@ impl Device {
             return;
         }
         let span = zone.hour(at);
-        let window =
-            Window { span, partial: Partial::default(), newest: at, version: 0, acknowledged: 0, final_written: false };
+        let mut window = Window::new(span, at);
+        if span.start < self.evicted_until {
+            window.base = Base::Unknown;
+        }
         self.windows.insert(self.recent, window);
+        self.unsaved = true;
         self.filled_until = self.filled_until.min(span.start);
         self.filled_provisionally = self.filled_provisionally.min(span.start);
         self.open_day(at, zone);
@@ -153,17 +221,24 @@ impl Device {
         }
     }
 
+    /// Lets go of windows for which `done` is true; they leave memory only.
+    pub fn release(&mut self, done: impl Fn(&Window) -> bool) {
+        if !self.windows.iter().any(&done) {
+            return;
+        }
+        for window in self.windows.iter().filter(|w| done(w)) {
+            self.forgotten = Some(self.forgotten.map_or(window.newest, |n| n.max(window.newest)));
+            self.evicted_until = self.evicted_until.max(window.span.end);
+        }
+        self.windows.retain(|w| !done(w));
+        self.recent = 0;
+        self.unsaved = true;
+    }
+
     /// Lets go of windows and days that are written as final and can receive no point any more.
     pub fn forget(&mut self, max: i64, now: i64) {
         let Some(limit) = now.checked_sub(max) else { return };
-        let done = |w: &Window| w.final_written && w.version == w.acknowledged && w.span.end < limit;
-        if self.windows.first().is_some_and(done) {
-            for window in self.windows.iter().filter(|w| done(w)) {
-                self.forgotten = Some(self.forgotten.map_or(window.newest, |n| n.max(window.newest)));
-            }
-            self.windows.retain(|w| !done(w));
-            self.recent = 0;
-        }
+        self.release(|w| w.is_done() && w.span.end < limit && !w.unsaved);
         self.days.retain(|d| d.stale || !d.final_written || d.span.end >= limit);
     }
 }

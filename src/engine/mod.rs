@@ -17,13 +17,14 @@ pub mod plan;
 pub mod row;
 pub mod scan;
 pub mod schema;
+pub mod stored;
 pub mod zone;
 
 use dedupe::{Dedupe, Seen};
-use device::Device;
+use device::{Base, Device};
 use hashbrown::HashMap;
 use partial::Partial;
-use plan::{Feed, FieldSlot, Found, Plans, Sample, Target, UNMATCHED};
+use plan::{Feed, FieldSlot, Found, Origin, Plans, Sample, Target, UNMATCHED};
 use scan::{End, Value, Visit};
 use schema::{Schema, Summary};
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub struct Counters {
     pub over_limit: u64,
     /// Values that scale and offset turned into something that is not a finite number.
     pub not_finite: u64,
+    /// Lines that were counted but could not be journaled: a kill before the next checkpoint loses them.
+    pub unjournaled: u64,
 }
 
 /// A due window, to be fetched with [`Engine::snapshot`].
@@ -94,6 +97,10 @@ pub struct Snapshot {
     pub span: Span,
     pub partial: Partial,
     pub version: u32,
+    /// The writer under whose name the sink has the window; `None` if it was never written.
+    pub writer: Option<Arc<str>>,
+    /// Points that an earlier run may have written.
+    pub base_points: u64,
 }
 
 /// All windows of all devices.
@@ -102,6 +109,8 @@ pub struct Engine {
     plans: Plans,
     devices: Vec<Device>,
     by_key: HashMap<plan::DeviceKey, u32, foldhash::fast::FixedState>,
+    /// The highest id that a device has.
+    device_ids: u32,
     dedupe: Dedupe,
     counters: Counters,
     /// Slot and value of the wanted fields of the line in hand; kept to reuse its memory.
@@ -152,6 +161,7 @@ impl Engine {
             plans: Plans::new(schema.limits.series),
             devices: Vec::new(),
             by_key: HashMap::default(),
+            device_ids: 0,
             dedupe: Dedupe::new(schema.limits.dedupe_points),
             counters: Counters::default(),
             found: Vec::new(),
@@ -189,25 +199,22 @@ impl Engine {
         self.devices.iter().map(|d| d.windows.len()).sum()
     }
 
-    /// Takes one whole line, with or without its newline, that arrived at `now` (nanoseconds since the epoch).
-    pub fn ingest(&mut self, line: &[u8], now: i64) {
-        let (schema, devices, by_key) = (&self.schema, &mut self.devices, &mut self.by_key);
+    /// Index of a device, which is made if need be; `None` if the limit on devices is reached.
+    fn device_for(&mut self, key: plan::DeviceKey) -> Option<u32> {
+        new_device(&self.schema, &mut self.devices, &mut self.by_key, &mut self.device_ids, key)
+    }
+
+    /// Takes one whole line, with or without its newline, that arrived at `now` (nanoseconds since the epoch). True if
+    /// the line belongs to a series that feeds a column.
+    pub fn ingest(&mut self, line: &[u8], now: i64) -> bool {
+        let (schema, devices, by_key, ids) = (&self.schema, &mut self.devices, &mut self.by_key, &mut self.device_ids);
         let mut touched: Vec<u32> = Vec::new();
         let known_series = self.plans.series.len();
         let found = self.plans.find(line, |head| {
             plan::compile(schema, head, |key| {
-                let index = match by_key.get(&key) {
-                    Some(index) => *index,
-                    None if devices.len() >= schema.limits.devices => return None,
-                    None => {
-                        let index = devices.len() as u32;
-                        devices.push(Device::new(key.0, key.1.clone()));
-                        by_key.insert(key, index);
-                        index
-                    }
-                };
-                touched.push(index);
-                Some(index)
+                let index = new_device(schema, devices, by_key, ids, key);
+                touched.extend(index);
+                index
             })
         });
         if self.plans.series.len() > known_series {
@@ -217,26 +224,54 @@ impl Engine {
         }
         let (series, fields_at) = match found {
             Found::Series(series, at) => (series, at),
-            Found::Empty => return,
+            Found::Empty => return false,
             Found::Malformed => {
                 self.counters.lines += 1;
                 self.counters.malformed += 1;
-                return;
+                return false;
             }
             Found::OverLimit => {
                 self.counters.lines += 1;
                 self.counters.over_limit += 1;
-                return;
+                return false;
             }
             Found::NoKey => {
                 self.counters.lines += 1;
                 self.counters.no_key += 1;
-                return;
+                return false;
             }
         };
         self.counters.lines += 1;
-        if series != UNMATCHED {
-            self.fields(line, series as usize, fields_at, now);
+        if series == UNMATCHED {
+            return false;
+        }
+        self.fields(line, series as usize, fields_at, now);
+        true
+    }
+
+    /// Notes that a line which has been taken is not in the journal, on the windows that it went to.
+    pub fn mark_unjournaled(&mut self, line: &[u8], now: i64) {
+        let Found::Series(series, fields_at) = self.plans.find(line, |_| plan::Compiled::Nothing) else { return };
+        if series == UNMATCHED {
+            return;
+        }
+        self.counters.unjournaled += 1;
+        let slots = &self.plans.series[series as usize].slots;
+        self.found.clear();
+        let mut wanted = Wanted { slots, found: &mut self.found, timestamp: None };
+        if !matches!(scan::scan_fields(line, scan::skip_blanks(line, fields_at), &mut wanted), End::Complete(_)) {
+            return;
+        }
+        let at = wanted.timestamp.unwrap_or(now);
+        let targets = self.found.iter().flat_map(|(index, _)| slots[*index].targets.iter());
+        let mut devices: Vec<u32> = targets.map(|target| target.device).collect();
+        devices.sort_unstable();
+        devices.dedup();
+        for device in devices {
+            if let Some(window) = self.devices[device as usize].window(at) {
+                window.partial.unjournaled += 1;
+                window.unsaved = true;
+            }
         }
     }
 
@@ -286,7 +321,8 @@ impl Engine {
             device.forget(schema.lateness.max, now);
             for window in &device.windows {
                 let is_final = window.span.end.saturating_add(allowed) <= now;
-                if window.version != window.acknowledged || (is_final && !window.final_written) {
+                let changed = window.version != window.acknowledged || (is_final && !window.final_written);
+                if changed && window.base != Base::Unknown {
                     due.windows.push(DueWindow { device: index as u32, span: window.span });
                 }
             }
@@ -332,12 +368,14 @@ impl Engine {
         let place = state.windows.binary_search_by_key(&start, |w| w.span.start).ok()?;
         let window = &state.windows[place];
         let summary = &self.schema.summaries[usize::from(state.summary)];
-        let mut partial = window.partial.clone();
+        let base_points = if let Base::Held(_, points) = window.base { points } else { 0 };
+        let mut partial = window.merged();
         let mut not_finite = 0;
         for series in &state.series {
             for slot in &self.plans.series[*series as usize].slots {
                 if let Some((at, sample)) = slot.pending
                     && window.span.contains(at)
+                    && slot.origin != Origin::CountedElsewhere
                 {
                     for target in slot.targets.iter().filter(|t| t.device == device) {
                         observe(&mut partial, window.span, summary, &target.feeds, at, sample, &mut not_finite);
@@ -351,17 +389,26 @@ impl Engine {
             span: window.span,
             partial,
             version: window.version,
+            writer: window.writer.clone(),
+            base_points,
         })
     }
 
-    /// Notes that the sink has a window at `version`, as final or not.
-    pub fn acknowledge(&mut self, device: u32, start: i64, version: u32, is_final: bool) {
+    /// Notes that the sink has a window at `version`, under the name of `writer`, as final or not.
+    pub fn acknowledge(&mut self, device: u32, start: i64, version: u32, is_final: bool, writer: &Arc<str>) {
         let zone = &self.schema.zone;
         let device = &mut self.devices[device as usize];
         let Ok(place) = device.windows.binary_search_by_key(&start, |w| w.span.start) else { return };
         let window = &mut device.windows[place];
+        if let Base::Held(base, _) = std::mem::replace(&mut window.base, Base::None) {
+            // Written by this run: base and partial cannot come apart any more.
+            window.partial.merge(&base);
+        }
         window.acknowledged = version;
         window.final_written |= is_final;
+        window.writer = Some(writer.clone());
+        window.unsaved = true;
+        device.unsaved = true;
         device.open_day(start, zone).stale = true;
     }
 
@@ -370,6 +417,7 @@ impl Engine {
         let zone = &self.schema.zone;
         let device = &mut self.devices[device as usize];
         device.acknowledge_empty(windows);
+        device.unsaved = true;
         for (span, _) in windows {
             // A day whose first window is empty gets its row too; any other day has one by its samples.
             if zone.day(span.start).start == span.start {
@@ -382,10 +430,32 @@ impl Engine {
     pub fn acknowledge_day(&mut self, device: u32, start: i64, is_final: bool) {
         let device = &mut self.devices[device as usize];
         if let Ok(place) = device.days.binary_search_by_key(&start, |d| d.span.start) {
+            device.unsaved = true;
             device.days[place].stale = false;
             device.days[place].final_written |= is_final;
         }
     }
+}
+
+/// Index of a device, which is made if need be; `None` if the limit on devices is reached.
+fn new_device(
+    schema: &Schema,
+    devices: &mut Vec<Device>,
+    by_key: &mut HashMap<plan::DeviceKey, u32, foldhash::fast::FixedState>,
+    ids: &mut u32,
+    key: plan::DeviceKey,
+) -> Option<u32> {
+    if let Some(index) = by_key.get(&key) {
+        return Some(*index);
+    }
+    if devices.len() >= schema.limits.devices {
+        return None;
+    }
+    let index = devices.len() as u32;
+    *ids += 1;
+    devices.push(Device::new(*ids, key.0, key.1.clone()));
+    by_key.insert(key, index);
+    Some(index)
 }
 
 /// The parts of the engine that folding a point needs.
@@ -407,7 +477,7 @@ impl Folder<'_> {
             // The time of arrival is not part of the point: two equal lines are two points.
             self.counters.points += 1;
             self.touch(&slot.targets, at, sample);
-            self.fold(&slot.targets, at, sample);
+            self.fold(&slot.targets, at, sample, Origin::Seen);
             return;
         }
         match slot.pending {
@@ -415,6 +485,7 @@ impl Folder<'_> {
                 self.counters.duplicates += 1;
                 if pending != sample {
                     slot.pending = Some((at, sample));
+                    slot.unsaved = true;
                     self.touch(&slot.targets, at, sample);
                 }
             }
@@ -422,7 +493,7 @@ impl Folder<'_> {
                 Seen::New => {
                     self.counters.points += 1;
                     self.touch(&slot.targets, at, sample);
-                    self.fold(&slot.targets, at, sample);
+                    self.fold(&slot.targets, at, sample, Origin::Seen);
                     self.dedupe.remember(slot.id, at, sample.bits());
                 }
                 Seen::Duplicate => self.counters.duplicates += 1,
@@ -431,10 +502,12 @@ impl Folder<'_> {
             previous => {
                 self.counters.points += 1;
                 if let Some((newest, pending)) = previous {
-                    self.fold(&slot.targets, newest, pending);
+                    self.fold(&slot.targets, newest, pending, slot.origin);
                     self.dedupe.remember(slot.id, newest, pending.bits());
                 }
                 slot.pending = Some((at, sample));
+                slot.origin = Origin::Seen;
+                slot.unsaved = true;
                 self.touch(&slot.targets, at, sample);
             }
         }
@@ -446,18 +519,28 @@ impl Folder<'_> {
         for target in targets.iter().filter(|target| takes(&target.feeds, sample)) {
             let window = self.devices[target.device as usize].open(at, &self.schema.zone);
             window.version = window.version.wrapping_add(1);
+            window.unsaved = true;
             window.newest = window.newest.max(at);
         }
     }
 
+    /// Folds a point into its windows: into what has been seen, or, if the point was recovered, into the base.
     #[inline]
-    fn fold(&mut self, targets: &[Target], at: i64, sample: Sample) {
+    fn fold(&mut self, targets: &[Target], at: i64, sample: Sample, origin: Origin) {
+        if origin == Origin::CountedElsewhere {
+            return;
+        }
         for target in targets {
             // A window that has left memory was written with its pending points: nothing is lost.
             if let Some(window) = self.devices[target.device as usize].window(at) {
                 let summary = &self.schema.summaries[usize::from(target.summary)];
                 let not_finite = &mut self.counters.not_finite;
-                observe(&mut window.partial, window.span, summary, &target.feeds, at, sample, not_finite);
+                window.unsaved = true;
+                let partial = match &mut window.base {
+                    Base::Held(base, _) if origin == Origin::Recovered => base,
+                    _ => &mut window.partial,
+                };
+                observe(partial, window.span, summary, &target.feeds, at, sample, not_finite);
             }
         }
     }

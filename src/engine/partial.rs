@@ -9,8 +9,9 @@
 //! ```
 //!
 //! `every` is the length of a slot in seconds, `n` the number of samples, `first` and `last` the event times in
-//! milliseconds. Each accumulator stands under the hash of its definition, so a changed definition is a new accumulator
-//! and a reader skips what it does not know. A sum that is no longer finite is stored as null.
+//! milliseconds. Each accumulator stands under the hash of its definition, so a changed definition is a new accumulator.
+//! A reader keeps what it does not know and writes it again. A sum that is no longer finite is stored as null. `uj` is the
+//! number of points that were counted while the journal could not take them; it is there only if it is not 0.
 
 use super::accumulate::count::{Count, Flags};
 use super::accumulate::coverage::Slots;
@@ -171,6 +172,10 @@ pub struct Partial {
     pub slots: Slots,
     /// Only those that hold a value, in order of first value.
     pub accumulators: Vec<Accumulator>,
+    /// Lines that were counted but not journaled: a kill before the next checkpoint would have lost them.
+    pub unjournaled: u64,
+    /// Stored accumulators that this configuration does not define.
+    pub unknown: Option<Box<Map<String, Value>>>,
 }
 
 impl Partial {
@@ -207,11 +212,20 @@ impl Partial {
 
     /// Adds another partial of the same window and device: other points, seen by another writer.
     pub fn merge(&mut self, other: &Partial) {
+        self.unjournaled += other.unjournaled;
+        if let Some(theirs) = &other.unknown {
+            let mine = self.unknown.get_or_insert_default();
+            for (hash, state) in theirs.iter() {
+                // Two states of which nothing is known cannot be merged; they come from one past, and ours is kept.
+                mine.entry(hash).or_insert_with(|| state.clone());
+            }
+        }
         if other.samples == 0 {
             return;
         }
         if self.samples == 0 {
-            *self = other.clone();
+            let (unjournaled, unknown) = (self.unjournaled, self.unknown.take());
+            *self = Partial { unjournaled, unknown, ..other.clone() };
             return;
         }
         self.samples += other.samples;
@@ -236,7 +250,7 @@ impl Partial {
 
     /// The stored form.
     pub fn to_json(&self, summary: &Summary) -> String {
-        let mut acc = Map::new();
+        let mut acc = self.unknown.as_deref().cloned().unwrap_or_default();
         for accumulator in &self.accumulators {
             let def = &summary.accumulators[usize::from(accumulator.def)];
             acc.insert(
@@ -244,7 +258,7 @@ impl Partial {
                 json!({"slots": accumulator.slots.to_hex(), def.kind.name(): accumulator.state.to_json()}),
             );
         }
-        json!({
+        let mut json = json!({
             "v": 1,
             "every": summary.expect_every as f64 / 1e9,
             "n": self.samples,
@@ -252,12 +266,14 @@ impl Partial {
             "last": self.last_seen.div_euclid(1_000_000),
             "slots": self.slots.to_hex(),
             "acc": acc,
-        })
-        .to_string()
+        });
+        if self.unjournaled > 0 {
+            json["uj"] = self.unjournaled.into();
+        }
+        json.to_string()
     }
 
-    /// Reads the stored form. Accumulators that this configuration does not define are skipped; slots of another length
-    /// cannot be compared with ours and are left out of coverage.
+    /// Reads the stored form. Slots of another length cannot be compared with ours and are left out of coverage.
     ///
     /// # Errors
     /// What is wrong with the text.
@@ -274,7 +290,11 @@ impl Partial {
             Ok::<_, String>(if same_slots { slots } else { Slots::default() })
         };
         let mut accumulators = Vec::new();
+        let mut unknown: Option<Box<Map<String, Value>>> = None;
         for (hash, entry) in json["acc"].as_object().ok_or("no accumulators")? {
+            if !summary.accumulators.iter().any(|def| def.hash == *hash) {
+                unknown.get_or_insert_default().insert(hash.clone(), entry.clone());
+            }
             for (index, def) in summary.accumulators.iter().enumerate().filter(|(_, def)| def.hash == *hash) {
                 let state = State::from_json(def.kind, &entry[def.kind.name()])
                     .ok_or_else(|| format!("accumulator {hash} is not a {}", def.kind.name()))?;
@@ -289,6 +309,8 @@ impl Partial {
             last_seen: milliseconds("last").ok_or("no last time")?,
             slots: slots(&json)?,
             accumulators,
+            unjournaled: json["uj"].as_u64().unwrap_or(0),
+            unknown,
         })
     }
 }

@@ -69,12 +69,28 @@ pub struct FieldSlot {
     pub key: Box<[u8]>,
     /// The newest point, not folded yet: while it is the newest, the last value wins.
     pub pending: Option<(i64, Sample)>,
+    pub origin: Origin,
+    /// Changed since the last checkpoint.
+    pub unsaved: bool,
     pub targets: Box<[Target]>,
+}
+
+/// Where a pending point came from: it decides to which part of its window it belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Seen by this process.
+    Seen,
+    /// Recovered: part of what an earlier process may have written already.
+    Recovered,
+    /// Recovered, and known to be counted by somebody else: it must not be counted again.
+    CountedElsewhere,
 }
 
 /// A series that feeds something.
 #[derive(Clone, Debug)]
 pub struct Series {
+    /// Names the series in stored state.
+    pub id: u32,
     pub slots: Box<[FieldSlot]>,
 }
 
@@ -115,7 +131,10 @@ pub struct Plans {
     by_identity: HashMap<Head, (SeriesId, Found), FixedState>,
     pub series: Vec<Series>,
     hasher: FixedState,
-    slots: u32,
+    /// The highest number that a series or a slot has.
+    ids: u32,
+    /// Series that no checkpoint holds yet.
+    pub unsaved: Vec<(u32, Head)>,
     last: u32,
     heads_max: usize,
     unmatched: Vec<String>,
@@ -133,7 +152,8 @@ impl Plans {
             by_identity: HashMap::with_hasher(FixedState::default()),
             series: Vec::new(),
             hasher: FixedState::default(),
-            slots: 0,
+            ids: 0,
+            unsaved: Vec::new(),
             last: NO_HEAD,
             heads_max: heads_max.min(NO_HEAD as usize - 1),
             unmatched: Vec::new(),
@@ -196,7 +216,11 @@ impl Plans {
                     Compiled::Nothing => (UNMATCHED, Found::Empty),
                     Compiled::NoKey => (UNMATCHED, Found::NoKey),
                     Compiled::OverLimit => return Found::OverLimit,
-                    Compiled::Feeds(fields) => (self.add(fields), Found::Empty),
+                    Compiled::Feeds(fields) => {
+                        let series = self.add(fields);
+                        self.unsaved.push((self.series[series as usize].id, head.clone()));
+                        (series, Found::Empty)
+                    }
                 };
                 // The identity is needed only to join spellings of a series that feeds something, and to count lines
                 // without a key; unmatched heads are remembered by their bytes alone.
@@ -229,16 +253,41 @@ impl Plans {
         Found::Series(series, fields_at)
     }
 
+    fn next_id(&mut self) -> u32 {
+        self.ids += 1;
+        self.ids
+    }
+
     fn add(&mut self, fields: Vec<(Box<[u8]>, Vec<Target>)>) -> SeriesId {
+        let id = self.next_id();
         let slots = fields
             .into_iter()
-            .map(|(key, targets)| {
-                self.slots += 1;
-                FieldSlot { id: self.slots, key, pending: None, targets: targets.into() }
+            .map(|(key, targets)| FieldSlot {
+                id: self.next_id(),
+                key,
+                pending: None,
+                origin: Origin::Seen,
+                unsaved: true,
+                targets: targets.into(),
             })
             .collect();
-        self.series.push(Series { slots });
+        self.series.push(Series { id, slots });
         (self.series.len() - 1) as SeriesId
+    }
+
+    /// Puts back a series of stored state; gives its index, or `None` if it feeds nothing any more.
+    pub fn restore(&mut self, id: u32, head: Head, compiled: Compiled) -> Option<SeriesId> {
+        self.ids = self.ids.max(id);
+        let Compiled::Feeds(fields) = compiled else { return None };
+        let series = self.add(fields);
+        self.series[series as usize].id = id;
+        self.by_identity.insert(head, (series, Found::Empty));
+        Some(series)
+    }
+
+    /// Makes sure that new series and slots get higher numbers than this.
+    pub fn reserve_ids(&mut self, highest: u32) {
+        self.ids = self.ids.max(highest);
     }
 
     /// The first few heads that fed nothing.

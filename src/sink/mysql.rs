@@ -312,9 +312,15 @@ impl Sink for MySqlSink {
         Ok(())
     }
 
-    fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord], now: i64) -> Result<(), SinkError> {
+    fn put_partials(
+        &mut self,
+        summary: &Summary,
+        records: &[PartialRecord],
+        inherited: &[String],
+        now: i64,
+    ) -> Result<(), SinkError> {
         for piece in pieces(records.iter().map(|r| statements::bind_partial(r, now)).collect()) {
-            let sql = statements::upsert_partials(self.dialect, summary, piece.len());
+            let sql = statements::upsert_partials(self.dialect, summary, inherited, piece.len());
             let values: Vec<Bound> = piece.into_iter().flatten().collect();
             self.execute("an upsert of partials", &sql, &values)?;
         }
@@ -336,11 +342,11 @@ impl Sink for MySqlSink {
                 let mut text = |i: usize| row.take_opt::<String, _>(i).and_then(Result::ok);
                 let key: Option<Vec<String>> = (0..keys).map(&mut text).collect();
                 let start = text(keys).and_then(|t| statements::parse_datetime(&t));
-                let (writer, state) = (text(keys + 1), text(keys + 3));
-                let rev = row.take_opt::<u64, _>(keys + 2).and_then(Result::ok);
-                match (key, start, writer, rev, state) {
-                    (Some(key), Some(window_start), Some(writer), Some(rev), Some(state)) => {
-                        out.push(PartialRecord { key, window_start, writer, rev, state });
+                let (writer, run, state) = (text(keys + 1), text(keys + 2), text(keys + 4));
+                let rev = row.take_opt::<u64, _>(keys + 3).and_then(Result::ok);
+                match (key, start, writer, run, rev, state) {
+                    (Some(key), Some(window_start), Some(writer), Some(run), Some(rev), Some(state)) => {
+                        out.push(PartialRecord { key, window_start, writer, run, rev, base: 0, state });
                     }
                     _ => {
                         let table = statements::partial_table_name(summary);

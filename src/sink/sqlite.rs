@@ -112,9 +112,16 @@ impl Sink for Sqlite {
         Ok(())
     }
 
-    fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord], now: i64) -> Result<(), SinkError> {
+    fn put_partials(
+        &mut self,
+        summary: &Summary,
+        records: &[PartialRecord],
+        inherited: &[String],
+        now: i64,
+    ) -> Result<(), SinkError> {
         self.transaction(|connection| {
-            let mut upsert = connection.prepare_cached(&statements::upsert_partials(Dialect::Sqlite, summary, 1))?;
+            let mut upsert =
+                connection.prepare_cached(&statements::upsert_partials(Dialect::Sqlite, summary, inherited, 1))?;
             for record in records {
                 upsert.execute(params_from_iter(statements::bind_partial(record, now)))?;
             }
@@ -139,8 +146,10 @@ impl Sink for Sqlite {
                         key: range.key.clone(),
                         window_start: statements::parse_datetime(&start).ok_or(rusqlite::Error::InvalidQuery)?,
                         writer: row.get(keys + 1)?,
-                        rev: row.get::<_, i64>(keys + 2)?.unsigned_abs(),
-                        state: row.get(keys + 3)?,
+                        run: row.get(keys + 2)?,
+                        rev: row.get::<_, i64>(keys + 3)?.unsigned_abs(),
+                        base: 0,
+                        state: row.get(keys + 4)?,
                     });
                 }
             }

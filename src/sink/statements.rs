@@ -130,7 +130,9 @@ pub fn partial_table(dialect: Dialect, summary: &Summary) -> TableDef {
     columns.push(column("window_start", t.datetime, false));
     columns.push(column("writer", t.word, false));
     let key = columns.iter().map(|c| c.name.clone()).collect();
+    columns.push(column("run", t.word, false));
     columns.push(column("rev", t.bigint, false));
+    columns.push(column("base", t.bigint, false));
     columns.push(column("state", t.text, false));
     columns.push(column("updated_at", t.milliseconds, false));
     TableDef { name: partial_table_name(summary), columns, key, index: None }
@@ -214,31 +216,51 @@ fn insert(dialect: Dialect, table: &str, columns: &[&str], rows: usize) -> Strin
     format!("INSERT INTO {} ({}) VALUES {rows}", quote(dialect, table), names.join(","))
 }
 
-const PARTIAL_VALUES: [&str; 3] = ["rev", "state", "updated_at"];
+const PARTIAL_VALUES: [&str; 5] = ["run", "rev", "base", "state", "updated_at"];
 
 fn partial_columns(summary: &Summary) -> Vec<&str> {
     let key = summary.key.iter().map(String::as_str);
     key.chain(["window_start", "writer"]).chain(PARTIAL_VALUES).collect()
 }
 
-/// Upserts `rows` partials: a lower `rev` never replaces a higher one.
-pub fn upsert_partials(dialect: Dialect, summary: &Summary, rows: usize) -> String {
+/// Upserts `rows` partials over those of the same run with no more points, and over those of inherited runs with no
+/// more points than were inherited.
+///
+/// MySQL assigns from left to right: what the condition looks at (`run`, `rev`) is assigned last, and once `run` is ours,
+/// `rev` needs no more than to grow.
+pub fn upsert_partials(dialect: Dialect, summary: &Summary, inherited: &[String], rows: usize) -> String {
     let table = partial_table_name(summary);
     let insert = insert(dialect, &table, &partial_columns(summary), rows);
+    // A run id is hexadecimal; anything else would not be one of ours.
+    let plain = |run: &&String| run.bytes().all(|b| b.is_ascii_alphanumeric());
+    let runs: Vec<_> = inherited.iter().filter(plain).map(|run| format!("'{run}'")).collect();
+    let inherited = if runs.is_empty() { "''".to_string() } else { runs.join(",") };
     match dialect {
         Dialect::Sqlite => {
             let keys: Vec<_> = summary.key.iter().map(|k| quote(dialect, k)).collect();
+            let set: Vec<_> = PARTIAL_VALUES.iter().map(|c| format!("\"{c}\"=excluded.\"{c}\"")).collect();
             format!(
-                "{insert} ON CONFLICT({},\"window_start\",\"writer\") DO UPDATE SET \"state\"=excluded.\"state\",\
-                 \"updated_at\"=excluded.\"updated_at\",\"rev\"=excluded.\"rev\" WHERE excluded.\"rev\">=\"rev\"",
-                keys.join(",")
+                "{insert} ON CONFLICT({},\"window_start\",\"writer\") DO UPDATE SET {} \
+                 WHERE (\"run\"=excluded.\"run\" AND \"rev\"<=excluded.\"rev\") \
+                 OR (\"run\" IN ({inherited}) AND \"rev\"<=excluded.\"base\")",
+                keys.join(","),
+                set.join(",")
             )
         }
-        Dialect::MySql | Dialect::MariaDb => format!(
-            "{insert} ON DUPLICATE KEY UPDATE `state`=IF(VALUES(`rev`)>=`rev`,VALUES(`state`),`state`),\
-             `updated_at`=IF(VALUES(`rev`)>=`rev`,VALUES(`updated_at`),`updated_at`),\
-             `rev`=GREATEST(`rev`,VALUES(`rev`))"
-        ),
+        Dialect::MySql | Dialect::MariaDb => {
+            let may = format!(
+                "(`run`=VALUES(`run`) AND `rev`<=VALUES(`rev`)) OR (`run` IN ({inherited}) AND `rev`<=VALUES(`base`))"
+            );
+            let set: Vec<_> = ["state", "updated_at", "base", "run"]
+                .iter()
+                .map(|c| format!("`{c}`=IF({may},VALUES(`{c}`),`{c}`)"))
+                .collect();
+            format!(
+                "{insert} ON DUPLICATE KEY UPDATE {},\
+                 `rev`=IF(`run`=VALUES(`run`),GREATEST(`rev`,VALUES(`rev`)),`rev`)",
+                set.join(",")
+            )
+        }
     }
 }
 
@@ -247,13 +269,16 @@ pub fn bind_partial(record: &PartialRecord, now: i64) -> Vec<Bound> {
     let mut out: Vec<_> = record.key.iter().cloned().map(Bound::Text).collect();
     out.push(Bound::Text(datetime(record.window_start)));
     out.push(Bound::Text(record.writer.clone()));
+    out.push(Bound::Text(record.run.clone()));
     out.push(Bound::Integer(record.rev.min(i64::MAX as u64) as i64));
+    out.push(Bound::Integer(record.base.min(i64::MAX as u64) as i64));
     out.push(Bound::Text(record.state.clone()));
     out.push(Bound::Text(milliseconds(now)));
     out
 }
 
-/// Reads the partials of `ranges` ranges. Columns of the answer: the key, start of the window as text, writer, rev, state.
+/// Reads the partials of `ranges` ranges. Columns of the answer: the key, start of the window as
+/// text, writer, run, rev, state.
 /// Each range binds the key and the first and the last possible start.
 pub fn select_partials(dialect: Dialect, summary: &Summary, ranges: usize) -> String {
     let keys: Vec<_> = summary.key.iter().map(|k| quote(dialect, k)).collect();
@@ -265,9 +290,10 @@ pub fn select_partials(dialect: Dialect, summary: &Summary, ranges: usize) -> St
     let equal: Vec<_> = keys.iter().map(|k| format!("{k}=?")).collect();
     let range = format!("({} AND {start} BETWEEN ? AND ?)", equal.join(" AND "));
     format!(
-        "SELECT {},{shown},{},{},{} FROM {} WHERE {}",
+        "SELECT {},{shown},{},{},{},{} FROM {} WHERE {}",
         keys.join(","),
         quote(dialect, "writer"),
+        quote(dialect, "run"),
         quote(dialect, "rev"),
         quote(dialect, "state"),
         quote(dialect, &partial_table_name(summary)),

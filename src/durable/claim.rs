@@ -1,0 +1,130 @@
+//! Who owns a state directory: one process at a time, by a lock on a file.
+//!
+//! The lock goes with the process, however it ends. A process that runs as another user than the one the directory
+//! belongs to (root's `telegraf --test`) never claims it: it would leave files behind that the service cannot write.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The right to a state directory; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Claim {
+    _lock: File,
+}
+
+/// Why a directory was not claimed.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Another process owns it.
+    Owned,
+    /// It belongs to another user.
+    Foreign,
+    /// It cannot be used now.
+    Unusable(io::Error),
+}
+
+/// Claims a state directory, which is made if it is missing.
+///
+/// # Errors
+/// Why it was not claimed.
+pub fn claim(folder: &Path) -> Result<Claim, Refusal> {
+    usable(folder)?;
+    lock(&folder.join("lock"))
+}
+
+/// Looks whether a state directory may be used by this user; it is made if it is missing.
+///
+/// # Errors
+/// Why not.
+pub fn usable(folder: &Path) -> Result<(), Refusal> {
+    fs::create_dir_all(folder).map_err(Refusal::Unusable)?;
+    if is_ours(folder).map_err(Refusal::Unusable)? { Ok(()) } else { Err(Refusal::Foreign) }
+}
+
+fn lock(path: &Path) -> Result<Claim, Refusal> {
+    let file = OpenOptions::new().create(true).append(true).open(path).map_err(Refusal::Unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Claim { _lock: file }),
+        Err(TryLockError::WouldBlock) => Err(Refusal::Owned),
+        Err(TryLockError::Error(e)) => Err(Refusal::Unusable(e)),
+    }
+}
+
+#[cfg(unix)]
+fn is_ours(folder: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(fs::metadata(folder)?.uid() == rustix::process::geteuid().as_raw())
+}
+
+#[cfg(not(unix))]
+fn is_ours(_: &Path) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// A guest's sign of life beside its journal file: locked while the guest runs.
+#[derive(Debug)]
+pub struct GuestMark {
+    path: PathBuf,
+    _claim: Claim,
+}
+
+fn mark_path(journal: &Path, guest: &str) -> PathBuf {
+    journal.join(guest).with_extension("lock")
+}
+
+impl GuestMark {
+    /// Marks a guest's file as in use.
+    ///
+    /// # Errors
+    /// The mark cannot be made.
+    pub fn set(journal: &Path, guest: &str) -> Result<GuestMark, Refusal> {
+        fs::create_dir_all(journal).map_err(Refusal::Unusable)?;
+        let path = mark_path(journal, guest);
+        let claim = lock(&path)?;
+        Ok(GuestMark { path, _claim: claim })
+    }
+}
+
+impl Drop for GuestMark {
+    fn drop(&mut self) {
+        // If it stays, the next owner removes it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// True if no living process writes a guest's file; its mark is removed then.
+pub fn is_abandoned(journal: &Path, guest: &str) -> bool {
+    let path = mark_path(journal, guest);
+    if !path.exists() {
+        return true;
+    }
+    match lock(&path) {
+        Ok(_claim) => fs::remove_file(&path).is_ok(),
+        Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_has_one_owner() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state");
+        let first = claim(&path).expect("free");
+        assert!(matches!(claim(&path), Err(Refusal::Owned)));
+        drop(first);
+        claim(&path).expect("free again");
+    }
+
+    #[test]
+    fn a_guest_is_abandoned_when_its_mark_is_free() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mark = GuestMark::set(folder.path(), "guest-1.seg").expect("free");
+        assert!(!is_abandoned(folder.path(), "guest-1.seg"));
+        drop(mark);
+        assert!(is_abandoned(folder.path(), "guest-1.seg"));
+    }
+}

@@ -1,0 +1,137 @@
+//! The port between the journal and a file system: a folder of files that only grow.
+//!
+//! It is narrow so that tests can put a disk behind it that fails, fills, tears, stalls, or loses what was not synced.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A folder of append-only files.
+pub trait Disk: Send + Sync {
+    /// Names of the files, in any order.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// All bytes of a file.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    fn read(&self, name: &str) -> io::Result<Vec<u8>>;
+
+    /// Makes an empty file, or empties the one that is there.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn Segment>>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Gives a file another name, replacing a file of that name.
+    ///
+    /// # Errors
+    /// The file cannot be renamed.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Makes sure that the names of files survive a power loss.
+    ///
+    /// # Errors
+    /// The folder cannot be synced.
+    fn sync_names(&self) -> io::Result<()>;
+}
+
+/// An open file that only grows.
+pub trait Segment: Send + Sync {
+    /// Writes at the end. After an error part of the bytes may be there.
+    ///
+    /// # Errors
+    /// Not all bytes were written.
+    fn append(&self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Cuts the file.
+    ///
+    /// # Errors
+    /// The file cannot be cut.
+    fn truncate(&self, length: u64) -> io::Result<()>;
+
+    /// Makes sure that all that was written survives a power loss.
+    ///
+    /// # Errors
+    /// The file cannot be synced: what was written since the last sync may be lost.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// A folder of a real file system.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// A folder, which is made with its first file.
+    pub fn new(path: PathBuf) -> Folder {
+        Folder(path)
+    }
+}
+
+impl Disk for Folder {
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        let entries = match fs::read_dir(&self.0) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(names),
+            Err(e) => return Err(e),
+        };
+        for entry in entries {
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.0.join(name))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn Segment>> {
+        let path = self.0.join(name);
+        fs::create_dir_all(&self.0)?;
+        // Opened for appending, so that a cut file is written at its new end; emptied by a call of its own, because the
+        // standard library does not combine the two.
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        file.set_len(0)?;
+        Ok(Arc::new(file))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.0.join(name))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.0.join(from), self.0.join(to))
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        // A folder cannot be opened as a file on Windows, where names are journaled by the file system.
+        if cfg!(windows) { Ok(()) } else { File::open(&self.0)?.sync_all() }
+    }
+}
+
+impl Segment for File {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut file = self;
+        file.write_all(bytes)
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}

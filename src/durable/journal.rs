@@ -1,0 +1,427 @@
+//! The journal: matched lines on disk before they are forwarded, so that a kill cannot lose them.
+//!
+//! ```text
+//! journal/00000000000000000000.seg     named by the position of its first frame
+//! journal/00000000000004194471.seg
+//! journal/guest-5f2c….seg              of a process that does not own the state (yet)
+//!
+//! segment   "TRJ1"  frame frame frame ...
+//! frame     length u32 | crc u32 | type u8 | received i64 | payload
+//! ```
+//!
+//! Numbers are little-endian. `length` counts from `type` on, `crc` is CRC-32 over the same bytes, `received` is the time
+//! of arrival in nanoseconds since the epoch. Type 1: the payload is whole lines, each with its newline. A *position* is the
+//! number of bytes of frames since the journal began, headers not counted.
+//!
+//! One plain write for each batch: no memory mapping, because a full disk turns that into SIGBUS. What a write left
+//! behind when it failed is cut off, and the journal goes on in a new segment; a reader stops at the first frame that is
+//! torn, and goes on with the next segment.
+//!
+//! Invariants: positions grow; a frame is read back whole or not at all; a segment is removed only when a checkpoint
+//! covers all of it.
+
+use super::disk::{Disk, Segment};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// First bytes of a segment.
+const MAGIC: &[u8; 4] = b"TRJ1";
+/// Bytes of a frame before its payload.
+const HEAD_BYTES: usize = 4 + 4 + 1 + 8;
+/// A segment that has reached this size is followed by a new one.
+pub const SEGMENT_BYTES_MAX: u64 = 4 << 20;
+/// Longest payload that a reader believes in.
+const PAYLOAD_BYTES_MAX: usize = 1 << 28;
+/// The type of a frame with raw lines.
+const RAW_LINES: u8 = 1;
+
+/// Appends one frame to a buffer.
+pub fn encode(out: &mut Vec<u8>, received: i64, lines: &[u8]) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 8]);
+    out.push(RAW_LINES);
+    out.extend_from_slice(&received.to_le_bytes());
+    out.extend_from_slice(lines);
+    let body = &out[start + 8..];
+    // The caller's batches are far below 4 GiB: a read is 256 KiB, a line at most 64 MiB.
+    let length = (body.len() as u32).to_le_bytes();
+    let crc = crc32fast::hash(body).to_le_bytes();
+    out[start..start + 4].copy_from_slice(&length);
+    out[start + 4..start + 8].copy_from_slice(&crc);
+}
+
+/// One frame as read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    pub received: i64,
+    pub lines: &'a [u8],
+    /// Bytes of the whole frame.
+    pub length: u64,
+}
+
+/// Reads the frame at the start of `bytes`; `None` if it is torn or damaged.
+fn decode(bytes: &[u8]) -> Option<Frame<'_>> {
+    let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    let (length, crc) = (number(0)? as usize, number(4)?);
+    if !(HEAD_BYTES - 8..=PAYLOAD_BYTES_MAX).contains(&length) {
+        return None;
+    }
+    let body = bytes.get(8..8 + length)?;
+    if crc32fast::hash(body) != crc || body[0] != RAW_LINES {
+        return None;
+    }
+    let received = i64::from_le_bytes(body[1..9].try_into().ok()?);
+    Some(Frame { received, lines: &body[9..], length: 8 + length as u64 })
+}
+
+/// Calls `each` with every whole frame of a segment. Returns the bytes behind the last of them.
+pub fn frames<'a>(segment: &'a [u8], mut each: impl FnMut(Frame<'a>)) -> usize {
+    let Some(mut rest) = segment.strip_prefix(MAGIC) else { return segment.len() };
+    while let Some(frame) = decode(rest) {
+        // The frame lies in memory, so its length fits.
+        rest = &rest[frame.length as usize..];
+        each(frame);
+    }
+    rest.len()
+}
+
+/// The name of the segment that starts at a position.
+fn segment_name(position: u64) -> String {
+    format!("{position:020}.seg")
+}
+
+fn segment_position(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".seg").filter(|d| d.len() == 20)?;
+    digits.parse().ok()
+}
+
+/// The name of a guest's file.
+pub fn guest_name(id: &str) -> String {
+    format!("guest-{id}.seg")
+}
+
+/// True for the name of a guest's file.
+pub fn is_guest(name: &str) -> bool {
+    name.starts_with("guest-") && name.ends_with(".seg")
+}
+
+/// What must be synced: files with bytes that a power loss would take.
+#[derive(Clone)]
+pub struct Syncer {
+    disk: Arc<dyn Disk>,
+    state: Arc<Mutex<Unsynced>>,
+}
+
+#[derive(Default)]
+struct Unsynced {
+    /// Segments with bytes that were not synced; the last one may still grow.
+    segments: Vec<Arc<dyn Segment>>,
+    names_changed: bool,
+}
+
+impl Syncer {
+    fn new(disk: Arc<dyn Disk>) -> Syncer {
+        Syncer { disk, state: Arc::default() }
+    }
+
+    fn written(&self, segment: &Arc<dyn Segment>, is_new: bool) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.names_changed |= is_new;
+        if !state.segments.last().is_some_and(|last| Arc::ptr_eq(last, segment)) {
+            state.segments.push(segment.clone());
+        }
+    }
+
+    /// Makes all that was appended before this call survive a power loss. Appends may go on meanwhile.
+    ///
+    /// # Errors
+    /// Something was not synced; it will be tried again by the next call.
+    pub fn sync(&self) -> io::Result<()> {
+        let taken = std::mem::take(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        let work = || {
+            if taken.names_changed {
+                self.disk.sync_names()?;
+            }
+            taken.segments.iter().try_for_each(|segment| segment.sync())
+        };
+        let result = work();
+        if result.is_err() {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let newer = std::mem::replace(&mut *state, taken);
+            state.names_changed |= newer.names_changed;
+            for segment in newer.segments {
+                if !state.segments.iter().any(|s| Arc::ptr_eq(s, &segment)) {
+                    state.segments.push(segment);
+                }
+            }
+        }
+        result
+    }
+}
+
+/// The writing end of the journal.
+pub struct Journal {
+    disk: Arc<dyn Disk>,
+    /// `None`: a guest's only file. `Some`: position of the next frame.
+    position: Option<u64>,
+    /// The name of a guest's file.
+    guest: String,
+    segment: Option<Arc<dyn Segment>>,
+    segment_bytes: u64,
+    /// Everything before this has been retired.
+    retired: u64,
+    /// Bytes that the journal may hold.
+    bytes_max: u64,
+    /// A guest's only file has a torn end that could not be cut: nothing behind it would be read.
+    broken: bool,
+    syncer: Syncer,
+    buffer: Vec<u8>,
+}
+
+impl Journal {
+    /// A journal that goes on at a position: the end of what was recovered.
+    pub fn new(disk: Arc<dyn Disk>, position: u64) -> Journal {
+        let syncer = Syncer::new(disk.clone());
+        Journal {
+            disk,
+            position: Some(position),
+            guest: String::new(),
+            segment: None,
+            segment_bytes: 0,
+            retired: position,
+            bytes_max: u64::MAX,
+            broken: false,
+            syncer,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// The journal of a process that does not own the state: one file, of the given name.
+    pub fn guest(disk: Arc<dyn Disk>, id: &str) -> Journal {
+        Journal { position: None, guest: guest_name(id), ..Journal::new(disk, 0) }
+    }
+
+    /// Limits the bytes that the journal may hold. What would exceed it is refused until a checkpoint makes room.
+    pub fn limited_to(mut self, bytes_max: u64) -> Journal {
+        self.bytes_max = bytes_max;
+        self
+    }
+
+    /// The position behind the last frame.
+    pub fn position(&self) -> u64 {
+        self.position.unwrap_or(0)
+    }
+
+    /// What syncs this journal, from any thread.
+    pub fn syncer(&self) -> Syncer {
+        self.syncer.clone()
+    }
+
+    /// Writes one batch of whole lines.
+    ///
+    /// # Errors
+    /// Nothing of the batch is in the journal.
+    pub fn append(&mut self, received: i64, lines: &[u8]) -> io::Result<()> {
+        if self.broken {
+            return Err(io::Error::other("the file could not be mended after an error"));
+        }
+        let held = self.position.map_or(self.segment_bytes, |position| position - self.retired);
+        if held + lines.len() as u64 > self.bytes_max {
+            return Err(io::Error::other("limits.journal_bytes is reached, because no checkpoint was possible"));
+        }
+        self.buffer.clear();
+        let full = self.position.is_some() && self.segment_bytes >= SEGMENT_BYTES_MAX;
+        let fresh = self.segment.is_none() || full;
+        let segment = match &self.segment {
+            Some(segment) if !full => segment.clone(),
+            _ => {
+                let name = self.position.map_or_else(|| self.guest.clone(), segment_name);
+                let segment = self.disk.create(&name)?;
+                self.segment_bytes = 0;
+                self.buffer.extend_from_slice(MAGIC);
+                segment
+            }
+        };
+        let header = self.buffer.len() as u64;
+        encode(&mut self.buffer, received, lines);
+        if let Err(error) = segment.append(&self.buffer) {
+            // Whatever part of it is there: a reader would stop at it and miss what comes behind.
+            let cut = segment.truncate(self.segment_bytes);
+            if fresh || (cut.is_err() && self.position.is_some()) {
+                self.segment = None;
+            } else {
+                self.broken = cut.is_err();
+            }
+            return Err(error);
+        }
+        self.syncer.written(&segment, fresh);
+        self.segment = Some(segment);
+        self.segment_bytes += self.buffer.len() as u64;
+        if let Some(position) = &mut self.position {
+            *position += self.buffer.len() as u64 - header;
+        }
+        Ok(())
+    }
+
+    /// Removes the segments that lie before a position.
+    ///
+    /// # Errors
+    /// A file cannot be removed; it will be by a later call.
+    pub fn retire(&mut self, before: u64) -> io::Result<()> {
+        self.retired = self.retired.max(before);
+        let mut starts: Vec<u64> = self.disk.list()?.iter().filter_map(|n| segment_position(n)).collect();
+        starts.sort_unstable();
+        // A segment ends where the next one starts; the last one may still grow.
+        for pair in starts.windows(2) {
+            if pair[1] <= before {
+                self.disk.remove(&segment_name(pair[0]))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What [`read`] found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// The position behind the last frame: where the journal goes on.
+    pub position: u64,
+    /// Frames that were handed out.
+    pub frames: u64,
+    /// Bytes that were torn or damaged.
+    pub torn_bytes: u64,
+}
+
+/// Reads the journal: calls `each` with every whole frame behind position `from`, in order.
+///
+/// # Errors
+/// The folder or a file cannot be read.
+pub fn read(disk: &dyn Disk, from: u64, mut each: impl FnMut(Frame<'_>)) -> io::Result<Recovered> {
+    let mut names: Vec<(u64, String)> =
+        disk.list()?.into_iter().filter_map(|n| segment_position(&n).map(|p| (p, n))).collect();
+    names.sort();
+    let mut found = Recovered { position: from, ..Recovered::default() };
+    for (index, (start, name)) in names.iter().enumerate() {
+        if names.get(index + 1).is_some_and(|(next, _)| *next <= from) {
+            continue;
+        }
+        let bytes = disk.read(name)?;
+        let mut position = *start;
+        let torn = frames(&bytes, |frame| {
+            position += frame.length;
+            if position > from {
+                found.frames += 1;
+                each(frame);
+            }
+        });
+        found.torn_bytes += torn as u64;
+        found.position = found.position.max(position);
+    }
+    Ok(found)
+}
+
+/// Makes a guest's file the next segment of the journal: its frames come behind all others. Returns the position
+/// behind it.
+///
+/// # Errors
+/// The file cannot be read or renamed; it stays as it is.
+pub fn adopt(disk: &dyn Disk, guest: &str, position: u64) -> io::Result<u64> {
+    let bytes = disk.read(guest)?;
+    let mut length = 0;
+    frames(&bytes, |frame| length += frame.length);
+    if length == 0 {
+        disk.remove(guest)?;
+        return Ok(position);
+    }
+    disk.rename(guest, &segment_name(position))?;
+    disk.sync_names()?;
+    Ok(position + length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::disk::Folder;
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, Arc<dyn Disk>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let disk: Arc<dyn Disk> = Arc::new(Folder::new(folder.path().to_path_buf()));
+        (folder, disk)
+    }
+
+    fn all(disk: &dyn Disk, from: u64) -> (Vec<(i64, Vec<u8>)>, Recovered) {
+        let mut out = Vec::new();
+        let found = read(disk, from, |f| out.push((f.received, f.lines.to_vec()))).expect("readable");
+        (out, found)
+    }
+
+    #[test]
+    fn the_format_is_pinned() {
+        let (_folder, disk) = folder();
+        let mut journal = Journal::new(disk.clone(), 0);
+        journal.append(1_700_000_000_000_000_000, b"m v=1 1\n").expect("written");
+        let bytes = disk.read("00000000000000000000.seg").expect("the segment");
+        let golden = [
+            0x54, 0x52, 0x4a, 0x31, 0x11, 0x00, 0x00, 0x00, 0x6b, 0x61, 0x2a, 0x35, 0x01, 0x00, 0x00, 0x2a, 0x36, 0xfe,
+            0x9c, 0x97, 0x17, 0x6d, 0x20, 0x76, 0x3d, 0x31, 0x20, 0x31, 0x0a,
+        ];
+        assert_eq!(bytes, golden);
+    }
+
+    #[test]
+    fn what_was_appended_is_read_back_from_any_position() {
+        let (_folder, disk) = folder();
+        let mut journal = Journal::new(disk.clone(), 1000);
+        let mut positions = vec![journal.position()];
+        for i in 0..40 {
+            journal.append(i, format!("line {i}\n").repeat(20_000).as_bytes()).expect("written");
+            positions.push(journal.position());
+        }
+        assert!(disk.list().expect("names").len() > 1, "several segments");
+        for (skip, position) in positions.iter().enumerate() {
+            let (frames, found) = all(&*disk, *position);
+            assert_eq!(frames.len(), 40 - skip);
+            assert_eq!(found.position, journal.position());
+            assert!(frames.first().is_none_or(|f| f.0 == skip as i64));
+        }
+        journal.retire(positions[35]).expect("removed");
+        assert_eq!(all(&*disk, positions[35]).0.len(), 5);
+    }
+
+    #[test]
+    fn a_torn_end_is_cut_at_every_byte() {
+        let (folder, disk) = folder();
+        let mut journal = Journal::new(disk.clone(), 0);
+        journal.append(1, b"one\n").expect("written");
+        let whole = journal.position();
+        journal.append(2, b"two\n").expect("written");
+        let path = folder.path().join("00000000000000000000.seg");
+        let bytes = std::fs::read(&path).expect("readable");
+        for cut in 0..bytes.len() {
+            std::fs::write(&path, &bytes[..cut]).expect("writable");
+            let (frames, found) = all(&*disk, 0);
+            assert_eq!(frames.len(), usize::from(cut as u64 >= whole + 4), "cut at {cut}");
+            assert!(found.position <= whole);
+        }
+        for flip in 4..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[flip] ^= 0x40;
+            std::fs::write(&path, &damaged).expect("writable");
+            assert!(all(&*disk, 0).0.len() < 2, "byte {flip} is not covered");
+        }
+    }
+
+    #[test]
+    fn a_guest_is_adopted_behind_the_others() {
+        let (_folder, disk) = folder();
+        let mut journal = Journal::new(disk.clone(), 0);
+        journal.append(1, b"one\n").expect("written");
+        let mut guest = Journal::guest(disk.clone(), "ab");
+        guest.append(2, b"two\n").expect("written");
+        guest.append(3, b"three\n").expect("written");
+        let end = adopt(&*disk, &guest_name("ab"), journal.position()).expect("adopted");
+        let (frames, found) = all(&*disk, 0);
+        assert_eq!(frames.iter().map(|f| f.0).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(found.position, end);
+    }
+}

@@ -1,0 +1,82 @@
+//! Recovery: stored state, plus the journal behind its position, through the same engine.
+
+use super::disk::Disk;
+use super::journal::{self, Recovered};
+use super::state::{Meta, StateError, Store};
+use crate::engine::Engine;
+use crate::engine::frame::Framer;
+use crate::engine::schema::Schema;
+use crate::engine::stored::{Stored, StoredWindow};
+use std::sync::Arc;
+
+/// Windows whose base is looked up in one go.
+pub const BASES_A_SLICE: usize = 1_000;
+
+/// What a recovery gave.
+pub struct Restored {
+    pub engine: Engine,
+    /// `None` if there was no state: the first start.
+    pub meta: Option<Meta>,
+    pub journal: Recovered,
+}
+
+/// Restores an engine. `abandoned` are files of guests that are gone: they become the end of the journal.
+///
+/// # Errors
+/// The state or the journal cannot be read; nothing was changed but the names of adopted files.
+pub fn recover(
+    schema: &Arc<Schema>,
+    store: &mut dyn Store,
+    disk: &dyn Disk,
+    abandoned: &[String],
+) -> Result<Restored, StateError> {
+    let loaded = store.load(schema)?;
+    let (meta, stored) = loaded.map_or_else(|| (None, Stored::default()), |(meta, stored)| (Some(meta), stored));
+    let mut engine = Engine::restore(schema.clone(), stored);
+    settle_bases(&mut engine, schema, store)?;
+    let from = meta.as_ref().map_or(0, |m| m.position);
+    let unreadable = |e: std::io::Error| StateError::Unusable(format!("the journal cannot be read: {e}"));
+    adopt(disk, from, abandoned).map_err(unreadable)?;
+    let journal = journal::read(disk, from, |frame| {
+        let mut framer = Framer::default();
+        let mut rest = frame.lines;
+        while let Some(length) = framer.line(rest) {
+            engine.ingest(&rest[..length], frame.received);
+            rest = &rest[length..];
+        }
+    })
+    .map_err(unreadable)?;
+    settle_bases(&mut engine, schema, store)?;
+    engine.end_recovery();
+    Ok(Restored { engine, meta, journal })
+}
+
+/// Looks up every base that is unknown.
+fn settle_bases(engine: &mut Engine, schema: &Schema, store: &mut dyn Store) -> Result<(), StateError> {
+    loop {
+        let unknown = engine.unknown_bases(BASES_A_SLICE);
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        for base in unknown {
+            let stored: Option<StoredWindow> = store.window(schema, base.id, base.start)?;
+            engine.set_base(base.device, base.start, stored);
+        }
+    }
+}
+
+/// Makes the files of guests that are gone part of the journal, in the order of their first lines.
+fn adopt(disk: &dyn Disk, from: u64, abandoned: &[String]) -> std::io::Result<()> {
+    let mut guests = Vec::new();
+    for name in abandoned {
+        let mut first = None;
+        journal::frames(&disk.read(name)?, |frame| first = first.or(Some(frame.received)));
+        guests.push((first, name));
+    }
+    guests.sort();
+    for (_, name) in guests {
+        let end = journal::read(disk, from, |_| ())?.position;
+        journal::adopt(disk, name, end)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,386 @@
+//! `state.db`: everything that must survive, but for the lines behind its position.
+//!
+//! One transaction for each checkpoint, synced before it counts (`synchronous = FULL`). Partials are the same JSON text as
+//! in the sink, so that a changed configuration finds what it knows and keeps what it does not.
+//!
+//! A state of a newer version, and one that cannot be read, is set aside under another name together with its journal,
+//! never overwritten.
+
+use crate::engine::dedupe::StoredDedupe;
+use crate::engine::device::Day;
+use crate::engine::partial::Partial;
+use crate::engine::plan::Sample;
+use crate::engine::scan::Head;
+use crate::engine::schema::Schema;
+use crate::engine::stored::{Stored, StoredDevice, StoredSeries, StoredSlot, StoredWindow};
+use crate::engine::zone::Span;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Version of the tables below.
+const VERSION: i64 = 1;
+
+const TABLES: &str = "
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE device (id INTEGER PRIMARY KEY, summary TEXT NOT NULL, key TEXT NOT NULL, cursors TEXT NOT NULL);
+CREATE TABLE window (
+  device INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, newest INTEGER NOT NULL,
+  done INTEGER NOT NULL, written INTEGER NOT NULL, final INTEGER NOT NULL, writer TEXT, state TEXT NOT NULL,
+  PRIMARY KEY (device, start)) WITHOUT ROWID;
+CREATE INDEX window_open ON window (device, start) WHERE done = 0;
+CREATE INDEX window_end ON window (end) WHERE done = 1;
+CREATE TABLE series (id INTEGER PRIMARY KEY, head BLOB NOT NULL);
+CREATE TABLE slot (
+  id INTEGER PRIMARY KEY, series INTEGER NOT NULL, field BLOB NOT NULL, at INTEGER, kind INTEGER, bits INTEGER,
+  elsewhere INTEGER NOT NULL);
+CREATE TABLE dedupe (chunk INTEGER PRIMARY KEY, entries BLOB NOT NULL);
+";
+
+/// What belongs to the state as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// Name of this state among the writers of a sink.
+    pub writer: String,
+    /// Processes that have written to the sink with this state, the latest last.
+    pub runs: Vec<String>,
+    /// Everything before this position of the journal is in the state.
+    pub position: u64,
+}
+
+/// Why the state could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Written by a newer version of the program.
+    #[error("it is of version {0}, this program knows version {VERSION}")]
+    Newer(i64),
+    /// Not a database, or one with other tables.
+    #[error("it cannot be read: {0}")]
+    Broken(String),
+    /// It may work later: the disk is full, read-only or failing.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+impl From<rusqlite::Error> for StateError {
+    fn from(error: rusqlite::Error) -> StateError {
+        use rusqlite::ErrorCode;
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => StateError::Broken(error.to_string()),
+            _ => StateError::Unusable(error.to_string()),
+        }
+    }
+}
+
+/// The port to stored state.
+pub trait Store: Send {
+    /// Everything but the windows that are done; `None` if there is no state yet.
+    ///
+    /// # Errors
+    /// The state cannot be used.
+    fn load(&mut self, schema: &Schema) -> Result<Option<(Meta, Stored)>, StateError>;
+
+    /// One window.
+    ///
+    /// # Errors
+    /// The state cannot be used.
+    fn window(&mut self, schema: &Schema, device: u32, start: i64) -> Result<Option<StoredWindow>, StateError>;
+
+    /// Saves a checkpoint, all of it or nothing. Windows that are done and ended before `purge_before` are removed.
+    ///
+    /// # Errors
+    /// Nothing was saved.
+    fn commit(&mut self, schema: &Schema, meta: &Meta, stored: &Stored, purge_before: i64) -> Result<(), StateError>;
+
+    /// Notes that a run is going to write to the sink.
+    ///
+    /// # Errors
+    /// It was not noted.
+    fn save_runs(&mut self, meta: &Meta) -> Result<(), StateError>;
+}
+
+/// The real store.
+pub struct StateDb {
+    connection: Connection,
+}
+
+impl StateDb {
+    /// Opens the state in a folder. A state that is of no use is set aside; gives the name of what was set aside and why.
+    ///
+    /// # Errors
+    /// The folder cannot be used.
+    pub fn open(folder: &Path, now: i64) -> Result<(StateDb, Option<String>), StateError> {
+        match StateDb::try_open(&folder.join("state.db")) {
+            Ok(store) => Ok((store, None)),
+            Err(error @ (StateError::Newer(_) | StateError::Broken(_))) => {
+                let suffix = format!("set-aside-{}", now.div_euclid(1_000_000_000));
+                let mut moved = Vec::new();
+                for name in ["state.db", "state.db-wal", "state.db-shm", "journal"] {
+                    let from = folder.join(name);
+                    let to = folder.join(format!("{name}.{suffix}"));
+                    if from.exists() {
+                        std::fs::rename(&from, &to).map_err(|e| StateError::Unusable(e.to_string()))?;
+                        moved.push(to.display().to_string());
+                    }
+                }
+                let store = StateDb::try_open(&folder.join("state.db"))?;
+                Ok((store, Some(format!("{error}; set aside as {}", moved.join(", ")))))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn try_open(path: &PathBuf) -> Result<StateDb, StateError> {
+        let connection = Connection::open(path)?;
+        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        if version > VERSION {
+            return Err(StateError::Newer(version));
+        }
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        if version == 0 {
+            let transaction = connection.unchecked_transaction()?;
+            transaction.execute_batch(TABLES).map_err(|e| StateError::Broken(e.to_string()))?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+            transaction.commit()?;
+        }
+        Ok(StateDb { connection })
+    }
+}
+
+fn head_text(head: &Head) -> Vec<u8> {
+    // Length-prefixed parts: tags may hold any byte.
+    let mut out = Vec::new();
+    let mut part = |bytes: &[u8]| {
+        out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+        out.extend_from_slice(bytes);
+    };
+    part(&head.measurement);
+    for (key, value) in &head.tags {
+        part(key);
+        part(value);
+    }
+    out
+}
+
+fn read_head(bytes: &[u8]) -> Option<Head> {
+    let mut parts = Vec::new();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (length, tail) = rest.split_at_checked(4)?;
+        let (part, tail) = tail.split_at_checked(u32::from_le_bytes(length.try_into().ok()?) as usize)?;
+        parts.push(part.to_vec());
+        rest = tail;
+    }
+    let mut parts = parts.into_iter();
+    let measurement = parts.next()?;
+    let mut tags = Vec::new();
+    while let Some(key) = parts.next() {
+        tags.push((key, parts.next()?));
+    }
+    Some(Head { measurement, tags })
+}
+
+fn cursors(device: &StoredDevice) -> String {
+    let days: Vec<_> =
+        device.days.iter().map(|d| json!([d.span.start, d.span.end, d.stale, d.final_written])).collect();
+    json!({
+        "filled": device.filled_until,
+        "provisional": device.filled_provisionally,
+        "forgotten": device.forgotten,
+        "evicted": device.evicted_until,
+        "days": days,
+    })
+    .to_string()
+}
+
+fn read_device(row: &Row<'_>) -> rusqlite::Result<Option<StoredDevice>> {
+    let (key, cursors): (String, String) = (row.get(2)?, row.get(3)?);
+    let read = || -> Option<(Vec<String>, Value)> {
+        Some((serde_json::from_str(&key).ok()?, serde_json::from_str(&cursors).ok()?))
+    };
+    let Some((key, json)) = read() else { return Ok(None) };
+    let days = json["days"].as_array().into_iter().flatten().filter_map(|d| {
+        Some(Day {
+            span: Span { start: d[0].as_i64()?, end: d[1].as_i64()? },
+            stale: d[2].as_bool()?,
+            final_written: d[3].as_bool()?,
+        })
+    });
+    Ok(Some(StoredDevice {
+        id: row.get(0)?,
+        summary: row.get(1)?,
+        key,
+        filled_until: json["filled"].as_i64().unwrap_or(i64::MAX),
+        filled_provisionally: json["provisional"].as_i64().unwrap_or(i64::MAX),
+        forgotten: json["forgotten"].as_i64(),
+        evicted_until: json["evicted"].as_i64().unwrap_or(i64::MIN),
+        days: days.collect(),
+    }))
+}
+
+/// Columns: device, start, end, newest, written, final, writer, state, name of the summary.
+const WINDOW_COLUMNS: &str = "w.device, w.start, w.end, w.newest, w.written, w.final, w.writer, w.state, d.summary";
+
+fn read_window(row: &Row<'_>, schema: &Schema) -> Result<Option<StoredWindow>, StateError> {
+    let name: String = row.get(8)?;
+    let Some(summary) = schema.summaries.iter().position(|s| s.name == name) else { return Ok(None) };
+    let state: String = row.get(7)?;
+    let partial = Partial::from_json(&state, &schema.summaries[summary]).map_err(StateError::Broken)?;
+    let writer: Option<String> = row.get(6)?;
+    Ok(Some(StoredWindow {
+        device: row.get(0)?,
+        summary: summary as u16,
+        span: Span { start: row.get(1)?, end: row.get(2)? },
+        newest: row.get(3)?,
+        written: row.get(4)?,
+        final_written: row.get(5)?,
+        writer: writer.map(Into::into),
+        partial,
+    }))
+}
+
+impl Store for StateDb {
+    fn load(&mut self, schema: &Schema) -> Result<Option<(Meta, Stored)>, StateError> {
+        let c = &self.connection;
+        let meta: Option<String> =
+            c.query_row("SELECT value FROM meta WHERE name = 'meta'", [], |row| row.get(0)).optional()?;
+        let Some(meta) = meta else { return Ok(None) };
+        let json: Value = serde_json::from_str(&meta).map_err(|e| StateError::Broken(e.to_string()))?;
+        let meta = Meta {
+            writer: json["writer"].as_str().unwrap_or_default().to_string(),
+            runs: json["runs"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|r| r.as_str().map(str::to_string))
+                .collect(),
+            position: json["position"].as_u64().unwrap_or(0),
+        };
+        let mut stored = Stored::default();
+        let mut statement = c.prepare("SELECT id, summary, key, cursors FROM device ORDER BY id")?;
+        for device in statement.query_map([], read_device)? {
+            stored.devices.extend(device?);
+        }
+        let sql = format!("SELECT {WINDOW_COLUMNS} FROM window w JOIN device d ON d.id = w.device WHERE w.done = 0");
+        let mut statement = c.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            stored.windows.extend(read_window(row, schema)?);
+        }
+        let mut statement = c.prepare("SELECT id, head FROM series ORDER BY id")?;
+        for series in statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))? {
+            let (id, head) = series?;
+            stored.series.extend(read_head(&head).map(|head| StoredSeries { id, head }));
+        }
+        let mut statement = c.prepare("SELECT id, series, field, at, kind, bits, elsewhere FROM slot")?;
+        let slots = statement.query_map([], |row| {
+            let at: Option<i64> = row.get(3)?;
+            let (kind, bits): (Option<i64>, Option<i64>) = (row.get(4)?, row.get(5)?);
+            let sample = kind.zip(bits).map(|(kind, bits)| match kind {
+                0 => Sample::Number(f64::from_bits(bits as u64)),
+                _ => Sample::Text(bits as u64),
+            });
+            Ok(StoredSlot {
+                id: row.get(0)?,
+                series: row.get(1)?,
+                field: row.get(2)?,
+                pending: at.zip(sample),
+                counted_elsewhere: row.get(6)?,
+            })
+        })?;
+        for slot in slots {
+            stored.slots.push(slot?);
+        }
+        stored.dedupe.oldest = json["oldest"].as_u64().unwrap_or(0);
+        let mut statement = c.prepare("SELECT chunk, entries FROM dedupe ORDER BY chunk")?;
+        for chunk in statement.query_map([], |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?)))? {
+            stored.dedupe.chunks.push(chunk?);
+        }
+        Ok(Some((meta, stored)))
+    }
+
+    fn window(&mut self, schema: &Schema, device: u32, start: i64) -> Result<Option<StoredWindow>, StateError> {
+        let sql = format!(
+            "SELECT {WINDOW_COLUMNS} FROM window w JOIN device d ON d.id = w.device WHERE w.device = ? AND w.start = ?"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query(params![device, start])?;
+        match rows.next()? {
+            Some(row) => read_window(row, schema),
+            None => Ok(None),
+        }
+    }
+
+    fn commit(&mut self, schema: &Schema, meta: &Meta, stored: &Stored, purge_before: i64) -> Result<(), StateError> {
+        let transaction = self.connection.transaction()?;
+        {
+            let c = &transaction;
+            let mut put = c.prepare_cached("INSERT OR REPLACE INTO device VALUES (?, ?, ?, ?)")?;
+            for device in &stored.devices {
+                put.execute(params![device.id, device.summary, json!(device.key).to_string(), cursors(device)])?;
+            }
+            let mut put = c.prepare_cached("INSERT OR REPLACE INTO window VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
+            for w in &stored.windows {
+                let state = w.partial.to_json(&schema.summaries[usize::from(w.summary)]);
+                put.execute(params![
+                    w.device,
+                    w.span.start,
+                    w.span.end,
+                    w.newest,
+                    w.written && w.final_written,
+                    w.written,
+                    w.final_written,
+                    w.writer.as_deref(),
+                    state
+                ])?;
+            }
+            let mut put = c.prepare_cached("INSERT OR REPLACE INTO series VALUES (?, ?)")?;
+            for series in &stored.series {
+                put.execute(params![series.id, head_text(&series.head)])?;
+            }
+            let mut put = c.prepare_cached("INSERT OR REPLACE INTO slot VALUES (?, ?, ?, ?, ?, ?, ?)")?;
+            for slot in &stored.slots {
+                let at = slot.pending.map(|(at, _)| at);
+                let kind = slot.pending.map(|(_, sample)| i64::from(matches!(sample, Sample::Text(_))));
+                let bits = slot.pending.map(|(_, sample)| sample.bits() as i64);
+                put.execute(params![slot.id, slot.series, slot.field, at, kind, bits, slot.counted_elsewhere])?;
+            }
+            put_dedupe(c, &stored.dedupe)?;
+            put_meta(c, meta, Some(stored.dedupe.oldest))?;
+            c.prepare_cached("DELETE FROM window WHERE done = 1 AND end < ?")?.execute([purge_before])?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    fn save_runs(&mut self, meta: &Meta) -> Result<(), StateError> {
+        put_meta(&self.connection, meta, None)?;
+        Ok(())
+    }
+}
+
+fn put_dedupe(connection: &Connection, dedupe: &StoredDedupe) -> rusqlite::Result<()> {
+    let mut put = connection.prepare_cached("INSERT OR REPLACE INTO dedupe VALUES (?, ?)")?;
+    for (chunk, entries) in &dedupe.chunks {
+        put.execute(params![chunk.cast_signed(), entries])?;
+    }
+    Ok(())
+}
+
+/// Writes the one row about the whole. With `oldest` absent, what was there about the duplicates is kept.
+fn put_meta(connection: &Connection, meta: &Meta, oldest: Option<u64>) -> rusqlite::Result<()> {
+    let kept = || -> rusqlite::Result<Option<u64>> {
+        let sql = "SELECT json_extract(value, '$.oldest') FROM meta WHERE name = 'meta'";
+        let found: Option<i64> = connection.query_row(sql, [], |row| row.get(0)).optional()?;
+        Ok(found.map(i64::unsigned_abs))
+    };
+    let oldest = match oldest {
+        Some(oldest) => oldest,
+        None => kept()?.unwrap_or(0),
+    };
+    let text =
+        json!({"writer": meta.writer, "runs": meta.runs, "position": meta.position, "oldest": oldest}).to_string();
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('meta', ?)", [text])?;
+    Ok(())
+}
