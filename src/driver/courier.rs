@@ -253,14 +253,14 @@ impl Work {
                 match self.claim(config, &mut guest) {
                     Ok(owned) => return Some(self.begin(config, guest, owned)),
                     Err(NotOwned::Foreign) => {
-                        self.leave(&guest, "belongs to another user", config);
+                        self.leave(&mut guest, "belongs to another user", config);
                         return None;
                     }
                     Err(NotOwned::Taken) => {
                         let since = *refused_since.get_or_insert_with(Instant::now);
                         if since.elapsed() >= CLAIM_MAX {
                             let reason = "is owned by another process: give every Telegraf a state_dir of its own";
-                            self.leave(&guest, reason, config);
+                            self.leave(&mut guest, reason, config);
                             return None;
                         }
                     }
@@ -284,6 +284,9 @@ impl Work {
                     {
                         let (mut keeper, _claim) = self.begin(config, guest, owned);
                         self.end(config, &mut keeper, sink);
+                    } else if let Some(journaling) = self.engine.journaling() {
+                        let _ = journaling.mark().recv_timeout(TICK);
+                        let _ = journaling.sync();
                     }
                     let _ = done.send(());
                     return None;
@@ -354,10 +357,11 @@ impl Work {
     }
 
     /// Becomes a plain pipe, and waits for the end.
-    fn leave(&self, guest: &Guest, reason: &str, config: &Config) {
+    fn leave(&self, guest: &mut Guest, reason: &str, config: &Config) {
         self.engine.refuse();
         log::warn!("{} {reason}; lines pass through, nothing is counted", config.state_dir.display());
         let _ = guest.disk.remove(&journal::guest_name(&guest.id));
+        guest.mark = None;
         self.idle();
     }
 

@@ -2,6 +2,7 @@
 
 use super::clock;
 use super::courier::Wake;
+use super::journaling::WAIT_MAX;
 use super::shared::{Batch, Shared};
 use super::stream::Consumer;
 use crate::engine::Engine;
@@ -48,6 +49,10 @@ impl Consumer for Ingest {
         }
         let journaled = match batch {
             Batch::Nothing => true,
+            Batch::Kept => {
+                self.engine.wait_configured(WAIT_MAX);
+                true
+            }
             Batch::Handed(ticket) => self.engine.journaling().is_none_or(|journaling| journaling.wait(ticket)),
             Batch::Unjournaled => false,
         };

@@ -8,15 +8,17 @@
 //!                                                                +--refused--> Refused
 //! ```
 //!
-//! The stream waits for none of it. Lines that arrive while the configuration is being read, while the state directory is
-//! being claimed and while the state is being recovered are kept, up to [`BACKLOG_BYTES_MAX`], with their time of arrival,
-//! and journaled like any other as soon as there is a journal.
+//! Lines that arrive while the configuration is being read, while the state directory is being claimed and while the
+//! state is being recovered are kept, up to [`BACKLOG_BYTES_MAX`], with their time of arrival, and journaled like any
+//! other. The stream waits for none of it but the reading of the configuration, which says where the journal is, and for
+//! that no longer than for the journal itself.
 
 use super::ingest;
 use super::journaling::{Journaling, Ticket};
 use crate::engine::Engine;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Bytes of lines that are kept while the engine is starting.
 const BACKLOG_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -82,13 +84,19 @@ struct Inner {
 }
 
 /// The shared engine.
-pub struct Shared(Mutex<Inner>);
+pub struct Shared {
+    inner: Mutex<Inner>,
+    /// Told when the configuration has been read.
+    configured: Condvar,
+}
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Batch {
     /// Nothing of it matched, or there is nothing to journal it with.
     Nothing,
+    /// Kept until the configuration has been read: wait for that.
+    Kept,
     /// Handed to the journal: wait for it.
     Handed(Ticket),
     /// The journal cannot take it.
@@ -100,7 +108,8 @@ const PANICS_MAX: u32 = 100;
 
 impl Shared {
     fn with_state(state: State) -> Shared {
-        Shared(Mutex::new(Inner { state, journaling: None, batch: Vec::new(), panics: 0 }))
+        let inner = Inner { state, journaling: None, batch: Vec::new(), panics: 0 };
+        Shared { inner: Mutex::new(inner), configured: Condvar::new() }
     }
 
     /// An engine that is about to be started.
@@ -115,7 +124,7 @@ impl Shared {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic inside is caught and handled where it happens, so a poisoned lock means nothing.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Uses the engine under the lock; `None` if there is none. Keep it short: the stream waits.
@@ -145,6 +154,25 @@ impl Shared {
         inner.journaling = journaling;
         let matcher = Box::new(matcher);
         inner.state = if kept.lines.is_empty() { State::Idle(matcher) } else { State::Claiming(matcher, kept) };
+        self.configured.notify_all();
+    }
+
+    /// Waits until the configuration has been read and what was kept until then is in the journal, at most `limit`.
+    pub fn wait_configured(&self, limit: Duration) {
+        let start = Instant::now();
+        let mut inner = self.lock();
+        while matches!(inner.state, State::Starting(_)) {
+            let rest = limit.saturating_sub(start.elapsed());
+            if rest.is_zero() {
+                return;
+            }
+            inner = self.configured.wait_timeout(inner, rest).map_or_else(|e| e.into_inner().0, |(guard, _)| guard);
+        }
+        let mark = inner.journaling.as_ref().map(Journaling::mark);
+        drop(inner);
+        if let Some(mark) = mark {
+            let _ = mark.recv_timeout(limit.saturating_sub(start.elapsed()));
+        }
     }
 
     /// True while matched lines wait for the state directory.
@@ -171,6 +199,7 @@ impl Shared {
     /// Switches the engine off: lines pass through uncounted.
     pub fn switch_off(&self) {
         self.lock().state = State::Off;
+        self.configured.notify_all();
     }
 
     /// Becomes a plain pipe: somebody else owns the state directory.
@@ -178,6 +207,7 @@ impl Shared {
         let mut inner = self.lock();
         inner.state = State::Refused;
         inner.journaling = None;
+        self.configured.notify_all();
     }
 
     /// Copies changed state, and asks the journal for the position behind what it holds, in one moment.
@@ -221,7 +251,8 @@ impl Shared {
             inner.state = State::Claiming(matcher, kept);
         }
         if inner.batch.is_empty() {
-            return (Batch::Nothing, matched);
+            let kept = matches!(inner.state, State::Starting(_));
+            return (if kept { Batch::Kept } else { Batch::Nothing }, matched);
         }
         let lines = std::mem::take(&mut inner.batch);
         let handed = match &inner.journaling {

@@ -41,6 +41,8 @@ pub struct Window {
     pub acknowledged: u32,
     /// The sink has the row as final.
     pub final_written: bool,
+    /// The sink has had it from this run.
+    pub written_by_us: bool,
     /// Changed, in content or in what has been written, since the last checkpoint.
     pub unsaved: bool,
 }
@@ -57,6 +59,7 @@ impl Window {
             version: 0,
             acknowledged: 0,
             final_written: false,
+            written_by_us: false,
             unsaved: true,
         }
     }

@@ -405,6 +405,7 @@ impl Engine {
             window.partial.merge(&base);
         }
         window.acknowledged = version;
+        window.written_by_us = true;
         window.final_written |= is_final;
         window.writer = Some(writer.clone());
         window.unsaved = true;

@@ -320,12 +320,12 @@ impl Engine {
         let state = &mut self.devices[device as usize];
         let Ok(place) = state.windows.binary_search_by_key(&start, |w| w.span.start) else { return };
         let window = &mut state.windows[place];
-        if matches!(window.base, Base::Held(..)) {
-            window.base = Base::None;
-        } else {
-            // The sink had it under this run before: what was written then is in the other's hands.
+        if window.written_by_us {
+            // The sink had it from this run before: what was written then is in the other's hands.
             window.partial = Partial::default();
         }
+        window.base = Base::None;
+        window.written_by_us = false;
         window.writer = Some(writer.clone());
         window.version = window.version.wrapping_add(1);
         window.unsaved = true;

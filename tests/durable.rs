@@ -1,0 +1,448 @@
+//! Nothing lost, nothing twice: kills, restarts, hand-overs, copies of the state, disks that are full.
+#![cfg(unix)]
+
+#[path = "oracle/mod.rs"]
+mod oracle;
+mod support;
+
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use support::{feed, program, same_csv, sqlite_csv};
+
+const CONFIG: &str = r#"
+[flush]
+every = "1s"
+daily_every = "1s"
+[lateness]
+max = "forever"
+[missing]
+horizon = "0s"
+[[summary]]
+name = "s"
+key = ["host"]
+  [[summary.column]]
+  name = "sum_v"
+  method = "sum"
+  sources = [{ measurement = "m", field = "v" }]
+  [[summary.column]]
+  name = "max_v"
+  method = "max"
+  sources = [{ measurement = "m", field = "v" }]
+  [[summary.column]]
+  name = "n"
+  method = "count"
+  sources = [{ measurement = "m", field = "v" }]
+"#;
+
+/// A configuration with its state directory and its sink.
+struct Site {
+    folder: tempfile::TempDir,
+}
+
+impl Site {
+    fn new() -> Site {
+        let site = Site { folder: tempfile::tempdir().expect("a folder") };
+        site.configure("state");
+        site
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes the configuration for a state directory; the sink is the same for all of them.
+    fn configure(&self, state: &str) -> PathBuf {
+        let text = format!(
+            "state_dir = {:?}\n{CONFIG}[sink]\nurl = \"sqlite://{}\"\n",
+            self.path(state),
+            self.path("sink.db").display()
+        );
+        let path = self.path(&format!("{state}.toml"));
+        std::fs::write(&path, text).expect("writable");
+        path
+    }
+
+    fn command(&self, state: &str) -> Command {
+        let mut command = program();
+        command.args(["run", "--config"]).arg(self.configure(state));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a process over some lines, from start to end.
+    fn run(&self, state: &str, lines: &[u8]) -> Output {
+        let output = feed(&mut self.command(state), lines);
+        assert!(output.status.success());
+        assert!(output.stdout == lines, "stdout is not the input");
+        output
+    }
+
+    fn rows(&self) -> String {
+        sqlite_csv(&self.path("sink.db"), CONFIG)
+    }
+
+    /// The rows must be those of these lines.
+    fn holds(&self, lines: &[u8]) {
+        let rows = oracle::rollup(CONFIG, lines, &oracle::Options { now_ns: None });
+        same_csv(&self.rows(), &oracle::to_csv(CONFIG, &rows)).unwrap_or_else(|e| panic!("{e}"));
+    }
+
+    fn value(&self, sql: &str) -> i64 {
+        let database = rusqlite::Connection::open(self.path("sink.db")).expect("the sink");
+        database.query_row(sql, [], |row| row.get(0)).expect("a value")
+    }
+}
+
+const START: i64 = 1_700_000_000_000_000_000;
+
+/// Made-up lines: one every 10 s, over four devices.
+fn lines(numbers: impl Iterator<Item = i64>) -> Vec<u8> {
+    let line = |n: i64| format!("m,host=h{} v={} {}\n", n % 4, n * 37 % 1000, START + n * 10_000_000_000);
+    numbers.map(line).collect::<String>().into_bytes()
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target)
+        } else {
+            drop(std::fs::copy(entry.path(), target).expect("a copy"))
+        }
+    }
+}
+
+fn log(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn wait_for(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < limit, "waited too long for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_restart_goes_on_where_the_last_process_ended() {
+    let site = Site::new();
+    for part in 0..5 {
+        site.run("state", &lines(part * 500..(part + 1) * 500));
+    }
+    site.holds(&lines(0..2500));
+    assert_eq!(site.value("SELECT MAX(writers) FROM s_daily"), 1, "one state is one writer");
+    assert_eq!(site.value("SELECT SUM(revision) - SUM(samples) FROM s_hourly"), 0);
+}
+
+#[test]
+fn lines_that_are_sent_again_after_a_restart_count_once() {
+    let site = Site::new();
+    site.run("state", &lines(0..600));
+    site.run("state", &lines(0..900));
+    site.run("state", &lines(300..900));
+    site.holds(&lines(0..900));
+}
+
+#[test]
+fn a_late_line_finds_the_window_that_has_left_memory() {
+    let site = Site::new();
+    let early = lines((0..2000).filter(|n| n % 3 != 0));
+    let late = lines((0..2000).filter(|n| n % 3 == 0));
+    site.run("state", &early);
+    // All windows are final, written and saved by now: the next process starts without them.
+    site.run("state", &late);
+    site.holds(&[early, late].concat());
+    assert_eq!(site.value("SELECT MIN(is_final) FROM s_hourly"), 1);
+}
+
+#[test]
+fn a_changed_configuration_keeps_what_it_does_not_know() {
+    let site = Site::new();
+    site.run("state", &lines(0..300));
+    let (head, tail) = CONFIG.split_once("  [[summary.column]]\n  name = \"max_v\"").expect("a column");
+    let without = format!("{head}{}", &tail[tail.find("  [[summary.column]]").expect("the next column")..]);
+    let path = site.configure("state");
+    let text = std::fs::read_to_string(&path).expect("readable").replace(CONFIG, &without);
+    std::fs::write(&path, text).expect("writable");
+    let mut command = program();
+    command.args(["run", "--config"]).arg(&path);
+    feed(&mut command, &lines(300..340));
+    site.run("state", &lines(340..600));
+    // The lines in between did not count for the column that was gone; the others still do.
+    assert_eq!(site.value("SELECT SUM(samples) FROM s_hourly"), 600);
+    let expected = (0..600).filter(|n| !(300..340).contains(n)).map(|n| n * 37 % 1000).max().expect("a value");
+    assert_eq!(site.value("SELECT CAST(MAX(max_v) AS INTEGER) FROM s_daily"), expected);
+}
+
+/// What a clone and its original write adds up: each counts what it has seen, and what they have in common once.
+#[test]
+fn a_cloned_state_counts_nothing_twice() {
+    let site = Site::new();
+    site.run("state", &lines(0..301));
+    copy(&site.path("state"), &site.path("clone"));
+    site.run("state", &lines((301..700).filter(|n| n % 3 == 0)));
+    let output = site.run("clone", &lines((301..700).filter(|n| n % 3 != 0)));
+    assert!(log(&output).contains("W! another process has written with a copy of this state"), "{}", log(&output));
+    site.holds(&lines(0..700));
+    // Both go on, each under a name of its own.
+    site.run("state", &lines((700..1000).filter(|n| n % 3 == 0)));
+    let output = site.run("clone", &lines((700..1000).filter(|n| n % 3 != 0)));
+    assert!(!log(&output).contains("copy of this state"), "{}", log(&output));
+    site.holds(&lines(0..1000));
+}
+
+#[test]
+fn a_state_that_was_restored_from_a_backup_goes_on() {
+    let site = Site::new();
+    site.run("state", &lines(0..200));
+    copy(&site.path("state"), &site.path("backup"));
+    site.run("state", &lines(200..321));
+    std::fs::remove_dir_all(site.path("state")).expect("removable");
+    copy(&site.path("backup"), &site.path("state"));
+    site.run("state", &lines(321..500));
+    site.run("state", &lines(500..800));
+    site.holds(&lines(0..800));
+}
+
+#[test]
+fn a_state_of_a_newer_version_is_set_aside() {
+    let site = Site::new();
+    site.run("state", &lines(0..100));
+    rusqlite::Connection::open(site.path("state/state.db"))
+        .expect("it")
+        .pragma_update(None, "user_version", 99)
+        .expect("set");
+    let output = site.run("state", &lines(100..200));
+    assert!(log(&output).contains("it is of version 99"), "{}", log(&output));
+    let names: Vec<String> = std::fs::read_dir(site.path("state"))
+        .expect("the folder")
+        .map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    assert!(names.iter().any(|n| n.starts_with("state.db.set-aside-")), "{names:?}");
+    // A new name among the writers: the sum of both is right.
+    site.holds(&lines(0..200));
+    for name in ["state.db-wal", "state.db-shm"] {
+        let _ = std::fs::remove_file(site.path("state").join(name));
+    }
+    std::fs::write(site.path("state/state.db"), "this is not a database\n".repeat(500)).expect("writable");
+    let output = site.run("state", &lines(200..300));
+    assert!(log(&output).contains("it cannot be read"), "{}", log(&output));
+    site.holds(&lines(0..300));
+}
+
+struct Live {
+    child: Child,
+    reader: Option<std::thread::JoinHandle<Vec<u8>>>,
+}
+
+impl Live {
+    fn start(site: &Site, state: &str) -> Live {
+        let mut child = site.command(state).spawn().expect("it starts");
+        let mut stdout = child.stdout.take().expect("a pipe");
+        let reader = std::thread::spawn(move || {
+            let mut out = Vec::new();
+            stdout.read_to_end(&mut out).expect("readable");
+            out
+        });
+        Live { child, reader: Some(reader) }
+    }
+
+    fn send(&mut self, lines: &[u8]) {
+        self.child.stdin.as_mut().expect("a pipe").write_all(lines).expect("a reader");
+    }
+
+    fn end(mut self) -> (Vec<u8>, String) {
+        drop(self.child.stdin.take());
+        let mut log = String::new();
+        self.child.stderr.take().expect("a pipe").read_to_string(&mut log).expect("text");
+        assert!(self.child.wait().expect("it ends").success());
+        (self.reader.take().expect("once").join().expect("no panic"), log)
+    }
+}
+
+#[test]
+fn a_second_process_takes_over_when_the_first_leaves() {
+    let site = Site::new();
+    let mut first = Live::start(&site, "state");
+    first.send(&lines(0..100));
+    wait_for("the first rows", Duration::from_secs(20), || {
+        site.path("sink.db").exists() && site.path("state/state.db").exists()
+    });
+    let mut second = Live::start(&site, "state");
+    second.send(&lines(100..200));
+    std::thread::sleep(Duration::from_millis(1500));
+    second.send(&lines(200..300));
+    assert!(std::fs::read_dir(site.path("state/journal")).expect("a folder").count() >= 2, "it journals as a guest");
+    let (out, _) = first.end();
+    assert!(out == lines(0..100));
+    wait_for("the hand-over", Duration::from_secs(10), || {
+        site.value("SELECT COALESCE(SUM(samples), 0) FROM s_hourly") == 300
+    });
+    second.send(&lines(300..400));
+    let (out, log) = second.end();
+    assert!(out == lines(100..400));
+    assert!(!log.contains("W! "), "{log}");
+    site.holds(&lines(0..400));
+    assert_eq!(site.value("SELECT MAX(writers) FROM s_daily"), 1);
+}
+
+#[test]
+fn a_guest_that_ends_leaves_its_lines_to_the_next_owner() {
+    let site = Site::new();
+    let mut first = Live::start(&site, "state");
+    first.send(&lines(0..100));
+    wait_for("the owner", Duration::from_secs(20), || site.path("state/state.db").exists());
+    site.run("state", &lines(100..200));
+    first.send(&lines(200..300));
+    first.end();
+    site.run("state", &lines(300..400));
+    site.holds(&lines(0..400));
+}
+
+#[test]
+fn a_second_process_becomes_a_plain_pipe() {
+    let site = Site::new();
+    let mut first = Live::start(&site, "state");
+    first.send(&lines(0..100));
+    wait_for("the owner", Duration::from_secs(20), || site.path("state/state.db").exists());
+    let mut second = Live::start(&site, "state");
+    second.send(&lines(100..200));
+    // Its file is there until it gives up, after 15 s.
+    let guests = || {
+        let names = std::fs::read_dir(site.path("state/journal")).expect("a folder");
+        names.filter(|e| e.as_ref().expect("an entry").file_name().to_string_lossy().starts_with("guest-")).count()
+    };
+    wait_for("its file", Duration::from_secs(10), || guests() > 0);
+    wait_for("it to give up", Duration::from_secs(30), || guests() == 0);
+    second.send(&lines(200..300));
+    let (out, log) = second.end();
+    assert!(out == lines(100..300), "a plain pipe passes everything");
+    assert!(log.contains("W! ") && log.contains("give every Telegraf a state_dir of its own"), "{log}");
+    first.end();
+    site.holds(&lines(0..100));
+}
+
+#[test]
+fn what_a_process_left_over_is_written_by_the_next_without_a_line() {
+    let site = Site::new();
+    let mut first = Live::start(&site, "state");
+    first.send(&lines(0..100));
+    wait_for("the owner", Duration::from_secs(20), || site.path("state/state.db").exists());
+    first.child.kill().expect("it lives");
+    first.child.wait().expect("it ends");
+    let second = Live::start(&site, "state");
+    wait_for("the rows", Duration::from_secs(50), || {
+        site.value("SELECT COALESCE(SUM(samples), 0) FROM s_hourly") == 100
+    });
+    second.end();
+    site.holds(&lines(0..100));
+}
+
+#[test]
+fn another_user_s_directory_is_not_touched() {
+    use std::os::unix::fs::chown;
+    let site = Site::new();
+    std::fs::create_dir(site.path("state")).expect("a folder");
+    if chown(site.path("state"), Some(12_345), None).is_err() {
+        // Only root can give a folder away, and only root is dangerous here.
+        eprintln!("SKIPPED: another_user_s_directory_is_not_touched: needs root");
+        return;
+    }
+    let output = site.run("state", &lines(0..100));
+    assert!(log(&output).contains("belongs to another user"), "{}", log(&output));
+    assert_eq!(std::fs::read_dir(site.path("state")).expect("a folder").count(), 0);
+}
+
+/// 200 kills under a steady stream: what the reader got is in the rows, nothing is counted twice, no line is torn.
+#[test]
+fn two_hundred_kills() {
+    const KILLS: u64 = 200;
+    let site = Site::new();
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    let mut number = 0_u64;
+    let mut received: HashSet<u64> = HashSet::new();
+    let mut longest_batch = 0;
+    for round in 0..=KILLS {
+        let mut child = site.command("state").stderr(Stdio::null()).spawn().expect("it starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let stdout = child.stdout.take().expect("a pipe");
+        let reader = std::thread::spawn(move || {
+            let mut numbers = Vec::new();
+            let mut torn = false;
+            let mut reader = BufReader::new(stdout);
+            let mut line = String::new();
+            while reader.read_line(&mut line).expect("UTF-8") > 0 {
+                torn |= !line.ends_with('\n');
+                numbers.push(line[8..line.find(' ').expect("a blank")].parse::<u64>().expect("a number"));
+                line.clear();
+            }
+            (numbers, torn)
+        });
+        let first = number;
+        let (chunk, life) = (1 + random(20), random(70));
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(life) {
+            let mut text = String::new();
+            for _ in 0..chunk {
+                // Every line is a device of its own. A line without a timestamp is never a duplicate: counting it twice shows.
+                let stamp = if number % 2 == 0 { String::new() } else { format!(" {}", START + number as i64) };
+                text += &format!("m,host=h{number} v=1{stamp}\n");
+                number += 1;
+            }
+            if stdin.write_all(text.as_bytes()).is_err() {
+                break;
+            }
+            std::thread::sleep(Duration::from_micros(random(3000)));
+        }
+        if round < KILLS {
+            child.kill().expect("it lives");
+        } else {
+            // The last process lives until it has written everything.
+            let sink = site.path("sink.db");
+            let rows = || {
+                let database = rusqlite::Connection::open(&sink).expect("the sink");
+                database.query_row("SELECT COUNT(*) FROM s_daily", [], |row| row.get::<_, i64>(0)).unwrap_or(0)
+            };
+            wait_for("the rows", Duration::from_secs(120), || rows() >= received.len() as i64);
+        }
+        drop(stdin);
+        child.wait().expect("it ends");
+        let (numbers, torn) = reader.join().expect("no panic");
+        assert!(!torn, "round {round}: a torn line at the reader");
+        assert!(numbers.windows(2).all(|w| w[0] < w[1]) && numbers.first().is_none_or(|n| *n >= first), "in order");
+        longest_batch = longest_batch.max(number - first);
+        received.extend(numbers);
+    }
+    let database = rusqlite::Connection::open(site.path("sink.db")).expect("the sink");
+    let mut statement = database.prepare("SELECT host, SUM(n), COUNT(*) FROM s_hourly GROUP BY host").expect("a query");
+    let rows =
+        statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
+    let mut counted = HashSet::new();
+    for row in rows.expect("rows") {
+        let (host, n, windows) = row.expect("a row");
+        let number: u64 = host[1..].parse().expect("a number");
+        assert_eq!((n, windows), (1, 1), "line {number} is counted {n} times");
+        counted.insert(number);
+    }
+    let lost: Vec<_> = received.difference(&counted).collect();
+    assert!(lost.is_empty(), "{} of {} forwarded lines are not counted: {lost:?}", lost.len(), received.len());
+    let excess = counted.difference(&received).count() as u64;
+    eprintln!(
+        "{number} lines sent, {} forwarded, {} counted, {excess} more than forwarded",
+        received.len(),
+        counted.len()
+    );
+    // A batch is at most 256 KiB; the shortest line of this test has 12 bytes.
+    assert!(excess <= KILLS * (256 * 1024 / 12), "{excess} lines are counted that nobody got");
+    assert!(received.len() > 10_000, "the test has run too little to mean anything");
+}
