@@ -113,7 +113,7 @@ impl StateDb {
         match StateDb::try_open(&folder.join("state.db")) {
             Ok(store) => Ok((store, None)),
             Err(error @ (StateError::Newer(_) | StateError::Broken(_))) => {
-                let suffix = format!("set-aside-{}", now.div_euclid(1_000_000_000));
+                let suffix = format!("set-aside-{now}");
                 let mut moved = Vec::new();
                 for name in ["state.db", "state.db-wal", "state.db-shm", "journal"] {
                     let from = folder.join(name);
