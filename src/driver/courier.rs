@@ -42,6 +42,8 @@ const LEFT_OVER_AFTER: Duration = Duration::from_secs(30);
 const CHECKPOINT_EVERY: i64 = 60 * 1_000_000_000;
 /// ... and when the journal has grown by this many bytes.
 const CHECKPOINT_BYTES: u64 = 8 << 20;
+/// A checkpoint is followed by a pause of at least this many times its duration, unless a minute has passed.
+const CHECKPOINT_PAUSE: i64 = 20;
 /// How often the growth of the journal is looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// The first rows come within this time, whatever `flush.every` is.
@@ -326,8 +328,8 @@ impl Work {
             .filter(|name| journal::is_guest(name) && *name != own_file && claim::is_abandoned(&guest.folder, name))
             .collect();
         let started = Instant::now();
-        let opened =
-            Keeper::open(Box::new(store), &*guest.disk, &config.schema, &abandoned, random_id).map_err(unusable)?;
+        let opened = Keeper::open(Box::new(store), guest.disk.clone(), &config.schema, &abandoned, random_id)
+            .map_err(unusable)?;
         if !opened.is_first_start {
             log::info!(
                 "recovered {} devices and {} batches of the journal in {} ms",
@@ -397,6 +399,7 @@ impl Work {
         let mut daily_at = 0;
         let mut saved_at = started;
         let mut saved_bytes = 0;
+        let mut pause_after_save = 0;
         let mut watch = Watch { next: started + REPORT_EVERY, started, seen: Counters::default(), matched_once: false };
         loop {
             let pause = Duration::from_nanos((next - clock::now()).max(0).unsigned_abs()).min(TICK);
@@ -412,9 +415,12 @@ impl Work {
             watch.look(&self.engine, now);
             let bytes = self.engine.journaling().map_or(0, |journaling| journaling.bytes());
             let aged = now - saved_at >= CHECKPOINT_EVERY || now < saved_at;
-            if aged || bytes.saturating_sub(saved_bytes) >= CHECKPOINT_BYTES {
+            let grown = bytes.saturating_sub(saved_bytes) >= CHECKPOINT_BYTES && now - saved_at >= pause_after_save;
+            if aged || grown {
                 self.checkpoint(keeper, now);
-                (saved_at, saved_bytes) = (now, bytes);
+                (saved_at, saved_bytes) = (clock::now(), bytes);
+                // A large state under a fast stream: the journal grows, and is bounded, but saving does not take over.
+                pause_after_save = (saved_at - now).max(0).saturating_mul(CHECKPOINT_PAUSE);
             }
             // A clock that was set back must not stop the flushes.
             if now < next && next - now <= every.max(FIRST_FLUSH_MAX) {

@@ -4,7 +4,7 @@ use super::clock;
 use super::courier::Wake;
 use super::journaling::WAIT_MAX;
 use super::shared::{Batch, Shared};
-use super::stream::Consumer;
+use super::stream::{Consumer, Taken};
 use crate::engine::Engine;
 use std::sync::Arc;
 
@@ -40,14 +40,17 @@ impl<'b> Iterator for Lines<'b> {
 }
 
 impl Consumer for Ingest {
-    fn lines(&mut self, buffer: &[u8], start: usize, ends: &[usize]) {
-        let now = clock::now();
-        let lines = || Lines { buffer, start, ends };
-        let (batch, first_match) = self.engine.batch(lines(), now);
+    fn lines(&mut self, buffer: &[u8], start: usize, ends: &[usize]) -> Taken {
+        let at = clock::now();
+        let (batch, first_match) = self.engine.batch(Lines { buffer, start, ends }, at);
         if first_match {
             self.wake.wake();
         }
-        let journaled = match batch {
+        Taken { at, batch }
+    }
+
+    fn settle(&mut self, taken: Taken, buffer: &[u8], start: usize, ends: &[usize]) {
+        let journaled = match taken.batch {
             Batch::Nothing => true,
             Batch::Kept => {
                 self.engine.wait_configured(WAIT_MAX);
@@ -57,7 +60,7 @@ impl Consumer for Ingest {
             Batch::Unjournaled => false,
         };
         if !journaled {
-            self.engine.mark_unjournaled(lines(), now);
+            self.engine.mark_unjournaled(Lines { buffer, start, ends }, taken.at);
         }
     }
 }

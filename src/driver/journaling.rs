@@ -31,7 +31,7 @@ enum Request {
     },
     /// Answers with the position behind everything before it.
     Mark(SyncSender<u64>),
-    /// Removes what lies before a position.
+    /// Notes that a checkpoint covers everything before a position.
     Retire(u64),
     /// Goes on with another journal, made by the function from the position of this one.
     Switch(Box<dyn FnOnce() -> Journal + Send>, SyncSender<()>),
@@ -120,7 +120,7 @@ impl Journaling {
         position
     }
 
-    /// Removes what lies before a position, some time.
+    /// Notes that a checkpoint covers everything before a position.
     pub fn retire(&self, before: u64) {
         let _ = self.requests.send(Request::Retire(before));
     }
@@ -172,11 +172,7 @@ fn work(mut journal: Journal, requests: &Receiver<Request>, state: &State) {
             Request::Mark(answer) => {
                 let _ = answer.send(journal.position());
             }
-            Request::Retire(before) => {
-                if let Err(e) = journal.retire(before) {
-                    log::warn!("old journal files cannot be removed: {e}");
-                }
-            }
+            Request::Retire(before) => journal.retire(before),
             Request::Switch(next, done) => {
                 journal = next();
                 *state.syncer.lock().unwrap_or_else(PoisonError::into_inner) = journal.syncer();

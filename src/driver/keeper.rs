@@ -25,6 +25,7 @@ const CHECKPOINT_TRIES: u32 = 20;
 /// The state that this process owns.
 pub struct Keeper {
     store: Box<dyn Store>,
+    disk: Arc<dyn Disk>,
     schema: Arc<Schema>,
     meta: Meta,
     writer: Writer,
@@ -51,17 +52,17 @@ impl Keeper {
     /// The state cannot be used now; nothing was changed but the names of adopted files.
     pub fn open(
         mut store: Box<dyn Store>,
-        disk: &dyn Disk,
+        disk: Arc<dyn Disk>,
         schema: &Arc<Schema>,
         abandoned: &[String],
         mut id: impl FnMut() -> String,
     ) -> Result<Opened, StateError> {
-        let restored = recover::recover(schema, &mut *store, disk, abandoned)?;
+        let restored = recover::recover(schema, &mut *store, &*disk, abandoned)?;
         let is_first_start = restored.meta.is_none();
         let meta = restored.meta.unwrap_or_else(|| Meta { writer: id(), ..Meta::default() });
         let writer =
             Writer { id: meta.writer.as_str().into(), spare: id().into(), run: id(), inherited: meta.runs.clone() };
-        let keeper = Keeper { store, schema: schema.clone(), meta, writer, run_saved: false };
+        let keeper = Keeper { store, disk, schema: schema.clone(), meta, writer, run_saved: false };
         let position = restored.journal.position;
         Ok(Opened { keeper, engine: restored.engine, position, journal: restored.journal, is_first_start })
     }
@@ -153,6 +154,9 @@ impl Keeper {
                 self.meta = meta;
                 if let Some(journaling) = &journaling {
                     journaling.retire(self.meta.position);
+                    if let Err(e) = journal::remove_before(&*self.disk, self.meta.position) {
+                        log::warn!("old journal files cannot be removed: {e}; trying again");
+                    }
                 }
                 shared.with(Engine::evict);
                 Ok(())

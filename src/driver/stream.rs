@@ -1,5 +1,8 @@
 //! The sacred stream: stdin -> whole lines -> the engine -> stdout, byte for byte.
 //!
+//! A batch is forwarded when it is settled: when the journal has it, or could not take it in time. While the journal works
+//! on one batch, the next one is read if it is there already; when nothing is waiting, nothing is delayed.
+//!
 //! One thread does all of it. Whatever happens beyond the engine (database, disk, network) happens in other threads, and
 //! whatever happens in the engine (a panic too) is contained by the [`Consumer`].
 //!
@@ -11,13 +14,14 @@
 //! - Memory is bounded by [`LINE_BYTES_MAX`] and a read.
 
 use super::platform::{Input, Output, Read};
+use super::shared::Batch;
 use crate::engine::frame::Framer;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-/// Bytes of one read.
-const READ_BYTES: usize = 256 * 1024;
+/// Bytes of one read. Two of them may be on their way: counted, and not forwarded yet.
+const READ_BYTES: usize = 128 * 1024;
 /// An unfinished line is forwarded as it is when it exceeds this.
 const HOLD_BYTES_MAX: usize = 1024 * 1024;
 /// An unfinished line is forwarded as it is after this time.
@@ -27,10 +31,21 @@ const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How long to wait for room in the pipe before looking again.
 const ROOM_WAIT: Duration = Duration::from_micros(500);
 
+/// A batch of lines that the consumer has taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// When it arrived, nanoseconds since the epoch.
+    pub at: i64,
+    pub batch: Batch,
+}
+
 /// Takes the lines on their way through.
 pub trait Consumer {
     /// Whole lines: the first starts at `start`, each ends before one of `ends`. Must not block and must not panic.
-    fn lines(&mut self, buffer: &[u8], start: usize, ends: &[usize]);
+    fn lines(&mut self, buffer: &[u8], start: usize, ends: &[usize]) -> Taken;
+
+    /// Waits, briefly, until a batch may be forwarded. It is given with the same lines as before.
+    fn settle(&mut self, taken: Taken, buffer: &[u8], start: usize, ends: &[usize]);
 }
 
 /// How the stream ended.
@@ -44,16 +59,24 @@ pub enum Ended {
     InputGone(io::Error),
 }
 
+/// Lines that have been taken and not been forwarded.
+struct Waiting {
+    taken: Option<Taken>,
+    /// Where the lines start that were taken.
+    start: usize,
+    ends: Vec<usize>,
+}
+
 /// The state between two reads.
 struct Stream {
     buffer: Vec<u8>,
-    /// Start of the line that has begun and not ended.
-    line: usize,
     /// Up to here bytes have been forwarded; beyond `line` only if an unfinished line was.
     sent: usize,
+    /// Start of the line that has begun and not ended.
+    line: usize,
     filled: usize,
     framer: Framer,
-    ends: Vec<usize>,
+    waiting: Option<Waiting>,
     /// The line that has begun is too long to be read: it is forwarded only.
     too_long: bool,
     /// Framing has failed: lines end at every newline, and the engine sees none.
@@ -63,56 +86,71 @@ struct Stream {
 /// Runs the stream until it ends. With `output` absent nothing is forwarded.
 pub fn run(input: &mut Input, output: &mut Option<Output>, consumer: &mut dyn Consumer) -> Ended {
     let mut stream = Stream {
-        buffer: vec![0; 2 * READ_BYTES],
-        line: 0,
+        buffer: vec![0; 4 * READ_BYTES],
         sent: 0,
+        line: 0,
         filled: 0,
         framer: Framer::default(),
-        ends: Vec::new(),
+        waiting: None,
         too_long: false,
         plain: false,
     };
-    let mut held_since: Option<Instant> = None;
-    loop {
-        stream.make_room();
-        let limit = held_since.map(|since| HOLD_TIME_MAX.saturating_sub(since.elapsed()));
-        let read = match input.read(&mut stream.buffer[stream.filled..], limit) {
-            Ok(read) => read,
-            Err(e) => return Ended::InputGone(e),
-        };
-        match read {
-            Read::Bytes(n) => stream.filled += n,
-            Read::Timeout => {}
-            Read::End => {
-                return match stream.finish(output) {
-                    Ok(()) => Ended::EndOfInput,
-                    Err(e) => Ended::OutputGone(e),
-                };
-            }
-        }
-        stream.split(consumer);
-        if let Err(e) = stream.forward_lines(output) {
-            return Ended::OutputGone(e);
-        }
-        let unsent = stream.filled - stream.sent;
-        if unsent == 0 {
-            held_since = None;
-        } else if unsent > HOLD_BYTES_MAX || held_since.is_some_and(|since| since.elapsed() >= HOLD_TIME_MAX) {
-            if let Err(e) = stream.forward_unfinished(output) {
-                return Ended::OutputGone(e);
-            }
-            held_since = None;
-        } else {
-            held_since = held_since.or_else(|| Some(Instant::now()));
-        }
+    match stream.run(input, output, consumer) {
+        Ok(()) => Ended::EndOfInput,
+        Err(ended) => ended,
     }
 }
 
 impl Stream {
+    fn run(
+        &mut self,
+        input: &mut Input,
+        output: &mut Option<Output>,
+        consumer: &mut dyn Consumer,
+    ) -> Result<(), Ended> {
+        let mut held_since: Option<Instant> = None;
+        loop {
+            self.make_room();
+            let limit = match &self.waiting {
+                Some(_) => Some(Duration::ZERO),
+                None => held_since.map(|since| HOLD_TIME_MAX.saturating_sub(since.elapsed())),
+            };
+            let end = (self.filled + READ_BYTES).min(self.buffer.len());
+            let read = input.read(&mut self.buffer[self.filled..end], limit).map_err(Ended::InputGone)?;
+            let next = match read {
+                Read::Bytes(n) => {
+                    self.filled += n;
+                    self.split(consumer)
+                }
+                Read::Timeout => None,
+                Read::End => {
+                    self.settle(output, consumer).map_err(Ended::OutputGone)?;
+                    return self.finish(output).map_err(Ended::OutputGone);
+                }
+            };
+            self.settle(output, consumer).map_err(Ended::OutputGone)?;
+            self.waiting = next;
+            if self.waiting.is_some() {
+                held_since = None;
+                continue;
+            }
+            let unsent = self.filled - self.sent;
+            if unsent == 0 {
+                held_since = None;
+            } else if unsent > HOLD_BYTES_MAX || held_since.is_some_and(|since| since.elapsed() >= HOLD_TIME_MAX) {
+                self.forward_unfinished(output).map_err(Ended::OutputGone)?;
+                held_since = None;
+            } else {
+                held_since = held_since.or_else(|| Some(Instant::now()));
+            }
+        }
+    }
+
     /// Makes room for a read: moves what is kept to the front, and grows if one line fills the buffer.
     fn make_room(&mut self) {
-        if self.filled == self.line && self.sent >= self.line {
-            (self.line, self.sent, self.filled) = (0, 0, 0);
+        let keep = self.sent.min(self.line);
+        if keep == self.filled {
+            (self.sent, self.line, self.filled) = (0, 0, 0);
         }
         if self.buffer.len() - self.filled >= READ_BYTES {
             return;
@@ -121,27 +159,31 @@ impl Stream {
             log::warn!("a line of more than {} MiB is forwarded, but not counted", LINE_BYTES_MAX >> 20);
             self.too_long = true;
             self.framer = Framer::discarding();
-            (self.line, self.sent, self.filled) = (0, 0, 0);
+            (self.sent, self.line, self.filled) = (0, 0, 0);
             return;
         }
-        self.buffer.copy_within(self.line..self.filled, 0);
-        self.sent -= self.line;
-        self.filled -= self.line;
-        self.line = 0;
+        self.buffer.copy_within(keep..self.filled, 0);
+        self.sent -= keep;
+        self.line -= keep;
+        self.filled -= keep;
+        if let Some(waiting) = &mut self.waiting {
+            waiting.start -= keep;
+            waiting.ends.iter_mut().for_each(|end| *end -= keep);
+        }
         if self.buffer.len() - self.filled < READ_BYTES {
-            self.buffer.resize(self.filled + 2 * READ_BYTES, 0);
+            self.buffer.resize(self.filled + 4 * READ_BYTES, 0);
         }
     }
 
-    /// Finds the lines that are complete and shows them to the consumer.
-    fn split(&mut self, consumer: &mut dyn Consumer) {
-        self.ends.clear();
-        let start = self.line;
+    /// Finds the lines that are complete and shows them to the consumer. `None` if there are none.
+    fn split(&mut self, consumer: &mut dyn Consumer) -> Option<Waiting> {
+        let mut start = self.line;
+        let mut ends = Vec::new();
         if !self.plain {
             let framed = catch_unwind(AssertUnwindSafe(|| {
                 while let Some(length) = self.framer.line(&self.buffer[self.line..self.filled]) {
                     self.line += length;
-                    self.ends.push(self.line);
+                    ends.push(self.line);
                 }
             }));
             if framed.is_err() {
@@ -150,37 +192,34 @@ impl Stream {
             }
         }
         if self.plain {
-            self.split_plain();
-            return;
+            ends.extend(memchr::memchr_iter(b'\n', &self.buffer[self.line..self.filled]).map(|n| self.line + n + 1));
+            self.line = ends.last().copied().unwrap_or(self.line);
+            return (!ends.is_empty()).then_some(Waiting { taken: None, start, ends });
         }
-        let mut ends = self.ends.as_slice();
-        let mut from = start;
+        let mut lines = ends.as_slice();
         if self.too_long
-            && let Some((first, rest)) = ends.split_first()
+            && let Some((first, rest)) = lines.split_first()
         {
             // The tail of a line whose beginning is gone.
-            (from, ends) = (*first, rest);
+            (start, lines) = (*first, rest);
             self.too_long = false;
         }
-        if !ends.is_empty() {
-            consumer.lines(&self.buffer, from, ends);
-        }
+        let taken = (!lines.is_empty()).then(|| consumer.lines(&self.buffer, start, lines));
+        (!ends.is_empty()).then_some(Waiting { taken, start, ends })
     }
 
-    fn split_plain(&mut self) {
-        for newline in memchr::memchr_iter(b'\n', &self.buffer[self.line..self.filled]) {
-            self.ends.push(self.line + newline + 1);
+    /// Forwards the lines that wait, when they may be.
+    fn settle(&mut self, output: &mut Option<Output>, consumer: &mut dyn Consumer) -> io::Result<()> {
+        let Some(Waiting { taken, start, ends }) = self.waiting.take() else { return Ok(()) };
+        if let Some(taken) = taken {
+            let lines = &ends[ends.partition_point(|end| *end <= start)..];
+            consumer.settle(taken, &self.buffer, start, lines);
         }
-        self.line = self.ends.last().copied().unwrap_or(self.line);
-    }
-
-    fn forward_lines(&mut self, output: &mut Option<Output>) -> io::Result<()> {
-        if self.line > self.sent {
-            if let Some(output) = output {
-                forward(output, &self.buffer, self.sent, &self.ends)?;
-            }
-            self.sent = self.line;
+        let Some(&last) = ends.last() else { return Ok(()) };
+        if let Some(output) = output {
+            forward(output, &self.buffer, self.sent, &ends)?;
         }
+        self.sent = self.sent.max(last);
         Ok(())
     }
 

@@ -263,22 +263,26 @@ impl Journal {
         Ok(())
     }
 
-    /// Removes the segments that lie before a position.
-    ///
-    /// # Errors
-    /// A file cannot be removed; it will be by a later call.
-    pub fn retire(&mut self, before: u64) -> io::Result<()> {
+    /// Notes that a checkpoint covers everything before a position: it does not count towards the limit any more.
+    pub fn retire(&mut self, before: u64) {
         self.retired = self.retired.max(before);
-        let mut starts: Vec<u64> = self.disk.list()?.iter().filter_map(|n| segment_position(n)).collect();
-        starts.sort_unstable();
-        // A segment ends where the next one starts; the last one may still grow.
-        for pair in starts.windows(2) {
-            if pair[1] <= before {
-                self.disk.remove(&segment_name(pair[0]))?;
-            }
-        }
-        Ok(())
     }
+}
+
+/// Removes the segments that lie before a position. The journal may be written meanwhile.
+///
+/// # Errors
+/// A file cannot be removed; it will be by a later call.
+pub fn remove_before(disk: &dyn Disk, before: u64) -> io::Result<()> {
+    let mut starts: Vec<u64> = disk.list()?.iter().filter_map(|n| segment_position(n)).collect();
+    starts.sort_unstable();
+    // A segment ends where the next one starts; the last one may still grow.
+    for pair in starts.windows(2) {
+        if pair[1] <= before {
+            disk.remove(&segment_name(pair[0]))?;
+        }
+    }
+    Ok(())
 }
 
 /// What [`read`] found.
@@ -384,7 +388,7 @@ mod tests {
             assert_eq!(found.position, journal.position());
             assert!(frames.first().is_none_or(|f| f.0 == skip as i64));
         }
-        journal.retire(positions[35]).expect("removed");
+        remove_before(&*disk, positions[35]).expect("removed");
         assert_eq!(all(&*disk, positions[35]).0.len(), 5);
     }
 
