@@ -43,9 +43,9 @@ const CHECKPOINT_EVERY: i64 = 60 * 1_000_000_000;
 /// ... and when the journal has grown by this many bytes.
 const CHECKPOINT_BYTES: u64 = 8 << 20;
 /// A checkpoint is followed by a pause of at least this many times its duration, unless a minute has passed.
-const CHECKPOINT_PAUSE: i64 = 20;
+const CHECKPOINT_PAUSE: i64 = 4;
 /// How often the growth of the journal is looked at.
-const TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(200);
 /// The first rows come within this time, whatever `flush.every` is.
 const FIRST_FLUSH_MAX: i64 = 60 * 1_000_000_000;
 /// The first flush waits at least this long, so that it has something to write.
@@ -287,7 +287,7 @@ impl Work {
                         let (mut keeper, _claim) = self.begin(config, guest, owned);
                         self.end(config, &mut keeper, sink);
                     } else if let Some(journaling) = self.engine.journaling() {
-                        let _ = journaling.mark().recv_timeout(TICK);
+                        let _ = journaling.mark().recv_timeout(Duration::from_secs(1));
                         let _ = journaling.sync();
                     }
                     let _ = done.send(());

@@ -141,9 +141,7 @@ impl Keeper {
                     .recv_timeout(MARK_TIME_MAX)
                     .map_err(|_| StateError::Unusable("the journal is stuck".to_string()))?,
             };
-            if let Some(journaling) = &journaling {
-                journaling.sync().map_err(|e| StateError::Unusable(format!("the journal cannot be synced: {e}")))?;
-            }
+            // The journal before the position is not synced for this: once the state is committed, it is not needed.
             let meta = Meta { position, ..self.meta.clone() };
             let limit = now.checked_sub(self.schema.lateness.max).unwrap_or(i64::MIN);
             self.store.commit(&self.schema, &meta, &stored, limit)?;
@@ -154,9 +152,7 @@ impl Keeper {
                 self.meta = meta;
                 if let Some(journaling) = &journaling {
                     journaling.retire(self.meta.position);
-                    if let Err(e) = journal::remove_before(&*self.disk, self.meta.position) {
-                        log::warn!("old journal files cannot be removed: {e}; trying again");
-                    }
+                    remove_old(self.disk.clone(), self.meta.position);
                 }
                 shared.with(Engine::evict);
                 Ok(())
@@ -167,6 +163,16 @@ impl Keeper {
             }
         }
     }
+}
+
+/// Removes old journal files, in a thread of its own: a file system can take its time for it, and a file that stays is
+/// removed after the next checkpoint.
+fn remove_old(disk: Arc<dyn Disk>, before: u64) {
+    std::thread::spawn(move || {
+        if let Err(e) = journal::remove_before(&*disk, before) {
+            log::warn!("old journal files cannot be removed: {e}; trying again");
+        }
+    });
 }
 
 /// The journal of the owner, from the position to which the state was recovered: behind the lines of this process's own

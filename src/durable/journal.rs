@@ -10,17 +10,32 @@
 //! ```
 //!
 //! Numbers are little-endian. `length` counts from `type` on, `crc` is CRC-32 over the same bytes, `received` is the time
-//! of arrival in nanoseconds since the epoch. Type 1: the payload is whole lines, each with its newline. A *position* is the
-//! number of bytes of frames since the journal began, headers not counted.
+//! of arrival in nanoseconds since the epoch. A *position* is the number of bytes of frames since the journal began, headers
+//! not counted.
+//!
+//! ```text
+//! type 1    whole lines, each with its newline
+//! type 2    entries, in which the head of a line (measurement and tags) is written once a segment
+//!   0  length bytes                          a line as it is
+//!   1  length head  length rest              a line whose head is new: it gets the next number, from 0
+//!   n  length rest                           a line with head n - 2
+//! ```
+//!
+//! The numbers of type 2 are unsigned LEB128. Heads are most of a line: a sensor line of 340 bytes takes 40.
 //!
 //! One plain write for each batch: no memory mapping, because a full disk turns that into SIGBUS. What a write left
 //! behind when it failed is cut off, and the journal goes on in a new segment; a reader stops at the first frame that is
 //! torn, and goes on with the next segment.
 //!
+//! What a checkpoint covers need not be synced any more; a segment that is synced is synced from its start.
+//!
 //! Invariants: positions grow; a frame is read back whole or not at all; a segment is removed only when a checkpoint
 //! covers all of it.
 
 use super::disk::{Disk, Segment};
+use crate::engine::frame::Framer;
+use crate::engine::scan;
+use hashbrown::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -34,14 +49,125 @@ pub const SEGMENT_BYTES_MAX: u64 = 4 << 20;
 const PAYLOAD_BYTES_MAX: usize = 1 << 28;
 /// The type of a frame with raw lines.
 const RAW_LINES: u8 = 1;
+/// The type of a frame with heads written once.
+const COMPACT_LINES: u8 = 2;
+/// Heads that a segment numbers; lines with another head are written as they are.
+const HEADS_MAX: usize = 1 << 16;
+
+/// The heads of the segment that is being written.
+#[derive(Default)]
+struct Heads {
+    numbers: HashMap<Box<[u8]>, u32, foldhash::fast::FixedState>,
+    /// Heads of the frame in hand, which does not count until it is written.
+    fresh: Vec<Box<[u8]>>,
+}
+
+impl Heads {
+    /// Takes back the heads of a frame that was not written.
+    fn roll_back(&mut self) {
+        for head in self.fresh.drain(..) {
+            self.numbers.remove(&head);
+        }
+    }
+
+    /// Appends one line, which ends in a newline, as an entry.
+    fn entry(&mut self, out: &mut Vec<u8>, line: &[u8]) {
+        let Some(length) = scan::plain_head_end(line) else {
+            number(out, 0);
+            number(out, line.len() as u64);
+            out.extend_from_slice(line);
+            return;
+        };
+        let (head, rest) = line.split_at(length);
+        match self.numbers.get(head) {
+            Some(known) => number(out, u64::from(*known) + 2),
+            None if self.numbers.len() < HEADS_MAX => {
+                number(out, 1);
+                number(out, head.len() as u64);
+                out.extend_from_slice(head);
+                let head: Box<[u8]> = head.into();
+                self.numbers.insert(head.clone(), self.numbers.len() as u32);
+                self.fresh.push(head);
+            }
+            None => {
+                number(out, 0);
+                number(out, line.len() as u64);
+                out.extend_from_slice(line);
+                return;
+            }
+        }
+        number(out, rest.len() as u64);
+        out.extend_from_slice(rest);
+    }
+}
+
+/// Appends an unsigned LEB128 number.
+fn number(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Reads an unsigned LEB128 number from the front of `bytes`.
+fn read_number(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// Reads a length and so many bytes.
+fn read_bytes<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = usize::try_from(read_number(bytes)?).ok()?;
+    let (taken, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(taken)
+}
+
+/// Turns the entries of a frame into lines; `None` if they are not entries.
+fn expand<'a>(mut entries: &'a [u8], heads: &mut Vec<&'a [u8]>, out: &mut Vec<u8>) -> Option<()> {
+    out.clear();
+    while !entries.is_empty() {
+        match read_number(&mut entries)? {
+            0 => out.extend_from_slice(read_bytes(&mut entries)?),
+            code => {
+                if code == 1 {
+                    heads.push(read_bytes(&mut entries)?);
+                }
+                let index = if code == 1 { heads.len() - 1 } else { usize::try_from(code - 2).ok()? };
+                out.extend_from_slice(heads.get(index)?);
+                out.extend_from_slice(read_bytes(&mut entries)?);
+            }
+        }
+    }
+    Some(())
+}
 
 /// Appends one frame to a buffer.
-pub fn encode(out: &mut Vec<u8>, received: i64, lines: &[u8]) {
+fn encode(out: &mut Vec<u8>, heads: &mut Heads, received: i64, lines: &[u8]) {
     let start = out.len();
     out.extend_from_slice(&[0; 8]);
-    out.push(RAW_LINES);
+    out.push(COMPACT_LINES);
     out.extend_from_slice(&received.to_le_bytes());
-    out.extend_from_slice(lines);
+    let mut framer = Framer::default();
+    let mut rest = lines;
+    while let Some(length) = framer.line(rest) {
+        heads.entry(out, &rest[..length]);
+        rest = &rest[length..];
+    }
+    if !rest.is_empty() {
+        number(out, 0);
+        number(out, rest.len() as u64);
+        out.extend_from_slice(rest);
+    }
     let body = &out[start + 8..];
     // The caller's batches are far below 4 GiB: a read is 256 KiB, a line at most 64 MiB.
     let length = (body.len() as u32).to_le_bytes();
@@ -59,28 +185,37 @@ pub struct Frame<'a> {
     pub length: u64,
 }
 
-/// Reads the frame at the start of `bytes`; `None` if it is torn or damaged.
-fn decode(bytes: &[u8]) -> Option<Frame<'_>> {
+/// Reads the frame at the start of `bytes`: its type, and the frame with its payload as it is. `None` if it is torn or
+/// damaged.
+fn decode(bytes: &[u8]) -> Option<(u8, Frame<'_>)> {
     let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
     let (length, crc) = (number(0)? as usize, number(4)?);
     if !(HEAD_BYTES - 8..=PAYLOAD_BYTES_MAX).contains(&length) {
         return None;
     }
     let body = bytes.get(8..8 + length)?;
-    if crc32fast::hash(body) != crc || body[0] != RAW_LINES {
+    if crc32fast::hash(body) != crc {
         return None;
     }
     let received = i64::from_le_bytes(body[1..9].try_into().ok()?);
-    Some(Frame { received, lines: &body[9..], length: 8 + length as u64 })
+    Some((body[0], Frame { received, lines: &body[9..], length: 8 + length as u64 }))
 }
 
-/// Calls `each` with every whole frame of a segment. Returns the bytes behind the last of them.
-pub fn frames<'a>(segment: &'a [u8], mut each: impl FnMut(Frame<'a>)) -> usize {
+/// Calls `each` with every whole frame of a segment, its lines expanded. Returns the bytes behind the last of them.
+pub fn frames(segment: &[u8], mut each: impl FnMut(Frame<'_>)) -> usize {
     let Some(mut rest) = segment.strip_prefix(MAGIC) else { return segment.len() };
-    while let Some(frame) = decode(rest) {
+    let mut heads = Vec::new();
+    let mut lines = Vec::new();
+    while let Some((kind, frame)) = decode(rest) {
+        match kind {
+            RAW_LINES => each(frame),
+            COMPACT_LINES if expand(frame.lines, &mut heads, &mut lines).is_some() => {
+                each(Frame { lines: &lines, ..frame })
+            }
+            _ => break,
+        }
         // The frame lies in memory, so its length fits.
         rest = &rest[frame.length as usize..];
-        each(frame);
     }
     rest.len()
 }
@@ -114,8 +249,8 @@ pub struct Syncer {
 
 #[derive(Default)]
 struct Unsynced {
-    /// Segments with bytes that were not synced; the last one may still grow.
-    segments: Vec<Arc<dyn Segment>>,
+    /// Segments with bytes that were not synced, each with the position of its first frame; the last one may still grow.
+    segments: Vec<(u64, Arc<dyn Segment>)>,
     names_changed: bool,
 }
 
@@ -124,12 +259,20 @@ impl Syncer {
         Syncer { disk, state: Arc::default() }
     }
 
-    fn written(&self, segment: &Arc<dyn Segment>, is_new: bool) {
+    fn written(&self, start: u64, segment: &Arc<dyn Segment>, is_new: bool) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.names_changed |= is_new;
-        if !state.segments.last().is_some_and(|last| Arc::ptr_eq(last, segment)) {
-            state.segments.push(segment.clone());
+        if !state.segments.last().is_some_and(|(_, last)| Arc::ptr_eq(last, segment)) {
+            state.segments.push((start, segment.clone()));
         }
+    }
+
+    /// Forgets segments that lie before a position: a checkpoint covers them.
+    fn forget_before(&self, position: u64) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // A segment ends where the next one starts; the last one may still grow.
+        let covered = state.segments.iter().skip(1).take_while(|(start, _)| *start <= position).count();
+        state.segments.drain(..covered);
     }
 
     /// Makes all that was appended before this call survive a power loss. Appends may go on meanwhile.
@@ -142,7 +285,7 @@ impl Syncer {
             if taken.names_changed {
                 self.disk.sync_names()?;
             }
-            taken.segments.iter().try_for_each(|segment| segment.sync())
+            taken.segments.iter().try_for_each(|(_, segment)| segment.sync())
         };
         let result = work();
         if result.is_err() {
@@ -150,7 +293,7 @@ impl Syncer {
             let newer = std::mem::replace(&mut *state, taken);
             state.names_changed |= newer.names_changed;
             for segment in newer.segments {
-                if !state.segments.iter().any(|s| Arc::ptr_eq(s, &segment)) {
+                if !state.segments.iter().any(|(_, s)| Arc::ptr_eq(s, &segment.1)) {
                     state.segments.push(segment);
                 }
             }
@@ -167,6 +310,8 @@ pub struct Journal {
     /// The name of a guest's file.
     guest: String,
     segment: Option<Arc<dyn Segment>>,
+    /// Position of the segment's first frame.
+    segment_start: u64,
     segment_bytes: u64,
     /// Everything before this has been retired.
     retired: u64,
@@ -175,6 +320,7 @@ pub struct Journal {
     /// A guest's only file has a torn end that could not be cut: nothing behind it would be read.
     broken: bool,
     syncer: Syncer,
+    heads: Heads,
     buffer: Vec<u8>,
 }
 
@@ -187,11 +333,13 @@ impl Journal {
             position: Some(position),
             guest: String::new(),
             segment: None,
+            segment_start: position,
             segment_bytes: 0,
             retired: position,
             bytes_max: u64::MAX,
             broken: false,
             syncer,
+            heads: Heads::default(),
             buffer: Vec::new(),
         }
     }
@@ -237,14 +385,17 @@ impl Journal {
             _ => {
                 let name = self.position.map_or_else(|| self.guest.clone(), segment_name);
                 let segment = self.disk.create(&name)?;
+                self.heads = Heads::default();
+                self.segment_start = self.position();
                 self.segment_bytes = 0;
                 self.buffer.extend_from_slice(MAGIC);
                 segment
             }
         };
         let header = self.buffer.len() as u64;
-        encode(&mut self.buffer, received, lines);
+        encode(&mut self.buffer, &mut self.heads, received, lines);
         if let Err(error) = segment.append(&self.buffer) {
+            self.heads.roll_back();
             // Whatever part of it is there: a reader would stop at it and miss what comes behind.
             let cut = segment.truncate(self.segment_bytes);
             if fresh || (cut.is_err() && self.position.is_some()) {
@@ -254,7 +405,8 @@ impl Journal {
             }
             return Err(error);
         }
-        self.syncer.written(&segment, fresh);
+        self.heads.fresh.clear();
+        self.syncer.written(self.segment_start, &segment, fresh);
         self.segment = Some(segment);
         self.segment_bytes += self.buffer.len() as u64;
         if let Some(position) = &mut self.position {
@@ -266,6 +418,7 @@ impl Journal {
     /// Notes that a checkpoint covers everything before a position: it does not count towards the limit any more.
     pub fn retire(&mut self, before: u64) {
         self.retired = self.retired.max(before);
+        self.syncer.forget_before(before);
     }
 }
 
@@ -279,7 +432,11 @@ pub fn remove_before(disk: &dyn Disk, before: u64) -> io::Result<()> {
     // A segment ends where the next one starts; the last one may still grow.
     for pair in starts.windows(2) {
         if pair[1] <= before {
-            disk.remove(&segment_name(pair[0]))?;
+            match disk.remove(&segment_name(pair[0])) {
+                // Another removal was faster.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                other => other?,
+            }
         }
     }
     Ok(())
@@ -363,11 +520,12 @@ mod tests {
     fn the_format_is_pinned() {
         let (_folder, disk) = folder();
         let mut journal = Journal::new(disk.clone(), 0);
-        journal.append(1_700_000_000_000_000_000, b"m v=1 1\n").expect("written");
+        journal.append(1_700_000_000_000_000_000, b"m v=1 1\nm v=2 2\n").expect("written");
         let bytes = disk.read("00000000000000000000.seg").expect("the segment");
         let golden = [
-            0x54, 0x52, 0x4a, 0x31, 0x11, 0x00, 0x00, 0x00, 0x6b, 0x61, 0x2a, 0x35, 0x01, 0x00, 0x00, 0x2a, 0x36, 0xfe,
-            0x9c, 0x97, 0x17, 0x6d, 0x20, 0x76, 0x3d, 0x31, 0x20, 0x31, 0x0a,
+            0x54, 0x52, 0x4a, 0x31, 0x1d, 0x00, 0x00, 0x00, 0xa5, 0x98, 0x70, 0x37, 0x02, 0x00, 0x00, 0x2a, 0x36, 0xfe,
+            0x9c, 0x97, 0x17, 0x01, 0x01, 0x6d, 0x07, 0x20, 0x76, 0x3d, 0x31, 0x20, 0x31, 0x0a, 0x02, 0x07, 0x20, 0x76,
+            0x3d, 0x32, 0x20, 0x32, 0x0a,
         ];
         assert_eq!(bytes, golden);
     }
