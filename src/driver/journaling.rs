@@ -8,7 +8,7 @@
 //! Invariant: batches are written in the order in which they were folded, and a mark gives the position behind exactly
 //! those batches that were handed over before it.
 
-use crate::durable::journal::{Journal, Syncer};
+use crate::durable::journal::{Journal, Payload, Syncer};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -26,6 +26,11 @@ pub struct Ticket(u64);
 enum Request {
     Append {
         number: u64,
+        received: i64,
+        payload: Payload,
+    },
+    /// Lines as they are; nobody waits for them but by a mark.
+    AppendLines {
         received: i64,
         lines: Vec<u8>,
     },
@@ -58,6 +63,8 @@ struct State {
     queued_bytes: AtomicUsize,
     /// A batch was not done in time, and none has been since: nobody waits.
     stuck: AtomicBool,
+    /// A batch was not written since this was asked last.
+    failed: AtomicBool,
     numbers: Mutex<u64>,
     /// Bytes that were written since the start.
     written_bytes: AtomicU64,
@@ -73,6 +80,7 @@ impl Journaling {
             moved: Condvar::new(),
             queued_bytes: AtomicUsize::new(0),
             stuck: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
             numbers: Mutex::new(0),
             written_bytes: AtomicU64::new(0),
             syncer: Mutex::new(journal.syncer()),
@@ -84,16 +92,26 @@ impl Journaling {
 
     /// Hands a batch over; `None` if it cannot be taken. Call it under the engine's lock, so that the order is that of
     /// folding.
-    pub fn append(&self, received: i64, lines: Vec<u8>) -> Option<Ticket> {
+    pub fn append(&self, received: i64, payload: Payload) -> Option<Ticket> {
         if self.shared.queued_bytes.load(Ordering::Relaxed) > QUEUE_BYTES_MAX {
             return None;
         }
         let mut numbers = self.shared.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         *numbers += 1;
         let number = *numbers;
-        self.shared.queued_bytes.fetch_add(lines.len(), Ordering::Relaxed);
-        self.requests.send(Request::Append { number, received, lines }).ok()?;
+        self.shared.queued_bytes.fetch_add(payload.bytes.len(), Ordering::Relaxed);
+        self.requests.send(Request::Append { number, received, payload }).ok()?;
         Some(Ticket(number))
+    }
+
+    /// Hands lines over as they are.
+    pub fn append_lines(&self, received: i64, lines: Vec<u8>) {
+        let _ = self.requests.send(Request::AppendLines { received, lines });
+    }
+
+    /// True, once, after a batch was not written: the next one must begin a segment.
+    pub fn takes_failure(&self) -> bool {
+        self.shared.failed.swap(false, Ordering::Relaxed)
     }
 
     /// Waits until a batch is in the journal, at most [`WAIT_MAX`]. False if it is not, or not yet.
@@ -147,28 +165,32 @@ impl Journaling {
     }
 }
 
+fn report(result: std::io::Result<()>) {
+    if let Err(e) = result {
+        log::error!("the journal cannot be written: {e}; lines pass and are counted, but a kill loses them");
+    }
+}
+
 fn work(mut journal: Journal, requests: &Receiver<Request>, state: &State) {
     while let Ok(request) = requests.recv() {
         match request {
-            Request::Append { number, received, lines } => {
-                let result = journal.append(received, &lines);
-                state.queued_bytes.fetch_sub(lines.len(), Ordering::Relaxed);
-                state.written_bytes.fetch_add(lines.len() as u64, Ordering::Relaxed);
+            Request::Append { number, received, payload } => {
+                let result = journal.append_payload(received, &payload);
+                state.queued_bytes.fetch_sub(payload.bytes.len(), Ordering::Relaxed);
+                state.written_bytes.fetch_add(payload.bytes.len() as u64, Ordering::Relaxed);
                 {
                     let mut progress = state.progress.lock().unwrap_or_else(PoisonError::into_inner);
                     progress.done = number;
                     if result.is_err() {
                         progress.failed = number;
+                        state.failed.store(true, Ordering::Relaxed);
                     }
                 }
                 state.stuck.store(false, Ordering::Relaxed);
                 state.moved.notify_all();
-                if let Err(e) = result {
-                    log::error!(
-                        "the journal cannot be written: {e}; lines pass and are counted, but a kill loses them"
-                    );
-                }
+                report(result);
             }
+            Request::AppendLines { received, lines } => report(journal.append(received, &lines)),
             Request::Mark(answer) => {
                 let _ = answer.send(journal.position());
             }

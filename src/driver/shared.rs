@@ -15,6 +15,7 @@
 
 use super::ingest;
 use super::journaling::{Journaling, Ticket};
+use crate::durable::journal::Encoder;
 use crate::engine::Engine;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -79,7 +80,7 @@ struct Inner {
     state: State,
     journaling: Option<Journaling>,
     /// Matched lines of the batch in hand.
-    batch: Vec<u8>,
+    batch: Encoder,
     panics: u32,
 }
 
@@ -108,7 +109,7 @@ const PANICS_MAX: u32 = 100;
 
 impl Shared {
     fn with_state(state: State) -> Shared {
-        let inner = Inner { state, journaling: None, batch: Vec::new(), panics: 0 };
+        let inner = Inner { state, journaling: None, batch: Encoder::default(), panics: 0 };
         Shared { inner: Mutex::new(inner), configured: Condvar::new() }
     }
 
@@ -146,7 +147,7 @@ impl Shared {
                 if matched {
                     kept.push(line, now);
                     if let Some(journaling) = &journaling {
-                        journaling.append(now, line.to_vec());
+                        journaling.append_lines(now, line.to_vec());
                     }
                 }
             });
@@ -193,6 +194,8 @@ impl Shared {
         if let Some(journaling) = &inner.journaling {
             switch(journaling);
         }
+        // Another file, and an engine that numbers heads in its own way.
+        inner.batch.start_segment();
         inner.state = State::On(Box::new(engine));
     }
 
@@ -250,16 +253,18 @@ impl Shared {
             // What came of the first match so far is only a recognition.
             inner.state = State::Claiming(matcher, kept);
         }
-        if inner.batch.is_empty() {
+        let Some(payload) = inner.batch.take() else {
             let kept = matches!(inner.state, State::Starting(_));
             return (if kept { Batch::Kept } else { Batch::Nothing }, matched);
-        }
-        let lines = std::mem::take(&mut inner.batch);
-        let handed = match &inner.journaling {
-            None => Batch::Nothing,
-            Some(journaling) => journaling.append(now, lines).map_or(Batch::Unjournaled, Batch::Handed),
         };
-        (handed, matched)
+        let Inner { journaling, batch, .. } = &mut *inner;
+        let Some(journaling) = journaling else { return (Batch::Nothing, matched) };
+        let handed = journaling.append(now, payload);
+        if handed.is_none() || journaling.takes_failure() {
+            // What this batch, or one before it, said of heads is not in the file.
+            batch.start_segment();
+        }
+        (handed.map_or(Batch::Unjournaled, Batch::Handed), matched)
     }
 
     /// Notes on the windows of a batch that it is not in the journal.
@@ -273,14 +278,14 @@ fn take<'b>(
     state: &mut State,
     lines: &mut impl Iterator<Item = &'b [u8]>,
     now: i64,
-    batch: &mut Vec<u8>,
+    batch: &mut Encoder,
     kept: &mut Backlog,
 ) {
     match state {
         State::On(engine) => {
             for line in lines {
                 if ingest::one(engine, line, now) {
-                    batch.extend_from_slice(line);
+                    batch.line(engine.last_head(), line);
                 }
             }
         }
@@ -288,7 +293,7 @@ fn take<'b>(
         State::Claiming(matcher, backlog) => {
             for line in lines {
                 if ingest::one(matcher, line, now) {
-                    batch.extend_from_slice(line);
+                    batch.line(matcher.last_head(), line);
                     backlog.push(line, now);
                 }
             }
@@ -296,7 +301,7 @@ fn take<'b>(
         State::Idle(matcher) => {
             for line in lines {
                 if ingest::one(matcher, line, now) {
-                    batch.extend_from_slice(line);
+                    batch.line(matcher.last_head(), line);
                     kept.push(line, now);
                 }
             }

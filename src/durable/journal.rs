@@ -17,8 +17,8 @@
 //! type 1    whole lines, each with its newline
 //! type 2    entries, in which the head of a line (measurement and tags) is written once a segment
 //!   0  length bytes                          a line as it is
-//!   1  length head  length rest              a line whose head is new: it gets the next number, from 0
-//!   n  length rest                           a line with head n - 2
+//!   1  number  length head  length rest      a line whose head gets a number, in this segment
+//!   n  length rest                           a line with the head of number n - 2
 //! ```
 //!
 //! The numbers of type 2 are unsigned LEB128. Heads are most of a line: a sensor line of 340 bytes takes 40.
@@ -33,9 +33,7 @@
 //! covers all of it.
 
 use super::disk::{Disk, Segment};
-use crate::engine::frame::Framer;
-use crate::engine::scan;
-use hashbrown::HashMap;
+use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -51,53 +49,84 @@ const PAYLOAD_BYTES_MAX: usize = 1 << 28;
 const RAW_LINES: u8 = 1;
 /// The type of a frame with heads written once.
 const COMPACT_LINES: u8 = 2;
-/// Heads that a segment numbers; lines with another head are written as they are.
-const HEADS_MAX: usize = 1 << 16;
+/// Heads that are numbered; lines with another head are written as they are.
+const HEADS_MAX: usize = 1 << 20;
 
-/// The heads of the segment that is being written.
+/// Makes the payload of a frame from lines whose heads are known by number: what the stream hands to the journal.
+///
+/// A segment is complete in itself, so the encoder decides where one ends: it then numbers all heads anew. After a batch
+/// that could not be written, its heads are not in the file: [`Encoder::start_segment`] must be called.
 #[derive(Default)]
-struct Heads {
-    numbers: HashMap<Box<[u8]>, u32, foldhash::fast::FixedState>,
-    /// Heads of the frame in hand, which does not count until it is written.
-    fresh: Vec<Box<[u8]>>,
+pub struct Encoder {
+    payload: Vec<u8>,
+    /// For each head the segment in which it was written last.
+    written_in: Vec<u32>,
+    /// The segment that is being written, from 1.
+    segment: u32,
+    segment_bytes: u64,
+    /// The next payload begins a segment.
+    is_first: bool,
 }
 
-impl Heads {
-    /// Takes back the heads of a frame that was not written.
-    fn roll_back(&mut self) {
-        for head in self.fresh.drain(..) {
-            self.numbers.remove(&head);
-        }
+/// The payload of one frame.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Payload {
+    pub bytes: Vec<u8>,
+    /// It begins a segment.
+    pub is_first: bool,
+}
+
+impl Encoder {
+    /// The next payload begins a segment.
+    pub fn start_segment(&mut self) {
+        self.segment += 1;
+        self.segment_bytes = 0;
+        self.is_first = true;
     }
 
-    /// Appends one line, which ends in a newline, as an entry.
-    fn entry(&mut self, out: &mut Vec<u8>, line: &[u8]) {
-        let Some(length) = scan::plain_head_end(line) else {
-            number(out, 0);
-            number(out, line.len() as u64);
-            out.extend_from_slice(line);
-            return;
-        };
-        let (head, rest) = line.split_at(length);
-        match self.numbers.get(head) {
-            Some(known) => number(out, u64::from(*known) + 2),
-            None if self.numbers.len() < HEADS_MAX => {
-                number(out, 1);
-                number(out, head.len() as u64);
-                out.extend_from_slice(head);
-                let head: Box<[u8]> = head.into();
-                self.numbers.insert(head.clone(), self.numbers.len() as u32);
-                self.fresh.push(head);
-            }
-            None => {
-                number(out, 0);
-                number(out, line.len() as u64);
-                out.extend_from_slice(line);
-                return;
-            }
+    /// Adds a line, which ends in a newline. `head` is its number and length; a number may have another meaning after
+    /// [`Encoder::start_segment`].
+    #[inline]
+    pub fn line(&mut self, head: (u32, usize), line: &[u8]) {
+        if self.segment == 0 {
+            self.start_segment();
         }
-        number(out, rest.len() as u64);
-        out.extend_from_slice(rest);
+        let index = head.0 as usize;
+        if index >= HEADS_MAX || head.1 > line.len() {
+            number(&mut self.payload, 0);
+            number(&mut self.payload, line.len() as u64);
+            self.payload.extend_from_slice(line);
+            return;
+        }
+        if self.written_in.len() <= index {
+            self.written_in.resize(index + 1, 0);
+        }
+        let (start, rest) = line.split_at(head.1);
+        if self.written_in[index] == self.segment {
+            number(&mut self.payload, u64::from(head.0) + 2);
+        } else {
+            self.written_in[index] = self.segment;
+            number(&mut self.payload, 1);
+            number(&mut self.payload, u64::from(head.0));
+            number(&mut self.payload, start.len() as u64);
+            self.payload.extend_from_slice(start);
+        }
+        number(&mut self.payload, rest.len() as u64);
+        self.payload.extend_from_slice(rest);
+    }
+
+    /// The payload of all lines since the last call; `None` if there are none.
+    pub fn take(&mut self) -> Option<Payload> {
+        if self.payload.is_empty() {
+            return None;
+        }
+        let bytes = std::mem::replace(&mut self.payload, Vec::with_capacity(4096));
+        let payload = Payload { is_first: std::mem::take(&mut self.is_first), bytes };
+        self.segment_bytes += payload.bytes.len() as u64;
+        if self.segment_bytes >= SEGMENT_BYTES_MAX {
+            self.start_segment();
+        }
+        Some(payload)
     }
 }
 
@@ -133,43 +162,37 @@ fn read_bytes<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// Turns the entries of a frame into lines; `None` if they are not entries.
-fn expand<'a>(mut entries: &'a [u8], heads: &mut Vec<&'a [u8]>, out: &mut Vec<u8>) -> Option<()> {
+fn expand<'a>(mut entries: &'a [u8], heads: &mut HashMap<u64, &'a [u8]>, out: &mut Vec<u8>) -> Option<()> {
     out.clear();
     while !entries.is_empty() {
-        match read_number(&mut entries)? {
-            0 => out.extend_from_slice(read_bytes(&mut entries)?),
-            code => {
-                if code == 1 {
-                    heads.push(read_bytes(&mut entries)?);
-                }
-                let index = if code == 1 { heads.len() - 1 } else { usize::try_from(code - 2).ok()? };
-                out.extend_from_slice(heads.get(index)?);
-                out.extend_from_slice(read_bytes(&mut entries)?);
-            }
+        let code = read_number(&mut entries)?;
+        if code == 0 {
+            out.extend_from_slice(read_bytes(&mut entries)?);
+            continue;
         }
+        let head = if code == 1 {
+            let number = read_number(&mut entries)?;
+            let head = read_bytes(&mut entries)?;
+            heads.insert(number, head);
+            head
+        } else {
+            heads.get(&(code - 2))?
+        };
+        out.extend_from_slice(head);
+        out.extend_from_slice(read_bytes(&mut entries)?);
     }
     Some(())
 }
 
 /// Appends one frame to a buffer.
-fn encode(out: &mut Vec<u8>, heads: &mut Heads, received: i64, lines: &[u8]) {
+fn encode(out: &mut Vec<u8>, kind: u8, received: i64, payload: &[u8]) {
     let start = out.len();
     out.extend_from_slice(&[0; 8]);
-    out.push(COMPACT_LINES);
+    out.push(kind);
     out.extend_from_slice(&received.to_le_bytes());
-    let mut framer = Framer::default();
-    let mut rest = lines;
-    while let Some(length) = framer.line(rest) {
-        heads.entry(out, &rest[..length]);
-        rest = &rest[length..];
-    }
-    if !rest.is_empty() {
-        number(out, 0);
-        number(out, rest.len() as u64);
-        out.extend_from_slice(rest);
-    }
+    out.extend_from_slice(payload);
     let body = &out[start + 8..];
-    // The caller's batches are far below 4 GiB: a read is 256 KiB, a line at most 64 MiB.
+    // The caller's batches are far below 4 GiB: a read is 128 KiB, a line at most 64 MiB.
     let length = (body.len() as u32).to_le_bytes();
     let crc = crc32fast::hash(body).to_le_bytes();
     out[start..start + 4].copy_from_slice(&length);
@@ -204,7 +227,7 @@ fn decode(bytes: &[u8]) -> Option<(u8, Frame<'_>)> {
 /// Calls `each` with every whole frame of a segment, its lines expanded. Returns the bytes behind the last of them.
 pub fn frames(segment: &[u8], mut each: impl FnMut(Frame<'_>)) -> usize {
     let Some(mut rest) = segment.strip_prefix(MAGIC) else { return segment.len() };
-    let mut heads = Vec::new();
+    let mut heads = HashMap::new();
     let mut lines = Vec::new();
     while let Some((kind, frame)) = decode(rest) {
         match kind {
@@ -320,7 +343,8 @@ pub struct Journal {
     /// A guest's only file has a torn end that could not be cut: nothing behind it would be read.
     broken: bool,
     syncer: Syncer,
-    heads: Heads,
+    /// A batch was not written: later ones refer to heads that are not in the file.
+    needs_first: bool,
     buffer: Vec<u8>,
 }
 
@@ -339,7 +363,7 @@ impl Journal {
             bytes_max: u64::MAX,
             broken: false,
             syncer,
-            heads: Heads::default(),
+            needs_first: false,
             buffer: Vec::new(),
         }
     }
@@ -365,27 +389,45 @@ impl Journal {
         self.syncer.clone()
     }
 
-    /// Writes one batch of whole lines.
+    /// Writes whole lines as they are.
     ///
     /// # Errors
-    /// Nothing of the batch is in the journal.
+    /// Nothing of them is in the journal.
     pub fn append(&mut self, received: i64, lines: &[u8]) -> io::Result<()> {
+        let full = self.position.is_some() && self.segment_bytes >= SEGMENT_BYTES_MAX;
+        self.frame(RAW_LINES, received, lines, full)
+    }
+
+    /// Writes one batch of an [`Encoder`].
+    ///
+    /// # Errors
+    /// Nothing of it is in the journal, and nothing will be until a payload begins a segment.
+    pub fn append_payload(&mut self, received: i64, payload: &Payload) -> io::Result<()> {
+        if self.needs_first && !payload.is_first {
+            return Err(io::Error::other("waiting for the begin of a segment"));
+        }
+        let result = self.frame(COMPACT_LINES, received, &payload.bytes, payload.is_first && self.position.is_some());
+        self.needs_first = result.is_err();
+        result
+    }
+
+    fn frame(&mut self, kind: u8, received: i64, payload: &[u8], rotate: bool) -> io::Result<()> {
         if self.broken {
             return Err(io::Error::other("the file could not be mended after an error"));
         }
         let held = self.position.map_or(self.segment_bytes, |position| position - self.retired);
-        if held + lines.len() as u64 > self.bytes_max {
+        if held + payload.len() as u64 > self.bytes_max {
             return Err(io::Error::other("limits.journal_bytes is reached, because no checkpoint was possible"));
         }
         self.buffer.clear();
-        let full = self.position.is_some() && self.segment_bytes >= SEGMENT_BYTES_MAX;
-        let fresh = self.segment.is_none() || full;
+        // A segment without a frame is as good as a new one, and has the name of one.
+        let rotate = rotate && self.position != Some(self.segment_start);
+        let fresh = self.segment.is_none() || rotate;
         let segment = match &self.segment {
-            Some(segment) if !full => segment.clone(),
+            Some(segment) if !rotate => segment.clone(),
             _ => {
                 let name = self.position.map_or_else(|| self.guest.clone(), segment_name);
                 let segment = self.disk.create(&name)?;
-                self.heads = Heads::default();
                 self.segment_start = self.position();
                 self.segment_bytes = 0;
                 self.buffer.extend_from_slice(MAGIC);
@@ -393,9 +435,8 @@ impl Journal {
             }
         };
         let header = self.buffer.len() as u64;
-        encode(&mut self.buffer, &mut self.heads, received, lines);
+        encode(&mut self.buffer, kind, received, payload);
         if let Err(error) = segment.append(&self.buffer) {
-            self.heads.roll_back();
             // Whatever part of it is there: a reader would stop at it and miss what comes behind.
             let cut = segment.truncate(self.segment_bytes);
             if fresh || (cut.is_err() && self.position.is_some()) {
@@ -405,7 +446,6 @@ impl Journal {
             }
             return Err(error);
         }
-        self.heads.fresh.clear();
         self.syncer.written(self.segment_start, &segment, fresh);
         self.segment = Some(segment);
         self.segment_bytes += self.buffer.len() as u64;
@@ -520,12 +560,18 @@ mod tests {
     fn the_format_is_pinned() {
         let (_folder, disk) = folder();
         let mut journal = Journal::new(disk.clone(), 0);
-        journal.append(1_700_000_000_000_000_000, b"m v=1 1\nm v=2 2\n").expect("written");
+        let mut encoder = Encoder::default();
+        encoder.line((5, 1), b"m v=1 1\n");
+        encoder.line((5, 1), b"m v=2 2\n");
+        encoder.line((u32::MAX, 0), b"\tx y=1\n");
+        let payload = encoder.take().expect("lines");
+        journal.append_payload(1_700_000_000_000_000_000, &payload).expect("written");
+        assert_eq!(all(&*disk, 0).0, [(1_700_000_000_000_000_000, b"m v=1 1\nm v=2 2\n\tx y=1\n".to_vec())]);
         let bytes = disk.read("00000000000000000000.seg").expect("the segment");
         let golden = [
-            0x54, 0x52, 0x4a, 0x31, 0x1d, 0x00, 0x00, 0x00, 0xa5, 0x98, 0x70, 0x37, 0x02, 0x00, 0x00, 0x2a, 0x36, 0xfe,
-            0x9c, 0x97, 0x17, 0x01, 0x01, 0x6d, 0x07, 0x20, 0x76, 0x3d, 0x31, 0x20, 0x31, 0x0a, 0x02, 0x07, 0x20, 0x76,
-            0x3d, 0x32, 0x20, 0x32, 0x0a,
+            0x54, 0x52, 0x4a, 0x31, 0x27, 0x00, 0x00, 0x00, 0xbe, 0xd7, 0x81, 0x01, 0x02, 0x00, 0x00, 0x2a, 0x36, 0xfe,
+            0x9c, 0x97, 0x17, 0x01, 0x05, 0x01, 0x6d, 0x07, 0x20, 0x76, 0x3d, 0x31, 0x20, 0x31, 0x0a, 0x07, 0x07, 0x20,
+            0x76, 0x3d, 0x32, 0x20, 0x32, 0x0a, 0x00, 0x07, 0x09, 0x78, 0x20, 0x79, 0x3d, 0x31, 0x0a,
         ];
         assert_eq!(bytes, golden);
     }
@@ -548,6 +594,31 @@ mod tests {
         }
         remove_before(&*disk, positions[35]).expect("removed");
         assert_eq!(all(&*disk, positions[35]).0.len(), 5);
+    }
+
+    #[test]
+    fn heads_are_numbered_anew_in_every_segment() {
+        let (_folder, disk) = folder();
+        let mut journal = Journal::new(disk.clone(), 0);
+        let mut encoder = Encoder::default();
+        let mut expected = Vec::new();
+        for i in 0..3000_u32 {
+            let head = format!("m,host=h{},pad={}", i % 7, "x".repeat(300));
+            let line = format!("{head} v={i} {}\n", "9".repeat(2000));
+            encoder.line((i % 7, head.len()), line.as_bytes());
+            let payload = encoder.take().expect("a line");
+            // A batch that is lost takes its heads with it: the next one begins a segment.
+            if i % 500 == 499 {
+                journal.needs_first = true;
+                assert!(payload.is_first || journal.append_payload(0, &payload).is_err());
+                encoder.start_segment();
+                continue;
+            }
+            journal.append_payload(i64::from(i), &payload).expect("written");
+            expected.push((i64::from(i), line.into_bytes()));
+        }
+        assert!(disk.list().expect("names").len() > 6, "several segments");
+        assert!(all(&*disk, 0).0 == expected);
     }
 
     #[test]

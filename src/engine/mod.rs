@@ -249,6 +249,12 @@ impl Engine {
         true
     }
 
+    /// Number and length of the head of the line that was taken last, for as long as the engine lives;
+    /// [`plan::NO_HEAD`] if the line has a form that is not numbered.
+    pub fn last_head(&self) -> (u32, usize) {
+        self.plans.hit()
+    }
+
     /// Notes that a line which has been taken is not in the journal, on the windows that it went to.
     pub fn mark_unjournaled(&mut self, line: &[u8], now: i64) {
         let Found::Series(series, fields_at) = self.plans.find(line, |_| plan::Compiled::Nothing) else { return };

@@ -23,7 +23,8 @@ pub type SeriesId = u32;
 /// The series of every head that no source matches.
 pub const UNMATCHED: SeriesId = u32::MAX;
 
-const NO_HEAD: u32 = u32::MAX;
+/// No head.
+pub const NO_HEAD: u32 = u32::MAX;
 
 /// One accumulator that a field feeds.
 #[derive(Clone, Debug)]
@@ -136,6 +137,8 @@ pub struct Plans {
     /// Series that no checkpoint holds yet.
     pub unsaved: Vec<(u32, Head)>,
     last: u32,
+    /// The cached head of the line that was found last, or [`NO_HEAD`].
+    hit: u32,
     heads_max: usize,
     unmatched: Vec<String>,
 }
@@ -155,6 +158,7 @@ impl Plans {
             ids: 0,
             unsaved: Vec::new(),
             last: NO_HEAD,
+            hit: NO_HEAD,
             heads_max: heads_max.min(NO_HEAD as usize - 1),
             unmatched: Vec::new(),
         }
@@ -169,6 +173,7 @@ impl Plans {
                     let length = head.bytes.len();
                     if line.len() > length && line[length] == b' ' && line[..length] == *head.bytes {
                         self.last = candidate;
+                        self.hit = candidate;
                         return Found::Series(head.series, length + 1);
                     }
                 }
@@ -186,6 +191,7 @@ impl Plans {
         match self.by_bytes.find(hash, |&i| *self.heads[i as usize].bytes == *bytes) {
             Some(&index) => {
                 self.follow(index);
+                self.hit = index;
                 Found::Series(self.heads[index as usize].series, length + 1)
             }
             None => self.decode(line, Some((length, hash)), compile),
@@ -203,6 +209,7 @@ impl Plans {
     }
 
     fn decode(&mut self, line: &[u8], plain: Option<(usize, u64)>, compile: impl FnOnce(&Head) -> Compiled) -> Found {
+        self.hit = NO_HEAD;
         if scan::is_empty_line(line) {
             return Found::Empty;
         }
@@ -249,6 +256,7 @@ impl Plans {
             let (heads, hasher) = (&self.heads, &self.hasher);
             self.by_bytes.insert_unique(hash, index, |&i| hasher.hash_one(&*heads[i as usize].bytes));
             self.follow(index);
+            self.hit = index;
         }
         Found::Series(series, fields_at)
     }
@@ -288,6 +296,11 @@ impl Plans {
     /// Makes sure that new series and slots get higher numbers than this.
     pub fn reserve_ids(&mut self, highest: u32) {
         self.ids = self.ids.max(highest);
+    }
+
+    /// Number and length of the cached head of the line that was found last; [`NO_HEAD`] if it has none.
+    pub fn hit(&self) -> (u32, usize) {
+        (self.hit, self.heads.get(self.hit as usize).map_or(0, |head| head.bytes.len()))
     }
 
     /// The first few heads that fed nothing.
