@@ -95,6 +95,12 @@ fn every_bad_configuration_is_explained() {
         ("when = \"> 80\"", "when = \"> 80\"\n[flush]\nevery = \"0s\"", "must be at least \"1s\""),
         ("when = \"> 80\"", "when = \"> 80\"\n[lateness]\nmax = \"1m\"", "is shorter than `allowed`"),
         ("when = \"> 80\"", "when = \"> 80\"\n[limits]\ndevices = -1", "expected a whole number that is not negative"),
+        (
+            "when = \"> 80\"",
+            "when = \"> 80\"\n[durability]\njournal = \"yes\"",
+            "line 20: durability.journal: write \"on\" or \"off\"",
+        ),
+        ("when = \"> 80\"", "when = \"> 80\"\n[limits]\njournal_bytes = \"1 GB of it\"", "is not a size"),
         ("when = \"> 80\"", "when = > 80", "line 18"),
     ];
     for (good, bad, wanted) in table {
@@ -146,6 +152,7 @@ fn the_samples_are_valid_and_show_the_defaults() {
         let bare = text[text.find("[[summary]]").expect("a summary")..].to_string();
         let default = Config::check(&bare, &|_| None).unwrap_or_else(|report| panic!("{name}: {report}"));
         assert_eq!(sample.flush, default.flush, "{name}");
+        assert_eq!(sample.durability, default.durability, "{name}");
         assert_eq!(sample.schema.lateness, default.schema.lateness, "{name}");
         assert_eq!(sample.schema.limits, default.schema.limits, "{name}");
         assert_eq!(sample.schema.missing_horizon, default.schema.missing_horizon, "{name}");

@@ -43,9 +43,9 @@ const CHECKPOINT_EVERY: i64 = 60 * 1_000_000_000;
 /// ... and when the journal has grown by this many bytes.
 const CHECKPOINT_BYTES: u64 = 8 << 20;
 /// A checkpoint is followed by a pause of at least this many times its duration, unless a minute has passed.
-const CHECKPOINT_PAUSE: i64 = 4;
+const CHECKPOINT_PAUSE: i64 = 20;
 /// How often the growth of the journal is looked at.
-const TICK: Duration = Duration::from_millis(200);
+const TICK: Duration = Duration::from_secs(1);
 /// The first rows come within this time, whatever `flush.every` is.
 const FIRST_FLUSH_MAX: i64 = 60 * 1_000_000_000;
 /// The first flush waits at least this long, so that it has something to write.
@@ -234,9 +234,12 @@ impl Work {
         let id = random_id();
         let disk: Arc<dyn Disk> = Arc::new(Folder::new(folder.clone()));
         let bytes_max = config.durability.journal_bytes;
-        let journaling = Journaling::start(Journal::guest(disk.clone(), &id).limited_to(bytes_max));
-        sync_regularly(journaling.clone(), config.durability.sync_every);
-        self.engine.configured(matcher, Some(journaling));
+        let journaling = config.durability.journal.then(|| {
+            let journaling = Journaling::start(Journal::guest(disk.clone(), &id).limited_to(bytes_max));
+            sync_regularly(journaling.clone(), config.durability.sync_every);
+            journaling
+        });
+        self.engine.configured(matcher, journaling);
         Some(Guest { id, disk, folder, mark: None })
     }
 
@@ -476,8 +479,8 @@ impl Work {
             Ok(Ok(flushed)) => {
                 if flushed.detached > 0 {
                     log::warn!(
-                        "another process has written with a copy of this state (a cloned machine, or a restored \
-                         backup): going on under a new name"
+                        "somebody has written more under the name of this state than it knows of (a cloned machine, a \
+                         restored backup, a kill before the state was saved): going on under a new name"
                     );
                     keeper.rename(random_id());
                 }

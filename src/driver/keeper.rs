@@ -31,6 +31,8 @@ pub struct Keeper {
     writer: Writer,
     /// The store knows that this process writes.
     run_saved: bool,
+    /// The position up to which the journal was recovered: what a checkpoint stands for while nothing is journaled.
+    recovered: u64,
 }
 
 /// A keeper and what it has recovered.
@@ -62,8 +64,9 @@ impl Keeper {
         let meta = restored.meta.unwrap_or_else(|| Meta { writer: id(), ..Meta::default() });
         let writer =
             Writer { id: meta.writer.as_str().into(), spare: id().into(), run: id(), inherited: meta.runs.clone() };
-        let keeper = Keeper { store, disk, schema: schema.clone(), meta, writer, run_saved: false };
         let position = restored.journal.position;
+        let schema = schema.clone();
+        let keeper = Keeper { store, disk, schema, meta, writer, run_saved: false, recovered: position };
         Ok(Opened { keeper, engine: restored.engine, position, journal: restored.journal, is_first_start })
     }
 
@@ -136,7 +139,7 @@ impl Keeper {
         let journaling = shared.journaling();
         let result = (|| {
             let position = match &mark {
-                None => self.meta.position,
+                None => self.recovered,
                 Some(mark) => mark
                     .recv_timeout(MARK_TIME_MAX)
                     .map_err(|_| StateError::Unusable("the journal is stuck".to_string()))?,
@@ -152,8 +155,8 @@ impl Keeper {
                 self.meta = meta;
                 if let Some(journaling) = &journaling {
                     journaling.retire(self.meta.position);
-                    remove_old(self.disk.clone(), self.meta.position);
                 }
+                remove_old(self.disk.clone(), self.meta.position);
                 shared.with(Engine::evict);
                 Ok(())
             }

@@ -617,7 +617,7 @@ mod tests {
             journal.append_payload(i64::from(i), &payload).expect("written");
             expected.push((i64::from(i), line.into_bytes()));
         }
-        assert!(disk.list().expect("names").len() > 6, "several segments");
+        assert!(disk.list().expect("names").len() >= 6, "several segments");
         assert!(all(&*disk, 0).0 == expected);
     }
 
