@@ -237,8 +237,9 @@ impl Shared {
         let was_idle = matches!(inner.state, State::Idle(_));
         let mut kept = Backlog::default();
         loop {
-            let Inner { state, batch, .. } = &mut *inner;
-            let work = || take(state, &mut lines, now, batch, &mut kept);
+            let Inner { state, batch, journaling, .. } = &mut *inner;
+            let mut encoder = journaling.is_some().then_some(batch);
+            let work = || take(state, &mut lines, now, &mut encoder, &mut kept);
             if catch_unwind(AssertUnwindSafe(work)).is_ok() {
                 break;
             }
@@ -273,19 +274,19 @@ impl Shared {
     }
 }
 
-/// Takes lines in a state. `batch` receives the matched ones, `kept` those that were the first to match.
+/// Takes lines in a state. `encoder` receives the matched ones, `kept` those that were the first to match.
 fn take<'b>(
     state: &mut State,
     lines: &mut impl Iterator<Item = &'b [u8]>,
     now: i64,
-    batch: &mut Encoder,
+    encoder: &mut Option<&mut Encoder>,
     kept: &mut Backlog,
 ) {
     match state {
         State::On(engine) => {
             for line in lines {
                 if ingest::one(engine, line, now) {
-                    batch.line(engine.last_head(), line);
+                    encode(encoder, engine, line);
                 }
             }
         }
@@ -293,7 +294,7 @@ fn take<'b>(
         State::Claiming(matcher, backlog) => {
             for line in lines {
                 if ingest::one(matcher, line, now) {
-                    batch.line(matcher.last_head(), line);
+                    encode(encoder, matcher, line);
                     backlog.push(line, now);
                 }
             }
@@ -301,11 +302,19 @@ fn take<'b>(
         State::Idle(matcher) => {
             for line in lines {
                 if ingest::one(matcher, line, now) {
-                    batch.line(matcher.last_head(), line);
+                    encode(encoder, matcher, line);
                     kept.push(line, now);
                 }
             }
         }
         State::Off | State::Refused => {}
+    }
+}
+
+/// Adds the line that an engine has just taken to what is journaled.
+#[inline]
+fn encode(encoder: &mut Option<&mut Encoder>, engine: &Engine, line: &[u8]) {
+    if let Some(encoder) = encoder {
+        encoder.line(engine.last_head(), line);
     }
 }

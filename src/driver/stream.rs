@@ -130,6 +130,11 @@ impl Stream {
             };
             self.settle(output, consumer).map_err(Ended::OutputGone)?;
             self.waiting = next;
+            if self.waiting.as_ref().is_some_and(|w| w.taken.is_none_or(|taken| taken.batch == Batch::Nothing)) {
+                // There is nothing to wait for.
+                self.settle(output, consumer).map_err(Ended::OutputGone)?;
+                held_since = None;
+            }
             if self.waiting.is_some() {
                 held_since = None;
                 continue;
