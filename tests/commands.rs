@@ -80,6 +80,7 @@ fn every_bad_configuration_is_explained() {
             "line 14: summary[0].column[1].rules[0]: there is no [[anomaly]] with the name \"hihg\"",
         ),
         ("rules = [\"high\"]", "", "missing key `rules`"),
+        ("rules = [\"high\"]", "rules = [\"high\", \"high\"]", "rules[1]: stands twice"),
         ("column = \"avg_v\"", "column = \"other\"", "\"other\" is not a column with sources"),
         ("column = \"avg_v\"\n", "", "needs either `column`"),
         ("when = \"> 80\"", "when = \"80\"", "line 18: anomaly[0].when: \"80\" is not a condition"),
@@ -262,6 +263,40 @@ fn replay_prints_rows_in_every_format() {
     command.args(["replay", "--config"]).arg(&config).arg(repository("telegraf/none.influx"));
     let output = command.output().expect("it starts");
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("cannot read"));
+}
+
+#[test]
+fn extreme_timestamps_are_refused_and_nothing_hangs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("rollup.toml");
+    let text = GOOD.replace("/tmp/x", folder.path().to_str().expect("UTF-8")).replace("\"UTC\"", "\"Europe/Berlin\"");
+    std::fs::write(&config, format!("{text}[lateness]\nmax = \"forever\"\nfuture = \"100000d\"\n")).expect("writable");
+    let mut input = String::new();
+    for at in [i64::MIN, i64::MIN + 1, -9_223_300_000_000_000_000, 9_223_286_400_000_000_000, i64::MAX - 1, i64::MAX] {
+        input += &format!("m,host=a v=1 {at}\n");
+    }
+    input += "m,host=a v=3 1700000000000000000\n";
+    let replayed =
+        feed(program().args(["replay", "--format", "json", "--config"]).arg(&config).arg("-"), input.as_bytes());
+    let said = String::from_utf8_lossy(&replayed.stderr).into_owned();
+    assert!(said.contains("1 points counted") && said.contains("3 late points, 3 points in the future"), "{said}");
+    let run = feed(program().args(["run", "--config"]).arg(&config), input.as_bytes());
+    assert!(run.stdout == input.as_bytes(), "stdout is not the input");
+}
+
+#[test]
+fn limits_bound_what_is_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("rollup.toml");
+    std::fs::write(&config, format!("{GOOD}[limits]\nseries = 10\n")).expect("writable");
+    let line = |host: u32, i: u32| format!("m,host=h{host} v=1 {}\n", 1_700_000_000_000_000_000_i64 + i64::from(i));
+    let input: String = (0..5000).map(|i| line(i % 20, i)).collect();
+    let replayed =
+        feed(program().args(["replay", "--format", "csv", "--config"]).arg(&config).arg("-"), input.as_bytes());
+    let said = String::from_utf8_lossy(&replayed.stderr).into_owned();
+    assert!(said.contains("2500 points counted; not counted: 2500 lines over a limit"), "{said}");
+    let rows = String::from_utf8_lossy(&replayed.stdout).lines().filter(|l| l.contains(",250,")).count();
+    assert_eq!(rows, 10, "{}", String::from_utf8_lossy(&replayed.stdout));
 }
 
 #[test]

@@ -6,8 +6,14 @@ use crate::engine::scan;
 use crate::engine::schema::{AccumulatorDef, Method, Summary};
 use crate::sink::{self, statements};
 use clap::Args;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// Prints a line; a reader that has gone away is an error that the caller hands on.
+macro_rules! say {
+    ($($text:tt)*) => { writeln!(std::io::stdout(), $($text)*)? };
+}
 
 #[derive(Args)]
 #[command(after_help = "Nothing is written: tables are made when `run` starts.\n\nExamples:\n  \
@@ -25,9 +31,9 @@ pub struct Check {
 impl Check {
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         let config = load(&self.config)?;
-        println!("{}: valid", self.config.display());
+        say!("{}: valid", self.config.display());
         for warning in &config.warnings {
-            println!("warning: {warning}");
+            say!("warning: {warning}");
         }
         match &self.explain {
             Some(line) => explain(&config, line),
@@ -37,12 +43,12 @@ impl Check {
 }
 
 fn tables(config: &Config) -> anyhow::Result<ExitCode> {
-    println!("zone: {}", config.schema.zone.name());
+    say!("zone: {}", config.schema.zone.name());
     for summary in &config.schema.summaries {
-        println!("summary {}: one row for each {}", summary.name, summary.key.join(", "));
+        say!("summary {}: one row for each {}", summary.name, summary.key.join(", "));
         for column in &summary.columns {
             let sources: usize = column.groups.iter().map(Vec::len).sum();
-            println!(
+            say!(
                 "  {} = {} of {sources} source{}",
                 column.name,
                 column.method.name(),
@@ -50,12 +56,12 @@ fn tables(config: &Config) -> anyhow::Result<ExitCode> {
             );
         }
     }
-    println!("sink: {}", config.sink.name());
+    say!("sink: {}", config.sink.name());
     if let SinkConfig::MySql(mysql) = &config.sink {
-        println!("  what the user needs: {}", statements::grants(&mysql.user, &mysql.database, mysql.migrate));
+        say!("  what the user needs: {}", statements::grants(&mysql.user, &mysql.database, mysql.migrate));
     }
     if cfg!(windows) {
-        println!("note: Telegraf's Windows service reads telegraf.d only if it was installed with --config-directory");
+        say!("note: Telegraf's Windows service reads telegraf.d only if it was installed with --config-directory");
     }
     let mut sink = sink::open(&config.sink);
     let found = sink.inspect(&config.schema);
@@ -64,11 +70,11 @@ fn tables(config: &Config) -> anyhow::Result<ExitCode> {
         Ok(tables) => {
             for table in tables {
                 match table.content {
-                    None => println!("  table {}: will be made by run", table.name),
-                    Some((0, _)) => println!("  table {}: empty", table.name),
+                    None => say!("  table {}: will be made by run", table.name),
+                    Some((0, _)) => say!("  table {}: empty", table.name),
                     Some((rows, newest)) => {
                         let newest = newest.unwrap_or_default();
-                        println!("  table {}: {rows} rows, the newest window starts at {newest} UTC", table.name);
+                        say!("  table {}: {rows} rows, the newest window starts at {newest} UTC", table.name);
                     }
                 }
             }
@@ -100,12 +106,12 @@ fn explain(config: &Config, line: &str) -> anyhow::Result<ExitCode> {
                 if verdict.is_ok() {
                     takers += 1;
                 }
-                print_verdict(summary, &column.name, accumulator, &verdict, &missing);
+                print_verdict(summary, &column.name, accumulator, &verdict, &missing)?;
             }
         }
     }
     if takers == 0 {
-        println!("no column takes this line: it is forwarded and nothing else");
+        say!("no column takes this line: it is forwarded and nothing else");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -142,6 +148,9 @@ fn verdict(point: &scan::Point<'_>, accumulator: &AccumulatorDef, method: Method
         scan::Value::Text(_) => return Err(format!("field {:?} is a text, not a number", source.field)),
     };
     let scaled = number * source.scale + source.offset + 0.0;
+    if !scaled.is_finite() && method != Method::Count {
+        return Err(format!("{number} is not a finite number after scale and offset"));
+    }
     let flagged = accumulator.when.map(|when| if when.holds(scaled) { ", flagged" } else { ", not flagged" });
     Ok(format!("{scaled}{}", flagged.unwrap_or_default()))
 }
@@ -152,15 +161,16 @@ fn print_verdict(
     accumulator: &AccumulatorDef,
     verdict: &Result<String, String>,
     missing: &[&String],
-) {
+) -> anyhow::Result<()> {
     let source = format!("{}:{}", accumulator.source.measurement.text(), accumulator.source.field);
     let name = &summary.name;
     match verdict {
         Ok(_) if !missing.is_empty() => {
             let tags: Vec<_> = missing.iter().map(|t| format!("{t:?}")).collect();
-            println!("  {name}.{column} would take {source}, but the line lacks the key tag {}", tags.join(", "));
+            say!("  {name}.{column} would take {source}, but the line lacks the key tag {}", tags.join(", "));
         }
-        Ok(value) => println!("  {name}.{column} takes {source} = {value}"),
-        Err(reason) => println!("  {name}.{column} does not take {source}: {reason}"),
+        Ok(value) => say!("  {name}.{column} takes {source} = {value}"),
+        Err(reason) => say!("  {name}.{column} does not take {source}: {reason}"),
     }
+    Ok(())
 }

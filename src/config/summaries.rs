@@ -224,6 +224,11 @@ fn draft(table: &Table<'_, '_>) -> Option<Draft> {
     let sources: Vec<_> = table.tables("sources").iter().map(source).collect();
     let has_rules = table.has("rules");
     let rules = table.strings("rules").unwrap_or_default();
+    for (i, rule) in rules.iter().enumerate() {
+        if rules[..i].iter().any(|earlier| earlier.value == rule.value) {
+            document.problem_at(rule, "stands twice: it would count twice; keep one");
+        }
+    }
     table.finish();
     match method {
         Some(Method::Anomalies) => {

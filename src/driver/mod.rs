@@ -61,7 +61,8 @@ pub fn run(config: PathBuf, forward: bool) -> u8 {
         }
     };
     // Reading goes on while the courier writes.
-    let drained = std::thread::spawn(move || output.is_none_or(|mut output| output.drain(DRAIN_MAX)));
+    let is_read = matches!(ended, Ended::EndOfInput);
+    let drained = std::thread::spawn(move || !is_read || output.is_none_or(|mut output| output.drain(DRAIN_MAX)));
     if !courier.finish(END_MAX.saturating_sub(since.elapsed())) {
         log::error!("the last flush was not done in time: the rows of the last minutes are incomplete");
     }

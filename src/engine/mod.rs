@@ -30,6 +30,11 @@ use schema::{Schema, Summary};
 use std::sync::Arc;
 use zone::Span;
 
+/// Event times outside of the years 1828 to 2112 are no measurement, whatever `lateness` allows: they are counted as late
+/// or as in the future. Inside, no sum of a time, a window and a duration of the configuration leaves 64 bits.
+const EVENT_TIME_MAX: i64 = 4_500_000_000_000_000_000;
+const EVENT_TIME_MIN: i64 = -EVENT_TIME_MAX;
+
 /// What became of the lines and points that were read, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -210,9 +215,10 @@ impl Engine {
         let (schema, devices, by_key, ids) = (&self.schema, &mut self.devices, &mut self.by_key, &mut self.device_ids);
         let mut touched: Vec<u32> = Vec::new();
         let known_series = self.plans.series.len();
-        let found = self.plans.find(line, |head| {
+        let found = self.plans.find(line, |head, is_full| {
             plan::compile(schema, head, |key| {
-                let index = new_device(schema, devices, by_key, ids, key);
+                // Where no series can be added, no device is made for one.
+                let index = if is_full { None } else { new_device(schema, devices, by_key, ids, key) };
                 touched.extend(index);
                 index
             })
@@ -257,7 +263,7 @@ impl Engine {
 
     /// Notes that a line which has been taken is not in the journal, on the windows that it went to.
     pub fn mark_unjournaled(&mut self, line: &[u8], now: i64) {
-        let Found::Series(series, fields_at) = self.plans.find(line, |_| plan::Compiled::Nothing) else { return };
+        let Found::Series(series, fields_at) = self.plans.find(line, |_, _| plan::Compiled::Nothing) else { return };
         if series == UNMATCHED {
             return;
         }
@@ -297,11 +303,11 @@ impl Engine {
             return;
         }
         let lateness = &self.schema.lateness;
-        if at.saturating_sub(now) > lateness.future {
+        if at > EVENT_TIME_MAX || at.saturating_sub(now) > lateness.future {
             self.counters.future += self.found.len() as u64;
             return;
         }
-        if now.saturating_sub(at) > lateness.max {
+        if at < EVENT_TIME_MIN || now.saturating_sub(at) > lateness.max {
             self.counters.late += self.found.len() as u64;
             return;
         }
@@ -478,6 +484,7 @@ impl Folder<'_> {
     #[inline]
     fn point(&mut self, slot: &mut FieldSlot, at: i64, sample: Sample, has_timestamp: bool) {
         if !slot.targets.iter().any(|target| takes(&target.feeds, sample)) {
+            self.counters.not_finite += u64::from(matches!(sample, Sample::Number(_)));
             return;
         }
         if !has_timestamp {

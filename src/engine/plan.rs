@@ -164,9 +164,10 @@ impl Plans {
         }
     }
 
-    /// Finds the series of a line. `compile` is called for a head that has not been seen before.
+    /// Finds the series of a line. `compile` is called for a head that has not been seen before, and told whether the
+    /// limit on series is reached: it must not compile to feeds then.
     #[inline]
-    pub fn find(&mut self, line: &[u8], compile: impl FnOnce(&Head) -> Compiled) -> Found {
+    pub fn find(&mut self, line: &[u8], compile: impl FnOnce(&Head, bool) -> Compiled) -> Found {
         if let Some(last) = self.heads.get(self.last as usize) {
             for candidate in last.successors {
                 if let Some(head) = self.heads.get(candidate as usize) {
@@ -182,7 +183,7 @@ impl Plans {
         self.look_up(line, compile)
     }
 
-    fn look_up(&mut self, line: &[u8], compile: impl FnOnce(&Head) -> Compiled) -> Found {
+    fn look_up(&mut self, line: &[u8], compile: impl FnOnce(&Head, bool) -> Compiled) -> Found {
         let Some(length) = scan::plain_head_end(line) else {
             return self.decode(line, None, compile);
         };
@@ -208,7 +209,12 @@ impl Plans {
         self.last = index;
     }
 
-    fn decode(&mut self, line: &[u8], plain: Option<(usize, u64)>, compile: impl FnOnce(&Head) -> Compiled) -> Found {
+    fn decode(
+        &mut self,
+        line: &[u8],
+        plain: Option<(usize, u64)>,
+        compile: impl FnOnce(&Head, bool) -> Compiled,
+    ) -> Found {
         self.hit = NO_HEAD;
         if scan::is_empty_line(line) {
             return Found::Empty;
@@ -219,7 +225,8 @@ impl Plans {
         let (series, found) = match self.by_identity.get(&head) {
             Some(known) => *known,
             None => {
-                let known = match compile(&head) {
+                let is_full = self.by_identity.len() >= self.heads_max;
+                let known = match compile(&head, is_full) {
                     Compiled::Nothing => (UNMATCHED, Found::Empty),
                     Compiled::NoKey => (UNMATCHED, Found::NoKey),
                     Compiled::OverLimit => return Found::OverLimit,
@@ -232,10 +239,9 @@ impl Plans {
                 // The identity is needed only to join spellings of a series that feeds something, and to count lines
                 // without a key; unmatched heads are remembered by their bytes alone.
                 if known != (UNMATCHED, Found::Empty) {
-                    if self.by_identity.len() >= self.heads_max {
-                        return Found::OverLimit;
+                    if !is_full {
+                        self.by_identity.insert(head, known);
                     }
-                    self.by_identity.insert(head, known);
                 }
                 known
             }
