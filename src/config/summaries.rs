@@ -168,9 +168,10 @@ fn windows(table: &Table<'_, '_>) -> Option<Vec<WindowKind>> {
 fn column_name(table: &Table<'_, '_>, name: &At<String>) {
     let text = &name.value;
     let fits = !text.is_empty() && text.chars().count() <= COLUMN_NAME_MAX && text.trim_end() == text;
-    if !fits || text.chars().any(|c| c.is_control() || matches!(c, '`' | '"' | '\\')) {
-        let message =
-            format!("is the name of a column: 1 to {COLUMN_NAME_MAX} characters, no quotes or control characters");
+    if !fits || text.chars().any(|c| c.is_control() || c > '\u{ffff}' || matches!(c, '`' | '"' | '\\')) {
+        let message = format!(
+            "is the name of a column: 1 to {COLUMN_NAME_MAX} characters, no quotes, emoji or control characters"
+        );
         table.document.problem_at(name, message);
     }
 }

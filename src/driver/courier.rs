@@ -489,6 +489,8 @@ impl Work {
             }
             Ok(Err(error)) => {
                 report(&error);
+                // A new sink looks at its tables again: they may have been dropped or replaced.
+                *sink = sink::open(&config.sink);
                 false
             }
             Err(_) => {

@@ -238,10 +238,8 @@ impl Plans {
                 };
                 // The identity is needed only to join spellings of a series that feeds something, and to count lines
                 // without a key; unmatched heads are remembered by their bytes alone.
-                if known != (UNMATCHED, Found::Empty) {
-                    if !is_full {
-                        self.by_identity.insert(head, known);
-                    }
+                if known != (UNMATCHED, Found::Empty) && !is_full {
+                    self.by_identity.insert(head, known);
                 }
                 known
             }
@@ -329,6 +327,7 @@ pub type DeviceKey = (u16, Vec<String>);
 pub fn compile(schema: &Schema, head: &Head, mut device: impl FnMut(DeviceKey) -> Option<u32>) -> Compiled {
     let mut fields: Vec<(Box<[u8]>, Vec<Target>)> = Vec::new();
     let mut without_key = false;
+    let mut over_limit = false;
     for (index, summary) in schema.summaries.iter().enumerate() {
         let mut wanted: Vec<(&str, Vec<Feed>)> = Vec::new();
         for (def, accumulator) in summary.accumulators.iter().enumerate() {
@@ -358,7 +357,8 @@ pub fn compile(schema: &Schema, head: &Head, mut device: impl FnMut(DeviceKey) -
             continue;
         };
         let Some(device) = device((index as u16, key)) else {
-            return Compiled::OverLimit;
+            over_limit = true;
+            continue;
         };
         for (field, feeds) in wanted {
             let target = Target { device, summary: index as u16, feeds: feeds.into() };
@@ -368,10 +368,12 @@ pub fn compile(schema: &Schema, head: &Head, mut device: impl FnMut(DeviceKey) -
             }
         }
     }
-    match (fields.is_empty(), without_key) {
-        (false, _) => Compiled::Feeds(fields),
-        (true, true) => Compiled::NoKey,
-        (true, false) => Compiled::Nothing,
+    match fields.is_empty() {
+        // A summary that has no room for one more device does not keep the others from counting.
+        false => Compiled::Feeds(fields),
+        true if over_limit => Compiled::OverLimit,
+        true if without_key => Compiled::NoKey,
+        true => Compiled::Nothing,
     }
 }
 
