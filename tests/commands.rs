@@ -96,11 +96,6 @@ fn every_bad_configuration_is_explained() {
         ("when = \"> 80\"", "when = \"> 80\"\n[flush]\nevery = \"0s\"", "must be at least \"1s\""),
         ("when = \"> 80\"", "when = \"> 80\"\n[lateness]\nmax = \"1m\"", "is shorter than `allowed`"),
         ("when = \"> 80\"", "when = \"> 80\"\n[limits]\ndevices = -1", "expected a whole number that is not negative"),
-        (
-            "when = \"> 80\"",
-            "when = \"> 80\"\n[durability]\njournal = \"yes\"",
-            "line 20: durability.journal: write \"on\" or \"off\"",
-        ),
         ("when = \"> 80\"", "when = \"> 80\"\n[limits]\njournal_bytes = \"1 GB of it\"", "is not a size"),
         ("when = \"> 80\"", "when = > 80", "line 18"),
     ];

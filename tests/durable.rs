@@ -13,8 +13,6 @@ use std::time::{Duration, Instant};
 use support::{feed, program, same_csv, sqlite_csv};
 
 const CONFIG: &str = r#"
-[durability]
-journal = "on"
 [flush]
 every = "1s"
 daily_every = "1s"
@@ -140,36 +138,6 @@ fn a_restart_goes_on_where_the_last_process_ended() {
     site.holds(&lines(0..2500));
     assert_eq!(site.value("SELECT MAX(writers) FROM s_daily"), 1, "one state is one writer");
     assert_eq!(site.value("SELECT SUM(revision) - SUM(samples) FROM s_hourly"), 0);
-}
-
-#[test]
-fn without_a_journal_state_survives_an_orderly_end_and_the_rest_is_what_the_sink_has() {
-    let site = Site::new();
-    let path = site.configure("state");
-    let text = std::fs::read_to_string(&path).expect("readable").replace("journal = \"on\"", "journal = \"off\"");
-    let run = |lines: &[u8], kill_at: Option<i64>| {
-        std::fs::write(&path, &text).expect("writable");
-        let mut command = program();
-        command.args(["run", "--config"]).arg(&path).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("it starts");
-        child.stdin.as_mut().expect("a pipe").write_all(lines).expect("a reader");
-        if let Some(samples) = kill_at {
-            wait_for("a flush", Duration::from_secs(20), || {
-                site.value("SELECT COALESCE(SUM(samples), 0) FROM s_hourly") >= samples
-            });
-            child.kill().expect("it lives");
-        }
-        drop(child.stdin.take());
-        child.wait().expect("it ends");
-    };
-    run(&lines(0..500), None);
-    run(&lines(400..800), None);
-    site.holds(&lines(0..800));
-    // Flushed, and killed before the state was saved: the sink keeps what it has, and nothing is counted twice.
-    run(&lines(800..1100), Some(1100));
-    run(&lines(1100..1400), None);
-    site.holds(&lines(0..1400));
-    assert!(!site.path("state/journal").exists());
 }
 
 #[test]

@@ -182,6 +182,42 @@ fn a_reader_that_comes_late_gets_everything() {
 }
 
 #[test]
+fn a_reader_that_never_reads_does_not_keep_it() {
+    let run = Run::new(CONFIG);
+    let mut child = run.start();
+    let (mut stdin, stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+    // More than fits into stdout, less than fits into both pipes.
+    let input: String = (0..)
+        .map(line)
+        .scan(0, |bytes, l| {
+            *bytes += l.len();
+            (*bytes < 1_400_000).then_some(l)
+        })
+        .collect();
+    stdin.write_all(input.as_bytes()).expect("a reader");
+    drop(stdin);
+    let status = child.wait().expect("it ends by itself");
+    assert_eq!(status.code(), Some(1));
+    let mut log = String::new();
+    child.stderr.take().expect("a pipe").read_to_string(&mut log).expect("UTF-8");
+    assert!(log.contains("nobody reads stdout"), "{log}");
+    drop(stdout);
+    assert!(run.rows(CONFIG).lines().count() > 1, "what was counted was written");
+}
+
+#[test]
+fn a_stderr_that_nobody_reads_holds_up_nothing() {
+    let problems: String = (0..2_000).map(|n| format!("unknown_key_{n} = {n}\n")).collect();
+    let run = Run::new(&problems);
+    let mut child = run.start();
+    let _stderr = child.stderr.take().expect("a pipe");
+    let input: String = (0..500).map(line).collect();
+    let output = support::feed_child(child, input.as_bytes());
+    assert!(output.status.success());
+    assert_eq!(output.stdout, input.as_bytes());
+}
+
+#[test]
 fn signals_do_not_end_it_before_the_input_does() {
     let run = Run::new(CONFIG);
     let mut child = run.start();

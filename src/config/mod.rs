@@ -40,8 +40,6 @@ pub struct Flush {
 /// What a power loss may take, and what the disk must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Durability {
-    /// Matched lines are written to a journal before they are forwarded, so that a kill loses nothing.
-    pub journal: bool,
     /// The journal is synced this often, in nanoseconds: a power loss takes at most what came since.
     pub sync_every: i64,
     /// Bytes that the journal may hold while no checkpoint is possible.
@@ -231,21 +229,12 @@ fn lateness(root: &Table<'_, '_>) -> Lateness {
 }
 
 fn durability(root: &Table<'_, '_>) -> Durability {
-    let (journal, sync_every) = section(root, "durability", |table| {
-        let journal = table.and_then(|t| t.string("journal"));
-        let on = match journal.as_ref().map(|j| j.value.as_str()) {
-            None | Some("off") => false,
-            Some("on") => true,
-            Some(_) => {
-                journal.iter().for_each(|j| root.document.problem_at(j, "write \"on\" or \"off\""));
-                false
-            }
-        };
-        let Some(at) = table.and_then(|t| t.duration("sync_every")) else { return (on, 5 * SECOND) };
+    let sync_every = section(root, "durability", |table| {
+        let Some(at) = table.and_then(|t| t.duration("sync_every")) else { return 5 * SECOND };
         if at.value < SECOND / 10 {
             root.document.problem_at(&at, "must be at least \"100ms\"");
         }
-        (on, at.value)
+        at.value
     });
     // Its unknown keys are reported by `limits`, which reads the same section.
     let bytes = root.table("limits").and_then(|table| table.bytes("journal_bytes"));
@@ -254,7 +243,7 @@ fn durability(root: &Table<'_, '_>) -> Durability {
     {
         root.document.problem_at(at, "must be at least \"32MiB\": a minute of lines has to fit");
     }
-    Durability { journal, sync_every, journal_bytes: bytes.map_or(1 << 30, |at| at.value) }
+    Durability { sync_every, journal_bytes: bytes.map_or(1 << 30, |at| at.value) }
 }
 
 fn limits(root: &Table<'_, '_>) -> Limits {

@@ -234,12 +234,10 @@ impl Work {
         let id = random_id();
         let disk: Arc<dyn Disk> = Arc::new(Folder::new(folder.clone()));
         let bytes_max = config.durability.journal_bytes;
-        let journaling = config.durability.journal.then(|| {
-            let journaling = Journaling::start(Journal::guest(disk.clone(), &id).limited_to(bytes_max));
-            sync_regularly(journaling.clone(), config.durability.sync_every);
-            journaling
-        });
-        self.engine.configured(matcher, journaling);
+        let salt = fnv1a(id.as_bytes());
+        let journaling = Journaling::new(Journal::guest(disk.clone(), &id, salt).limited_to(bytes_max));
+        sync_regularly(journaling.clone(), config.durability.sync_every);
+        self.engine.configured(matcher, Some(journaling));
         Some(Guest { id, disk, folder, mark: None })
     }
 
@@ -290,7 +288,7 @@ impl Work {
                         let (mut keeper, _claim) = self.begin(config, guest, owned);
                         self.end(config, &mut keeper, sink);
                     } else if let Some(journaling) = self.engine.journaling() {
-                        let _ = journaling.mark().recv_timeout(Duration::from_secs(1));
+                        // What was forwarded has been written.
                         let _ = journaling.sync();
                     }
                     let _ = done.send(());
@@ -341,8 +339,11 @@ impl Work {
                 started.elapsed().as_millis()
             );
         }
-        if opened.journal.torn_bytes > 0 {
-            log::warn!("the journal ended within a batch: {} bytes are dropped", opened.journal.torn_bytes);
+        if opened.journal.missing_bytes > 0 {
+            let bytes = opened.journal.missing_bytes;
+            log::warn!(
+                "{bytes} bytes of the journal are missing: they could not be written, or a power loss took them"
+            );
         }
         Ok(Owned { keeper: opened.keeper, engine: opened.engine, position: opened.position, claim })
     }
@@ -351,13 +352,13 @@ impl Work {
     fn begin(&self, config: &Config, guest: Guest, owned: Owned) -> (Keeper, Claim) {
         let Guest { id, disk, mark, .. } = guest;
         let (position, bytes_max) = (owned.position, config.durability.journal_bytes);
-        self.engine.start(owned.engine, |journaling| {
-            journaling.switch(move || {
-                let journal = keeper::own_journal(&disk, &id, position, bytes_max);
-                drop(mark);
-                journal
-            });
-        });
+        // The lines of our time as a guest are synced under their new name.
+        let guest = self.engine.journaling().map(|journaling| journaling.syncer());
+        self.engine.start(owned.engine, |held| keeper::own_journal(held, &disk, &id, position, bytes_max));
+        drop(mark);
+        if let Some(Err(e)) = guest.map(|guest| guest.sync()) {
+            log::warn!("the journal cannot be synced: {e}");
+        }
         (owned.keeper, owned.claim)
     }
 

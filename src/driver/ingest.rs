@@ -1,14 +1,25 @@
-//! The consumer of the stream: hands each batch to the shared engine and waits, briefly, for the journal.
+//! What the stream hands its lines to: the shared engine, and the journal.
 
-use super::clock;
 use super::courier::Wake;
-use super::journaling::WAIT_MAX;
-use super::shared::{Batch, Shared};
-use super::stream::{Consumer, Taken};
+use super::journaling::Journaling;
+use super::shared::Shared;
+use crate::durable::entries::Frame;
 use crate::engine::Engine;
 use std::sync::Arc;
 
-/// Feeds lines to the shared engine.
+/// What became of a batch.
+pub enum Taken {
+    /// Nothing of it matched, or there is nothing to journal it with.
+    Nothing,
+    /// Kept until the configuration has been read: it is settled when that is done.
+    Kept,
+    /// To be written to the journal: it is settled when that is done.
+    Journal(Journaling, Frame),
+    /// The journal cannot take it.
+    Unjournaled,
+}
+
+/// Feeds lines to the shared engine. It does not panic.
 pub struct Ingest {
     engine: Arc<Shared>,
     wake: Wake,
@@ -18,50 +29,46 @@ impl Ingest {
     pub fn new(engine: Arc<Shared>, wake: Wake) -> Ingest {
         Ingest { engine, wake }
     }
-}
 
-/// The lines between `start` and the ends.
-struct Lines<'b> {
-    buffer: &'b [u8],
-    start: usize,
-    ends: &'b [usize],
-}
-
-impl<'b> Iterator for Lines<'b> {
-    type Item = &'b [u8];
-
-    #[inline]
-    fn next(&mut self) -> Option<&'b [u8]> {
-        let (&end, rest) = self.ends.split_first()?;
-        let line = &self.buffer[self.start..end];
-        (self.start, self.ends) = (end, rest);
-        Some(line)
-    }
-}
-
-impl Consumer for Ingest {
-    fn lines(&mut self, buffer: &[u8], start: usize, ends: &[usize]) -> Taken {
-        let at = clock::now();
-        let (batch, first_match) = self.engine.batch(Lines { buffer, start, ends }, at);
+    /// Takes whole lines that have arrived at `at` (nanoseconds since the epoch). Does not wait for anything slow.
+    pub fn lines<'b>(&self, lines: impl Iterator<Item = &'b [u8]>, at: i64) -> Taken {
+        let (taken, first_match) = self.engine.batch(lines, at);
         if first_match {
             self.wake.wake();
         }
-        Taken { at, batch }
+        taken
     }
 
-    fn settle(&mut self, taken: Taken, buffer: &[u8], start: usize, ends: &[usize]) {
-        let journaled = match taken.batch {
-            Batch::Nothing => true,
-            Batch::Kept => {
-                self.engine.wait_configured(WAIT_MAX);
+    /// True if [`Ingest::settle`] has something to do, which may take time.
+    pub fn needs_settling(&self, taken: &Taken) -> bool {
+        match taken {
+            Taken::Nothing => false,
+            Taken::Kept => !self.engine.is_journal_stuck(),
+            Taken::Journal(..) | Taken::Unjournaled => true,
+        }
+    }
+
+    /// Settles a batch; takes as long as the disk does. False if it is not in the journal.
+    pub fn settle(&self, taken: Taken) -> bool {
+        match taken {
+            Taken::Nothing => true,
+            Taken::Kept => {
+                self.engine.wait_configured();
                 true
             }
-            Batch::Handed(ticket) => self.engine.journaling().is_none_or(|journaling| journaling.wait(ticket)),
-            Batch::Unjournaled => false,
-        };
-        if !journaled {
-            self.engine.mark_unjournaled(Lines { buffer, start, ends }, taken.at);
+            Taken::Journal(journaling, frame) => journaling.append(frame),
+            Taken::Unjournaled => false,
         }
+    }
+
+    /// Notes that the lines of a batch are not in the journal.
+    pub fn mark_unjournaled<'b>(&self, lines: impl Iterator<Item = &'b [u8]>, at: i64) {
+        self.engine.mark_unjournaled(lines, at);
+    }
+
+    /// Says whether a thread waits for the journal's disk: until it comes back, nothing is handed to the journal.
+    pub fn journal_is_stuck(&self, stuck: bool) {
+        self.engine.journal_is_stuck(stuck);
     }
 }
 

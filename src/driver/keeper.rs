@@ -4,7 +4,7 @@
 //! the stream never waits for it.
 
 use super::flush::Writer;
-use super::journaling::Journaling;
+use super::journaling::Held;
 use super::shared::Shared;
 use crate::durable::disk::Disk;
 use crate::durable::journal::{self, Journal};
@@ -13,12 +13,9 @@ use crate::durable::state::{Meta, StateError, Store};
 use crate::engine::Engine;
 use crate::engine::schema::Schema;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Processes whose partials this state may write over. A process counts only if it has written to the sink.
 const RUNS_MAX: usize = 200;
-/// How long a checkpoint waits for a journal that is stuck.
-const MARK_TIME_MAX: Duration = Duration::from_secs(60);
 /// How often a checkpoint that meets a window with an unknown base is tried again.
 const CHECKPOINT_TRIES: u32 = 20;
 
@@ -125,35 +122,22 @@ impl Keeper {
         let mut taken = None;
         for _ in 0..CHECKPOINT_TRIES {
             self.settle(shared)?;
-            // One moment: the copy, and the request for the position that it stands for.
-            taken = shared
-                .with_mark(|engine, journaling| {
-                    engine.checkpoint().map(|stored| (stored, journaling.map(Journaling::mark)))
-                })
-                .flatten();
+            // One moment: the copy, and the position that it stands for.
+            taken =
+                shared.with_position(|engine, position| engine.checkpoint().map(|stored| (stored, position))).flatten();
             if taken.is_some() {
                 break;
             }
         }
-        let Some((stored, mark)) = taken else { return Ok(()) };
-        let journaling = shared.journaling();
-        let result = (|| {
-            let position = match &mark {
-                None => self.recovered,
-                Some(mark) => mark
-                    .recv_timeout(MARK_TIME_MAX)
-                    .map_err(|_| StateError::Unusable("the journal is stuck".to_string()))?,
-            };
-            // The journal before the position is not synced for this: once the state is committed, it is not needed.
-            let meta = Meta { position, ..self.meta.clone() };
-            let limit = now.checked_sub(self.schema.lateness.max).unwrap_or(i64::MIN);
-            self.store.commit(&self.schema, &meta, &stored, limit)?;
-            Ok(meta)
-        })();
+        let Some((stored, position)) = taken else { return Ok(()) };
+        // The journal before the position is not synced for this: once the state is committed, it is not needed.
+        let meta = Meta { position: position.unwrap_or(self.recovered), ..self.meta.clone() };
+        let limit = now.checked_sub(self.schema.lateness.max).unwrap_or(i64::MIN);
+        let result = self.store.commit(&self.schema, &meta, &stored, limit);
         match result {
-            Ok(meta) => {
+            Ok(()) => {
                 self.meta = meta;
-                if let Some(journaling) = &journaling {
+                if let Some(journaling) = shared.journaling() {
                     journaling.retire(self.meta.position);
                 }
                 remove_old(self.disk.clone(), self.meta.position);
@@ -178,19 +162,25 @@ fn remove_old(disk: Arc<dyn Disk>, before: u64) {
     });
 }
 
-/// The journal of the owner, from the position to which the state was recovered: behind the lines of this process's own
-/// time as a guest.
-pub fn own_journal(disk: &Arc<dyn Disk>, guest: &str, position: u64, bytes_max: u64) -> Journal {
-    let name = journal::guest_name(guest);
-    let has_file = disk.list().is_ok_and(|names| names.contains(&name));
-    let end = if has_file { journal::adopt(&**disk, &name, position) } else { Ok(position) };
-    let end = end.unwrap_or_else(|e| {
-        // The lines are counted. As a guest's file they would be counted again by the next owner.
-        log::error!(
-            "{name} cannot be made part of the journal: {e}; a kill before the next checkpoint loses its lines"
-        );
-        let _ = disk.remove(&name);
-        position
-    });
-    Journal::new(disk.clone(), end).limited_to(bytes_max)
+/// Makes the journal go on in the name of the owner, from the position to which the state was recovered: behind the lines
+/// of this process's own time as a guest. Gives the position of the next frame.
+pub fn own_journal(held: &mut Held<'_>, disk: &Arc<dyn Disk>, guest: &str, position: u64, bytes_max: u64) -> u64 {
+    let (name, bytes) = (journal::guest_name(guest), held.journal().guest_bytes());
+    let mut end = position + bytes;
+    match journal::adopt_known(&**disk, &name, position, bytes) {
+        Ok(()) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && bytes == 0 => {}
+        Err(e) => {
+            // The lines are counted. As a guest's file they would be counted again by the next owner.
+            log::error!(
+                "{name} cannot be made part of the journal: {e}; a kill before the next checkpoint loses its lines"
+            );
+            let _ = disk.remove(&name);
+            end = position;
+        }
+    }
+    let journal = Journal::new(disk.clone(), position).limited_to(bytes_max);
+    journal.syncer().renamed();
+    held.replace(journal);
+    end
 }

@@ -13,16 +13,18 @@
 //! other. The stream waits for none of it but the reading of the configuration, which says where the journal is, and for
 //! that no longer than for the journal itself.
 
-use super::ingest;
-use super::journaling::{Journaling, Ticket};
-use crate::durable::journal::Encoder;
+use super::ingest::{self, Taken};
+use super::journaling::{Held, Journaling};
+use crate::durable::entries::{Encoder, Frame};
 use crate::engine::Engine;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 /// Bytes of lines that are kept while the engine is starting.
-const BACKLOG_BYTES_MAX: usize = 64 * 1024 * 1024;
+const BACKLOG_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// What is left of them when the engine is switched on, with the stream waiting.
+const BACKLOG_BYTES_LAST: usize = 64 * 1024;
 
 /// Lines that wait for the engine.
 #[derive(Default)]
@@ -44,7 +46,7 @@ impl Backlog {
     }
 
     /// Feeds all lines to `engine`, which may panic on some.
-    fn feed(&self, engine: &mut Engine, mut each: impl FnMut(&[u8], i64, bool)) {
+    fn feed(&self, engine: &mut Engine, mut each: impl FnMut(&Engine, &[u8], i64, bool)) {
         let mut at = 0;
         let mut lines = self.lines.iter();
         while !lines.as_slice().is_empty() {
@@ -54,7 +56,7 @@ impl Backlog {
                     let line = &self.bytes[at..at + length];
                     at += length;
                     let matched = ingest::one(engine, line, *now);
-                    each(line, *now, matched);
+                    each(engine, line, *now, matched);
                 }
             };
             let _ = catch_unwind(AssertUnwindSafe(work));
@@ -76,6 +78,16 @@ enum State {
     On(Box<Engine>),
 }
 
+impl State {
+    /// Takes out the lines that wait.
+    fn waiting(&mut self) -> Backlog {
+        match self {
+            State::Starting(backlog) | State::Claiming(_, backlog) => std::mem::take(backlog),
+            State::Off | State::Idle(_) | State::Refused | State::On(_) => Backlog::default(),
+        }
+    }
+}
+
 struct Inner {
     state: State,
     journaling: Option<Journaling>,
@@ -89,19 +101,8 @@ pub struct Shared {
     inner: Mutex<Inner>,
     /// Told when the configuration has been read.
     configured: Condvar,
-}
-
-/// What became of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Batch {
-    /// Nothing of it matched, or there is nothing to journal it with.
-    Nothing,
-    /// Kept until the configuration has been read: wait for that.
-    Kept,
-    /// Handed to the journal: wait for it.
-    Handed(Ticket),
-    /// The journal cannot take it.
-    Unjournaled,
+    /// A thread waits for the journal's disk, and the stream goes on without the journal.
+    journal_stuck: AtomicBool,
 }
 
 /// Panics after which the engine is switched off: something is wrong that skipping a line does not cure.
@@ -110,7 +111,7 @@ const PANICS_MAX: u32 = 100;
 impl Shared {
     fn with_state(state: State) -> Shared {
         let inner = Inner { state, journaling: None, batch: Encoder::default(), panics: 0 };
-        Shared { inner: Mutex::new(inner), configured: Condvar::new() }
+        Shared { inner: Mutex::new(inner), configured: Condvar::new(), journal_stuck: AtomicBool::new(false) }
     }
 
     /// An engine that is about to be started.
@@ -139,41 +140,61 @@ impl Shared {
     /// The configuration is valid: from now on lines are matched, and matched ones are journaled. `matcher` is an engine
     /// without state.
     pub fn configured(&self, mut matcher: Engine, journaling: Option<Journaling>) {
-        let mut inner = self.lock();
-        let mut kept = Backlog::default();
-        if let State::Starting(backlog) = &inner.state {
-            kept.lost = backlog.lost;
-            backlog.feed(&mut matcher, |line, now, matched| {
-                if matched {
-                    kept.push(line, now);
-                    if let Some(journaling) = &journaling {
-                        journaling.append_lines(now, line.to_vec());
+        let mut held = journaling.as_ref().map(Journaling::hold);
+        let mut frames: Vec<Frame> = Vec::new();
+        {
+            let mut inner = self.lock();
+            let Inner { state, batch, .. } = &mut *inner;
+            let mut kept = Backlog::default();
+            if let State::Starting(backlog) = state {
+                kept.lost = backlog.lost;
+                let mut received = None;
+                backlog.feed(&mut matcher, |matcher, line, now, matched| {
+                    if !matched {
+                        return;
                     }
-                }
-            });
+                    kept.push(line, now);
+                    if journaling.is_some() {
+                        if let Some(before) = received.replace(now).filter(|before| *before != now) {
+                            frames.extend(batch.take(before));
+                        }
+                        batch.line(matcher.last_head(), line);
+                    }
+                });
+                frames.extend(batch.take(received.unwrap_or_default()));
+            }
+            inner.journaling = journaling.clone();
+            let matcher = Box::new(matcher);
+            inner.state = if kept.lines.is_empty() { State::Idle(matcher) } else { State::Claiming(matcher, kept) };
         }
-        inner.journaling = journaling;
-        let matcher = Box::new(matcher);
-        inner.state = if kept.lines.is_empty() { State::Idle(matcher) } else { State::Claiming(matcher, kept) };
+        if let Some(held) = &mut held {
+            frames.into_iter().all(|frame| held.append(frame));
+        }
+        drop(held);
         self.configured.notify_all();
     }
 
-    /// Waits until the configuration has been read and what was kept until then is in the journal, at most `limit`.
-    pub fn wait_configured(&self, limit: Duration) {
-        let start = Instant::now();
+    /// Waits until the configuration has been read and what was kept until then is in the journal.
+    pub fn wait_configured(&self) {
         let mut inner = self.lock();
         while matches!(inner.state, State::Starting(_)) {
-            let rest = limit.saturating_sub(start.elapsed());
-            if rest.is_zero() {
-                return;
-            }
-            inner = self.configured.wait_timeout(inner, rest).map_or_else(|e| e.into_inner().0, |(guard, _)| guard);
+            inner = self.configured.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
-        let mark = inner.journaling.as_ref().map(Journaling::mark);
+        let journaling = inner.journaling.clone();
         drop(inner);
-        if let Some(mark) = mark {
-            let _ = mark.recv_timeout(limit.saturating_sub(start.elapsed()));
+        if let Some(journaling) = journaling {
+            drop(journaling.hold());
         }
+    }
+
+    /// Says whether a thread waits for the journal's disk: until it comes back, nothing is handed to the journal.
+    pub fn journal_is_stuck(&self, stuck: bool) {
+        self.journal_stuck.store(stuck, Ordering::Relaxed);
+    }
+
+    /// True while a thread waits for the journal's disk.
+    pub fn is_journal_stuck(&self) -> bool {
+        self.journal_stuck.load(Ordering::Relaxed)
     }
 
     /// True while matched lines wait for the state directory.
@@ -181,22 +202,37 @@ impl Shared {
         matches!(self.lock().state, State::Claiming(..))
     }
 
-    /// Starts the engine with the lines that have been waiting for it. `switch` is called at the moment from which on
-    /// lines go to the engine directly.
-    pub fn start(&self, mut engine: Engine, switch: impl FnOnce(&Journaling)) {
-        let mut inner = self.lock();
-        if let State::Claiming(_, backlog) | State::Starting(backlog) = &inner.state {
-            backlog.feed(&mut engine, |_, _, _| ());
-            if backlog.lost > 0 {
-                log::error!("{} lines that arrived before the engine was ready are not counted", backlog.lost);
+    /// Starts the engine with the lines that have been waiting for it; the stream waits only for the last few of them.
+    /// `switch` makes the journal go on in the name of the owner, at the moment from which on lines go to the engine
+    /// directly, and gives the position of the next frame.
+    pub fn start(&self, mut engine: Engine, switch: impl FnOnce(&mut Held<'_>) -> u64) {
+        let mut lost = 0;
+        loop {
+            let waiting = self.lock().state.waiting();
+            waiting.feed(&mut engine, |_, _, _, _| ());
+            lost += waiting.lost;
+            if waiting.bytes.len() <= BACKLOG_BYTES_LAST {
+                break;
             }
         }
-        if let Some(journaling) = &inner.journaling {
-            switch(journaling);
+        {
+            // Nobody may write to the journal between the last line and the switch.
+            let journaling = self.journaling();
+            let held = journaling.as_ref().map(Journaling::hold);
+            let mut inner = self.lock();
+            let last = inner.state.waiting();
+            last.feed(&mut engine, |_, _, _, _| ());
+            lost += last.lost;
+            if let Some(mut held) = held {
+                // Another file, and an engine that numbers heads in its own way.
+                let position = switch(&mut held);
+                inner.batch.go_on_at(position);
+            }
+            inner.state = State::On(Box::new(engine));
         }
-        // Another file, and an engine that numbers heads in its own way.
-        inner.batch.start_segment();
-        inner.state = State::On(Box::new(engine));
+        if lost > 0 {
+            log::error!("{lost} lines that arrived before the engine was ready are not counted");
+        }
     }
 
     /// Switches the engine off: lines pass through uncounted.
@@ -213,12 +249,12 @@ impl Shared {
         self.configured.notify_all();
     }
 
-    /// Copies changed state, and asks the journal for the position behind what it holds, in one moment.
-    pub fn with_mark<T>(&self, work: impl FnOnce(&mut Engine, Option<&Journaling>) -> T) -> Option<T> {
+    /// Uses the engine in one moment with the position of the journal that its state stands for, if anything journals.
+    pub fn with_position<T>(&self, work: impl FnOnce(&mut Engine, Option<u64>) -> T) -> Option<T> {
         let mut inner = self.lock();
-        let Inner { state, journaling, .. } = &mut *inner;
+        let Inner { state, journaling, batch, .. } = &mut *inner;
         match state {
-            State::On(engine) => Some(work(engine, journaling.as_ref())),
+            State::On(engine) => Some(work(engine, journaling.as_ref().map(|_| batch.position()))),
             _ => None,
         }
     }
@@ -228,18 +264,24 @@ impl Shared {
         self.lock().journaling.clone()
     }
 
-    /// Takes a batch: hands its lines to the engine, or keeps them if it is starting, and matched ones to the journal, all
-    /// in one moment, so that a checkpoint holds whole batches. True with the answer if this was the first match.
+    /// Takes a batch: hands its lines to the engine, or keeps them if it is starting, and makes a frame of the matched
+    /// ones, all in one moment, so that a checkpoint holds whole batches. True with the answer if this was the first match.
     ///
     /// A line on which the engine panics is skipped; after [`PANICS_MAX`] of them the engine is switched off.
-    pub fn batch<'b>(&self, mut lines: impl Iterator<Item = &'b [u8]>, now: i64) -> (Batch, bool) {
+    pub fn batch<'b>(&self, mut lines: impl Iterator<Item = &'b [u8]>, now: i64) -> (Taken, bool) {
         let mut inner = self.lock();
         let was_idle = matches!(inner.state, State::Idle(_));
         let mut kept = Backlog::default();
+        let mut matched_any = false;
+        let journals = inner.journaling.as_ref().is_some_and(Journaling::is_ready) && !self.is_journal_stuck();
+        if journals && inner.journaling.as_ref().is_some_and(Journaling::takes_failure) {
+            // What a frame before this one said of heads is not in the file.
+            inner.batch.start_segment();
+        }
         loop {
-            let Inner { state, batch, journaling, .. } = &mut *inner;
-            let mut encoder = journaling.is_some().then_some(batch);
-            let work = || take(state, &mut lines, now, &mut encoder, &mut kept);
+            let Inner { state, batch, .. } = &mut *inner;
+            let mut sink = Matched { encoder: journals.then_some(batch), any: &mut matched_any };
+            let work = || take(state, &mut lines, now, &mut sink, &mut kept);
             if catch_unwind(AssertUnwindSafe(work)).is_ok() {
                 break;
             }
@@ -249,23 +291,18 @@ impl Shared {
                 inner.state = State::Off;
             }
         }
-        let matched = was_idle && !kept.lines.is_empty();
-        if matched && let State::Idle(matcher) = std::mem::replace(&mut inner.state, State::Off) {
+        let is_first = was_idle && !kept.lines.is_empty();
+        if is_first && let State::Idle(matcher) = std::mem::replace(&mut inner.state, State::Off) {
             // What came of the first match so far is only a recognition.
             inner.state = State::Claiming(matcher, kept);
         }
-        let Some(payload) = inner.batch.take() else {
-            let kept = matches!(inner.state, State::Starting(_));
-            return (if kept { Batch::Kept } else { Batch::Nothing }, matched);
+        let taken = match (inner.batch.take(now), &inner.journaling) {
+            (Some(frame), Some(journaling)) => Taken::Journal(journaling.clone(), frame),
+            (_, Some(_)) if matched_any => Taken::Unjournaled,
+            _ if matches!(inner.state, State::Starting(_)) => Taken::Kept,
+            _ => Taken::Nothing,
         };
-        let Inner { journaling, batch, .. } = &mut *inner;
-        let Some(journaling) = journaling else { return (Batch::Nothing, matched) };
-        let handed = journaling.append(now, payload);
-        if handed.is_none() || journaling.takes_failure() {
-            // What this batch, or one before it, said of heads is not in the file.
-            batch.start_segment();
-        }
-        (handed.map_or(Batch::Unjournaled, Batch::Handed), matched)
+        (taken, is_first)
     }
 
     /// Notes on the windows of a batch that it is not in the journal.
@@ -274,19 +311,36 @@ impl Shared {
     }
 }
 
-/// Takes lines in a state. `encoder` receives the matched ones, `kept` those that were the first to match.
+/// What is told of the lines that match.
+struct Matched<'e> {
+    encoder: Option<&'e mut Encoder>,
+    any: &'e mut bool,
+}
+
+impl Matched<'_> {
+    /// The engine has just taken this line.
+    #[inline]
+    fn line(&mut self, engine: &Engine, line: &[u8]) {
+        *self.any = true;
+        if let Some(encoder) = &mut self.encoder {
+            encoder.line(engine.last_head(), line);
+        }
+    }
+}
+
+/// Takes lines in a state. `kept` receives those that were the first to match.
 fn take<'b>(
     state: &mut State,
     lines: &mut impl Iterator<Item = &'b [u8]>,
     now: i64,
-    encoder: &mut Option<&mut Encoder>,
+    matched: &mut Matched<'_>,
     kept: &mut Backlog,
 ) {
     match state {
         State::On(engine) => {
             for line in lines {
                 if ingest::one(engine, line, now) {
-                    encode(encoder, engine, line);
+                    matched.line(engine, line);
                 }
             }
         }
@@ -294,7 +348,7 @@ fn take<'b>(
         State::Claiming(matcher, backlog) => {
             for line in lines {
                 if ingest::one(matcher, line, now) {
-                    encode(encoder, matcher, line);
+                    matched.line(matcher, line);
                     backlog.push(line, now);
                 }
             }
@@ -302,19 +356,11 @@ fn take<'b>(
         State::Idle(matcher) => {
             for line in lines {
                 if ingest::one(matcher, line, now) {
-                    encode(encoder, matcher, line);
+                    matched.line(matcher, line);
                     kept.push(line, now);
                 }
             }
         }
         State::Off | State::Refused => {}
-    }
-}
-
-/// Adds the line that an engine has just taken to what is journaled.
-#[inline]
-fn encode(encoder: &mut Option<&mut Encoder>, engine: &Engine, line: &[u8]) {
-    if let Some(encoder) = encoder {
-        encoder.line(engine.last_head(), line);
     }
 }

@@ -1,12 +1,15 @@
 //! Log lines on stderr, in the form that Telegraf reads: `E! `, `W! `, `I! ` or `D! ` and one short line.
 //!
-//! Telegraf stops reading a child's stderr after a line of 64 KiB, and a full pipe would block us: lines are cut, control
-//! characters are escaped, and a line that repeats is written once a minute, with the number of times it was held back.
+//! Telegraf stops reading a child's stderr after a line of 64 KiB: lines are cut, control characters are escaped, and a line
+//! that repeats is written once a minute, with the number of times it was held back. A stderr that nobody reads must hold up
+//! nothing: a thread of its own writes, and what it cannot take is dropped.
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::collections::HashMap;
 use std::io::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Longest line in bytes, without its newline.
@@ -16,13 +19,31 @@ const REPEAT_AFTER: Duration = Duration::from_secs(60);
 /// Different lines that are remembered to recognize a repeated one.
 const REMEMBERED_MAX: usize = 256;
 
+/// Lines that may wait for stderr.
+const WAITING_MAX: usize = 1_000;
+/// How long the end of the process waits for them.
+const FLUSH_MAX: Duration = Duration::from_millis(200);
+
 struct Stderr {
     recent: Mutex<HashMap<String, (Instant, u64)>>,
+    lines: SyncSender<String>,
+    sent: AtomicU64,
+    written: Arc<AtomicU64>,
 }
 
 /// Starts logging at a level. A second call changes the level alone.
 pub fn start(level: LevelFilter) {
-    let logger = Box::new(Stderr { recent: Mutex::new(HashMap::new()) });
+    let (lines, waiting) = sync_channel::<String>(WAITING_MAX);
+    let written = Arc::new(AtomicU64::new(0));
+    let count = written.clone();
+    std::thread::spawn(move || {
+        for line in waiting {
+            // There is nowhere to report that stderr is gone.
+            let _ = std::io::stderr().lock().write_all(line.as_bytes());
+            count.fetch_add(1, Ordering::Release);
+        }
+    });
+    let logger = Box::new(Stderr { recent: Mutex::default(), lines, sent: AtomicU64::new(0), written });
     // An error means that logging has been started before.
     let _ = log::set_boxed_logger(logger);
     log::set_max_level(level);
@@ -89,11 +110,18 @@ impl Log for Stderr {
             }
         }
         text.push('\n');
-        // There is nowhere to report that stderr is gone.
-        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        if self.lines.try_send(text).is_ok() {
+            self.sent.fetch_add(1, Ordering::Release);
+        }
     }
 
-    fn flush(&self) {}
+    /// Waits until everything is written, but not for a stderr that nobody reads.
+    fn flush(&self) {
+        let start = Instant::now();
+        while self.written.load(Ordering::Acquire) < self.sent.load(Ordering::Acquire) && start.elapsed() < FLUSH_MAX {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 #[cfg(test)]

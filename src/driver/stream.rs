@@ -1,27 +1,26 @@
 //! The sacred stream: stdin -> whole lines -> the engine -> stdout, byte for byte.
 //!
-//! A batch is forwarded when it is settled: when the journal has it, or could not take it in time. While the journal works
-//! on one batch, the next one is read if it is there already; when nothing is waiting, nothing is delayed.
-//!
-//! One thread does all of it. Whatever happens beyond the engine (database, disk, network) happens in other threads, and
-//! whatever happens in the engine (a panic too) is contained by the [`Consumer`].
+//! A batch is forwarded when it is settled: when the journal has it, or could not take it in time, see [`super::relay`].
+//! One thread at a time does all of it. Whatever happens beyond the engine (database, network) happens in other threads,
+//! and whatever happens in the engine (a panic too) is contained by [`Ingest`].
 //!
 //! Invariants:
 //! - The bytes that leave are the bytes that came, in order; only whole lines leave, except that an unfinished line is
 //!   held no longer than [`HOLD_TIME_MAX`] and no larger than [`HOLD_BYTES_MAX`].
-//! - The consumer sees every whole line once, before it leaves.
+//! - The engine sees every whole line once, before it leaves.
 //! - A torn tail at the end of the stream does not leave: it could read as a valid point with a cut timestamp.
 //! - Memory is bounded by [`LINE_BYTES_MAX`] and a read.
 
+use super::clock;
+use super::ingest::{Ingest, Taken};
 use super::platform::{Input, Output, Read};
-use super::shared::Batch;
 use crate::engine::frame::Framer;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-/// Bytes of one read. Two of them may be on their way: counted, and not forwarded yet.
-const READ_BYTES: usize = 128 * 1024;
+/// Bytes of one read: what may be counted and not forwarded yet.
+const READ_BYTES: usize = 256 * 1024;
 /// An unfinished line is forwarded as it is when it exceeds this.
 const HOLD_BYTES_MAX: usize = 1024 * 1024;
 /// An unfinished line is forwarded as it is after this time.
@@ -30,23 +29,6 @@ const HOLD_TIME_MAX: Duration = Duration::from_secs(1);
 const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How long to wait for room in the pipe before looking again.
 const ROOM_WAIT: Duration = Duration::from_micros(500);
-
-/// A batch of lines that the consumer has taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Taken {
-    /// When it arrived, nanoseconds since the epoch.
-    pub at: i64,
-    pub batch: Batch,
-}
-
-/// Takes the lines on their way through.
-pub trait Consumer {
-    /// Whole lines: the first starts at `start`, each ends before one of `ends`. Must not block and must not panic.
-    fn lines(&mut self, buffer: &[u8], start: usize, ends: &[usize]) -> Taken;
-
-    /// Waits, briefly, until a batch may be forwarded. It is given with the same lines as before.
-    fn settle(&mut self, taken: Taken, buffer: &[u8], start: usize, ends: &[usize]);
-}
 
 /// How the stream ended.
 #[derive(Debug)]
@@ -59,16 +41,18 @@ pub enum Ended {
     InputGone(io::Error),
 }
 
-/// Lines that have been taken and not been forwarded.
-struct Waiting {
-    taken: Option<Taken>,
-    /// Where the lines start that were taken.
-    start: usize,
-    ends: Vec<usize>,
+/// What the stream has come to.
+pub enum Next {
+    /// Whole lines, which the engine has seen: to be forwarded.
+    Batch(Taken),
+    Ended(Ended),
 }
 
-/// The state between two reads.
-struct Stream {
+/// The stream between two reads.
+pub struct Stream {
+    input: Input,
+    /// `None`: nothing is forwarded.
+    output: Option<Output>,
     buffer: Vec<u8>,
     /// Up to here bytes have been forwarded; beyond `line` only if an unfinished line was.
     sent: usize,
@@ -76,79 +60,82 @@ struct Stream {
     line: usize,
     filled: usize,
     framer: Framer,
-    waiting: Option<Waiting>,
+    /// Where the lines of the batch in hand start that the engine has seen.
+    start: usize,
+    /// Where the lines of the batch in hand end.
+    ends: Vec<usize>,
+    /// When the batch in hand arrived.
+    at: i64,
+    held_since: Option<Instant>,
     /// The line that has begun is too long to be read: it is forwarded only.
     too_long: bool,
     /// Framing has failed: lines end at every newline, and the engine sees none.
     plain: bool,
 }
 
-/// Runs the stream until it ends. With `output` absent nothing is forwarded.
-pub fn run(input: &mut Input, output: &mut Option<Output>, consumer: &mut dyn Consumer) -> Ended {
-    let mut stream = Stream {
-        buffer: vec![0; 4 * READ_BYTES],
-        sent: 0,
-        line: 0,
-        filled: 0,
-        framer: Framer::default(),
-        waiting: None,
-        too_long: false,
-        plain: false,
-    };
-    match stream.run(input, output, consumer) {
-        Ok(()) => Ended::EndOfInput,
-        Err(ended) => ended,
-    }
-}
-
 impl Stream {
-    fn run(
-        &mut self,
-        input: &mut Input,
-        output: &mut Option<Output>,
-        consumer: &mut dyn Consumer,
-    ) -> Result<(), Ended> {
-        let mut held_since: Option<Instant> = None;
+    /// A stream between two pipes. With `output` absent nothing is forwarded.
+    pub fn new(input: Input, output: Option<Output>) -> Stream {
+        Stream {
+            input,
+            output,
+            buffer: vec![0; 2 * READ_BYTES],
+            sent: 0,
+            line: 0,
+            filled: 0,
+            framer: Framer::default(),
+            start: 0,
+            ends: Vec::new(),
+            at: 0,
+            held_since: None,
+            too_long: false,
+            plain: false,
+        }
+    }
+
+    /// Where it leaves.
+    pub fn into_output(self) -> Option<Output> {
+        self.output
+    }
+
+    /// Reads until there is a batch of whole lines, and shows it to the engine.
+    pub fn next(&mut self, ingest: &Ingest) -> Next {
         loop {
             self.make_room();
-            let limit = match &self.waiting {
-                Some(_) => Some(Duration::ZERO),
-                None => held_since.map(|since| HOLD_TIME_MAX.saturating_sub(since.elapsed())),
-            };
+            let limit = self.held_since.map(|since| HOLD_TIME_MAX.saturating_sub(since.elapsed()));
             let end = (self.filled + READ_BYTES).min(self.buffer.len());
-            let read = input.read(&mut self.buffer[self.filled..end], limit).map_err(Ended::InputGone)?;
-            let next = match read {
-                Read::Bytes(n) => {
+            match self.input.read(&mut self.buffer[self.filled..end], limit) {
+                Ok(Read::Bytes(n)) => {
                     self.filled += n;
-                    self.split(consumer)
+                    if let Some(taken) = self.split(ingest) {
+                        self.held_since = None;
+                        return Next::Batch(taken);
+                    }
                 }
-                Read::Timeout => None,
-                Read::End => {
-                    self.settle(output, consumer).map_err(Ended::OutputGone)?;
-                    return self.finish(output).map_err(Ended::OutputGone);
+                Ok(Read::Timeout) => {}
+                Ok(Read::End) => {
+                    return Next::Ended(self.finish().map_or_else(Ended::OutputGone, |()| Ended::EndOfInput));
                 }
-            };
-            self.settle(output, consumer).map_err(Ended::OutputGone)?;
-            self.waiting = next;
-            if self.waiting.as_ref().is_some_and(|w| w.taken.is_none_or(|taken| taken.batch == Batch::Nothing)) {
-                // There is nothing to wait for.
-                self.settle(output, consumer).map_err(Ended::OutputGone)?;
-                held_since = None;
+                Err(e) => return Next::Ended(Ended::InputGone(e)),
             }
-            if self.waiting.is_some() {
-                held_since = None;
-                continue;
-            }
-            let unsent = self.filled - self.sent;
-            if unsent == 0 {
-                held_since = None;
-            } else if unsent > HOLD_BYTES_MAX || held_since.is_some_and(|since| since.elapsed() >= HOLD_TIME_MAX) {
-                self.forward_unfinished(output).map_err(Ended::OutputGone)?;
-                held_since = None;
-            } else {
-                held_since = held_since.or_else(|| Some(Instant::now()));
+            if let Err(e) = self.hold() {
+                return Next::Ended(Ended::OutputGone(e));
             }
         }
+    }
+
+    /// An unfinished line is held, but not for ever.
+    fn hold(&mut self) -> io::Result<()> {
+        let unsent = self.filled - self.sent;
+        if unsent == 0 {
+            self.held_since = None;
+        } else if unsent > HOLD_BYTES_MAX || self.held_since.is_some_and(|since| since.elapsed() >= HOLD_TIME_MAX) {
+            self.forward_unfinished()?;
+            self.held_since = None;
+        } else {
+            self.held_since = self.held_since.or_else(|| Some(Instant::now()));
+        }
+        Ok(())
     }
 
     /// Makes room for a read: moves what is kept to the front, and grows if one line fills the buffer.
@@ -171,24 +158,20 @@ impl Stream {
         self.sent -= keep;
         self.line -= keep;
         self.filled -= keep;
-        if let Some(waiting) = &mut self.waiting {
-            waiting.start -= keep;
-            waiting.ends.iter_mut().for_each(|end| *end -= keep);
-        }
         if self.buffer.len() - self.filled < READ_BYTES {
-            self.buffer.resize(self.filled + 4 * READ_BYTES, 0);
+            self.buffer.resize(self.filled + 2 * READ_BYTES, 0);
         }
     }
 
-    /// Finds the lines that are complete and shows them to the consumer. `None` if there are none.
-    fn split(&mut self, consumer: &mut dyn Consumer) -> Option<Waiting> {
-        let mut start = self.line;
-        let mut ends = Vec::new();
+    /// Finds the lines that are complete and shows them to the engine. `None` if there are none.
+    fn split(&mut self, ingest: &Ingest) -> Option<Taken> {
+        self.start = self.line;
+        self.ends.clear();
         if !self.plain {
             let framed = catch_unwind(AssertUnwindSafe(|| {
                 while let Some(length) = self.framer.line(&self.buffer[self.line..self.filled]) {
                     self.line += length;
-                    ends.push(self.line);
+                    self.ends.push(self.line);
                 }
             }));
             if framed.is_err() {
@@ -197,32 +180,42 @@ impl Stream {
             }
         }
         if self.plain {
-            ends.extend(memchr::memchr_iter(b'\n', &self.buffer[self.line..self.filled]).map(|n| self.line + n + 1));
-            self.line = ends.last().copied().unwrap_or(self.line);
-            return (!ends.is_empty()).then_some(Waiting { taken: None, start, ends });
+            let newlines = memchr::memchr_iter(b'\n', &self.buffer[self.line..self.filled]);
+            self.ends.extend(newlines.map(|n| self.line + n + 1));
+            self.line = self.ends.last().copied().unwrap_or(self.line);
+            self.start = self.line;
+            return (!self.ends.is_empty()).then_some(Taken::Nothing);
         }
-        let mut lines = ends.as_slice();
         if self.too_long
-            && let Some((first, rest)) = lines.split_first()
+            && let Some(first) = self.ends.first()
         {
             // The tail of a line whose beginning is gone.
-            (start, lines) = (*first, rest);
+            self.start = *first;
             self.too_long = false;
         }
-        let taken = (!lines.is_empty()).then(|| consumer.lines(&self.buffer, start, lines));
-        (!ends.is_empty()).then_some(Waiting { taken, start, ends })
+        self.at = clock::now();
+        (!self.ends.is_empty()).then(|| ingest.lines(self.lines(), self.at))
     }
 
-    /// Forwards the lines that wait, when they may be.
-    fn settle(&mut self, output: &mut Option<Output>, consumer: &mut dyn Consumer) -> io::Result<()> {
-        let Some(Waiting { taken, start, ends }) = self.waiting.take() else { return Ok(()) };
-        if let Some(taken) = taken {
-            let lines = &ends[ends.partition_point(|end| *end <= start)..];
-            consumer.settle(taken, &self.buffer, start, lines);
-        }
-        let Some(&last) = ends.last() else { return Ok(()) };
-        if let Some(output) = output {
-            forward(output, &self.buffer, self.sent, &ends)?;
+    /// The lines of the batch in hand that the engine has seen.
+    fn lines(&self) -> Lines<'_> {
+        let ends = &self.ends[self.ends.partition_point(|end| *end <= self.start)..];
+        Lines { buffer: &self.buffer, start: self.start, ends }
+    }
+
+    /// Notes that the batch in hand is not in the journal.
+    pub fn mark_unjournaled(&self, ingest: &Ingest) {
+        ingest.mark_unjournaled(self.lines(), self.at);
+    }
+
+    /// Forwards the batch in hand.
+    ///
+    /// # Errors
+    /// Stdout is gone.
+    pub fn forward(&mut self) -> io::Result<()> {
+        let Some(&last) = self.ends.last() else { return Ok(()) };
+        if let Some(output) = &mut self.output {
+            forward(output, &self.buffer, self.sent, &self.ends)?;
         }
         self.sent = self.sent.max(last);
         Ok(())
@@ -230,12 +223,12 @@ impl Stream {
 
     /// Forwards an unfinished line as it is. A backslash or a CR at its end stays back: if the stream ended there, the
     /// reader's parser would never return.
-    fn forward_unfinished(&mut self, output: &mut Option<Output>) -> io::Result<()> {
+    fn forward_unfinished(&mut self) -> io::Result<()> {
         let mut end = self.filled;
         while end > self.sent && matches!(self.buffer[end - 1], b'\\' | b'\r') {
             end -= 1;
         }
-        if let Some(output) = output {
+        if let Some(output) = &mut self.output {
             output.write(&self.buffer[self.sent..end])?;
         }
         self.sent = end;
@@ -244,19 +237,38 @@ impl Stream {
 
     /// Ends the stream. A tail without a newline is dropped: cut anywhere, it can read as a valid point. A tail with one
     /// is inside an open string, which no parser takes for a point.
-    fn finish(&mut self, output: &mut Option<Output>) -> io::Result<()> {
+    fn finish(&mut self) -> io::Result<()> {
         let tail = &self.buffer[self.sent..self.filled];
         if tail.is_empty() {
             return Ok(());
         }
         if tail.last() == Some(&b'\n') {
-            if let Some(output) = output {
+            if let Some(output) = &mut self.output {
                 output.write(tail)?;
             }
         } else {
             log::warn!("the input ended within a line: its last {} bytes are dropped", tail.len());
         }
         Ok(())
+    }
+}
+
+/// The lines between `start` and the ends.
+pub struct Lines<'b> {
+    buffer: &'b [u8],
+    start: usize,
+    ends: &'b [usize],
+}
+
+impl<'b> Iterator for Lines<'b> {
+    type Item = &'b [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'b [u8]> {
+        let (&end, rest) = self.ends.split_first()?;
+        let line = &self.buffer[self.start..end];
+        (self.start, self.ends) = (end, rest);
+        Some(line)
     }
 }
 

@@ -3,7 +3,7 @@
 //! It is narrow so that tests can put a disk behind it that fails, fills, tears, stalls, or loses what was not synced.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,6 +27,13 @@ pub trait Disk: Send + Sync {
     /// The file cannot be made.
     fn create(&self, name: &str) -> io::Result<Arc<dyn Segment>>;
 
+    /// Gives a file another name, replacing a file of that name, and opens it to be written again from its start. Bytes
+    /// that are not written over stay.
+    ///
+    /// # Errors
+    /// There is no such file ([`io::ErrorKind::NotFound`]), or it cannot be renamed or opened.
+    fn reuse(&self, from: &str, to: &str) -> io::Result<Arc<dyn Segment>>;
+
     /// Removes a file.
     ///
     /// # Errors
@@ -46,15 +53,15 @@ pub trait Disk: Send + Sync {
     fn sync_names(&self) -> io::Result<()>;
 }
 
-/// An open file that only grows.
+/// An open file that is written from its start on.
 pub trait Segment: Send + Sync {
-    /// Writes at the end. After an error part of the bytes may be there.
+    /// Writes behind what has been written through this handle. After an error part of the bytes may be there.
     ///
     /// # Errors
     /// Not all bytes were written.
     fn append(&self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Cuts the file.
+    /// Cuts the file, and goes on from there.
     ///
     /// # Errors
     /// The file cannot be cut.
@@ -100,11 +107,13 @@ impl Disk for Folder {
     fn create(&self, name: &str) -> io::Result<Arc<dyn Segment>> {
         let path = self.0.join(name);
         fs::create_dir_all(&self.0)?;
-        // Opened for appending, so that a cut file is written at its new end; emptied by a call of its own, because the
-        // standard library does not combine the two.
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
-        file.set_len(0)?;
-        Ok(Arc::new(file))
+        Ok(Arc::new(File::create(path)?))
+    }
+
+    fn reuse(&self, from: &str, to: &str) -> io::Result<Arc<dyn Segment>> {
+        let path = self.0.join(to);
+        fs::rename(self.0.join(from), &path)?;
+        Ok(Arc::new(OpenOptions::new().write(true).open(path)?))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -128,7 +137,9 @@ impl Segment for File {
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {
-        self.set_len(length)
+        self.set_len(length)?;
+        let mut file = self;
+        file.seek(SeekFrom::Start(length)).map(|_| ())
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -1,31 +1,27 @@
 //! The journal: matched lines on disk before they are forwarded, so that a kill cannot lose them.
 //!
 //! ```text
-//! journal/00000000000000000000.seg     named by the position of its first frame
+//! journal/00000000000000000000.seg        named by the position of its first frame
 //! journal/00000000000004194471.seg
-//! journal/guest-5f2c….seg              of a process that does not own the state (yet)
+//! journal/00000000000008391114.guest.seg  made by a process that did not own the state then
+//! journal/guest-5f2c….seg                 of a process that does not own the state (yet)
+//! journal/spare-0.old                     an old segment, to be written again as a new one
 //!
-//! segment   "TRJ1"  frame frame frame ...
+//! segment   "TRJ2" | salt u64 | frame frame frame ...
 //! frame     length u32 | crc u32 | type u8 | received i64 | payload
 //! ```
 //!
-//! Numbers are little-endian. `length` counts from `type` on, `crc` is CRC-32 over the same bytes, `received` is the time
-//! of arrival in nanoseconds since the epoch. A *position* is the number of bytes of frames since the journal began, headers
-//! not counted.
+//! Numbers are little-endian. `length` counts from `type` on, `crc` is CRC-32 over the salt and the same bytes, `received`
+//! is the time of arrival in nanoseconds since the epoch. The only type so far is 2: entries, see [`super::entries`]. A
+//! *position* is a number of bytes of frames since the journal began, headers not counted. What could not be written leaves
+//! a gap in the positions.
 //!
-//! ```text
-//! type 1    whole lines, each with its newline
-//! type 2    entries, in which the head of a line (measurement and tags) is written once a segment
-//!   0  length bytes                          a line as it is
-//!   1  number  length head  length rest      a line whose head gets a number, in this segment
-//!   n  length rest                           a line with the head of number n - 2
-//! ```
+//! A new segment takes the place of an old one where there is one: an unlink of some MiB takes milliseconds, and so does
+//! finding room for them again. The salt is the position in the name, so neither the frames that the file held before nor
+//! its old header are taken for new ones. A guest's salt is random and has its highest bit set.
 //!
-//! The numbers of type 2 are unsigned LEB128. Heads are most of a line: a sensor line of 340 bytes takes 40.
-//!
-//! One plain write for each batch: no memory mapping, because a full disk turns that into SIGBUS. What a write left
-//! behind when it failed is cut off, and the journal goes on in a new segment; a reader stops at the first frame that is
-//! torn, and goes on with the next segment.
+//! One plain write for each batch: no memory mapping, because a full disk turns that into SIGBUS. After a write that failed
+//! the journal goes on in a new segment; a reader stops at the first frame that is torn, and goes on with the next segment.
 //!
 //! What a checkpoint covers need not be synced any more; a segment that is synced is synced from its start.
 //!
@@ -33,224 +29,113 @@
 //! covers all of it.
 
 use super::disk::{Disk, Segment};
+use super::entries::{self, Frame};
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// First bytes of a segment.
-const MAGIC: &[u8; 4] = b"TRJ1";
+const MAGIC: &[u8; 4] = b"TRJ2";
+/// Bytes of a segment before its first frame.
+const SEGMENT_HEAD_BYTES: usize = 4 + 8;
 /// Bytes of a frame before its payload.
-const HEAD_BYTES: usize = 4 + 4 + 1 + 8;
+pub const HEAD_BYTES: usize = 4 + 4 + 1 + 8;
 /// A segment that has reached this size is followed by a new one.
 pub const SEGMENT_BYTES_MAX: u64 = 4 << 20;
 /// Longest payload that a reader believes in.
 const PAYLOAD_BYTES_MAX: usize = 1 << 28;
-/// The type of a frame with raw lines.
-const RAW_LINES: u8 = 1;
 /// The type of a frame with heads written once.
-const COMPACT_LINES: u8 = 2;
-/// Heads that are numbered; lines with another head are written as they are.
-const HEADS_MAX: usize = 1 << 20;
-
-/// Makes the payload of a frame from lines whose heads are known by number: what the stream hands to the journal.
-///
-/// A segment is complete in itself, so the encoder decides where one ends: it then numbers all heads anew. After a batch
-/// that could not be written, its heads are not in the file: [`Encoder::start_segment`] must be called.
-#[derive(Default)]
-pub struct Encoder {
-    payload: Vec<u8>,
-    /// For each head the segment in which it was written last.
-    written_in: Vec<u32>,
-    /// The segment that is being written, from 1.
-    segment: u32,
-    segment_bytes: u64,
-    /// The next payload begins a segment.
-    is_first: bool,
-}
-
-/// The payload of one frame.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Payload {
-    pub bytes: Vec<u8>,
-    /// It begins a segment.
-    pub is_first: bool,
-}
-
-impl Encoder {
-    /// The next payload begins a segment.
-    pub fn start_segment(&mut self) {
-        self.segment += 1;
-        self.segment_bytes = 0;
-        self.is_first = true;
-    }
-
-    /// Adds a line, which ends in a newline. `head` is its number and length; a number may have another meaning after
-    /// [`Encoder::start_segment`].
-    #[inline]
-    pub fn line(&mut self, head: (u32, usize), line: &[u8]) {
-        if self.segment == 0 {
-            self.start_segment();
-        }
-        let index = head.0 as usize;
-        if index >= HEADS_MAX || head.1 > line.len() {
-            number(&mut self.payload, 0);
-            number(&mut self.payload, line.len() as u64);
-            self.payload.extend_from_slice(line);
-            return;
-        }
-        if self.written_in.len() <= index {
-            self.written_in.resize(index + 1, 0);
-        }
-        let (start, rest) = line.split_at(head.1);
-        if self.written_in[index] == self.segment {
-            number(&mut self.payload, u64::from(head.0) + 2);
-        } else {
-            self.written_in[index] = self.segment;
-            number(&mut self.payload, 1);
-            number(&mut self.payload, u64::from(head.0));
-            number(&mut self.payload, start.len() as u64);
-            self.payload.extend_from_slice(start);
-        }
-        number(&mut self.payload, rest.len() as u64);
-        self.payload.extend_from_slice(rest);
-    }
-
-    /// The payload of all lines since the last call; `None` if there are none.
-    pub fn take(&mut self) -> Option<Payload> {
-        if self.payload.is_empty() {
-            return None;
-        }
-        let bytes = std::mem::replace(&mut self.payload, Vec::with_capacity(4096));
-        let payload = Payload { is_first: std::mem::take(&mut self.is_first), bytes };
-        self.segment_bytes += payload.bytes.len() as u64;
-        if self.segment_bytes >= SEGMENT_BYTES_MAX {
-            self.start_segment();
-        }
-        Some(payload)
-    }
-}
-
-/// Appends an unsigned LEB128 number.
-fn number(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-/// Reads an unsigned LEB128 number from the front of `bytes`.
-fn read_number(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-/// Reads a length and so many bytes.
-fn read_bytes<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let length = usize::try_from(read_number(bytes)?).ok()?;
-    let (taken, rest) = bytes.split_at_checked(length)?;
-    *bytes = rest;
-    Some(taken)
-}
-
-/// Turns the entries of a frame into lines; `None` if they are not entries.
-fn expand<'a>(mut entries: &'a [u8], heads: &mut HashMap<u64, &'a [u8]>, out: &mut Vec<u8>) -> Option<()> {
-    out.clear();
-    while !entries.is_empty() {
-        let code = read_number(&mut entries)?;
-        if code == 0 {
-            out.extend_from_slice(read_bytes(&mut entries)?);
-            continue;
-        }
-        let head = if code == 1 {
-            let number = read_number(&mut entries)?;
-            let head = read_bytes(&mut entries)?;
-            heads.insert(number, head);
-            head
-        } else {
-            heads.get(&(code - 2))?
-        };
-        out.extend_from_slice(head);
-        out.extend_from_slice(read_bytes(&mut entries)?);
-    }
-    Some(())
-}
-
-/// Appends one frame to a buffer.
-fn encode(out: &mut Vec<u8>, kind: u8, received: i64, payload: &[u8]) {
-    let start = out.len();
-    out.extend_from_slice(&[0; 8]);
-    out.push(kind);
-    out.extend_from_slice(&received.to_le_bytes());
-    out.extend_from_slice(payload);
-    let body = &out[start + 8..];
-    // The caller's batches are far below 4 GiB: a read is 128 KiB, a line at most 64 MiB.
-    let length = (body.len() as u32).to_le_bytes();
-    let crc = crc32fast::hash(body).to_le_bytes();
-    out[start..start + 4].copy_from_slice(&length);
-    out[start + 4..start + 8].copy_from_slice(&crc);
-}
+const ENTRIES: u8 = 2;
+/// Set in the salt of a guest's file.
+const GUEST_SALT: u64 = 1 << 63;
+/// Old segments that are kept to be written again.
+const SPARES_MAX: usize = 4;
 
 /// One frame as read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frame<'a> {
+pub struct Lines<'a> {
     pub received: i64,
+    /// Whole lines.
     pub lines: &'a [u8],
     /// Bytes of the whole frame.
     pub length: u64,
 }
 
-/// Reads the frame at the start of `bytes`: its type, and the frame with its payload as it is. `None` if it is torn or
-/// damaged.
-fn decode(bytes: &[u8]) -> Option<(u8, Frame<'_>)> {
+fn checksum(salt: u64, body: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&salt.to_le_bytes());
+    hasher.update(body);
+    hasher.finalize()
+}
+
+/// Reads the frame at the start of `bytes`: time of arrival and payload. `None` if it is torn or damaged.
+fn decode(bytes: &[u8], salt: u64) -> Option<(i64, &[u8])> {
     let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
     let (length, crc) = (number(0)? as usize, number(4)?);
     if !(HEAD_BYTES - 8..=PAYLOAD_BYTES_MAX).contains(&length) {
         return None;
     }
     let body = bytes.get(8..8 + length)?;
-    if crc32fast::hash(body) != crc {
+    if body[0] != ENTRIES || checksum(salt, body) != crc {
         return None;
     }
-    let received = i64::from_le_bytes(body[1..9].try_into().ok()?);
-    Some((body[0], Frame { received, lines: &body[9..], length: 8 + length as u64 }))
+    Some((i64::from_le_bytes(body[1..9].try_into().ok()?), &body[9..]))
 }
 
-/// Calls `each` with every whole frame of a segment, its lines expanded. Returns the bytes behind the last of them.
-pub fn frames(segment: &[u8], mut each: impl FnMut(Frame<'_>)) -> usize {
-    let Some(mut rest) = segment.strip_prefix(MAGIC) else { return segment.len() };
+/// Calls `each` with every whole frame of a segment, up to the first that is not.
+fn frames(name: &str, segment: &[u8], mut each: impl FnMut(Lines<'_>)) {
+    let Some((head, mut rest)) = segment.split_at_checked(SEGMENT_HEAD_BYTES) else { return };
+    let salt = u64::from_le_bytes([head[4], head[5], head[6], head[7], head[8], head[9], head[10], head[11]]);
+    let expected = match Name::of(name) {
+        Some(Name::Own(position)) => salt == position,
+        Some(Name::Adopted(_) | Name::Guest) => salt & GUEST_SALT != 0,
+        None => false,
+    };
+    if &head[..4] != MAGIC || !expected {
+        return;
+    }
     let mut heads = HashMap::new();
     let mut lines = Vec::new();
-    while let Some((kind, frame)) = decode(rest) {
-        match kind {
-            RAW_LINES => each(frame),
-            COMPACT_LINES if expand(frame.lines, &mut heads, &mut lines).is_some() => {
-                each(Frame { lines: &lines, ..frame })
-            }
-            _ => break,
+    while let Some((received, payload)) = decode(rest, salt) {
+        if entries::expand(payload, &mut heads, &mut lines).is_none() {
+            return;
         }
-        // The frame lies in memory, so its length fits.
-        rest = &rest[frame.length as usize..];
+        let length = HEAD_BYTES + payload.len();
+        each(Lines { received, lines: &lines, length: length as u64 });
+        rest = &rest[length..];
     }
-    rest.len()
 }
 
-/// The name of the segment that starts at a position.
+/// What a file is, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Name {
+    Own(u64),
+    Adopted(u64),
+    Guest,
+}
+
+impl Name {
+    fn of(name: &str) -> Option<Name> {
+        if is_guest(name) {
+            return Some(Name::Guest);
+        }
+        let stem = name.strip_suffix(".seg")?;
+        let (digits, adopted) = stem.strip_suffix(".guest").map_or((stem, false), |digits| (digits, true));
+        let position = (digits.len() == 20).then(|| digits.parse().ok())??;
+        Some(if adopted { Name::Adopted(position) } else { Name::Own(position) })
+    }
+
+    fn position(self) -> Option<u64> {
+        match self {
+            Name::Own(position) | Name::Adopted(position) => Some(position),
+            Name::Guest => None,
+        }
+    }
+}
+
 fn segment_name(position: u64) -> String {
     format!("{position:020}.seg")
-}
-
-fn segment_position(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(".seg").filter(|d| d.len() == 20)?;
-    digits.parse().ok()
 }
 
 /// The name of a guest's file.
@@ -298,6 +183,11 @@ impl Syncer {
         state.segments.drain(..covered);
     }
 
+    /// Notes that a file has been given another name.
+    pub fn renamed(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).names_changed = true;
+    }
+
     /// Makes all that was appended before this call survive a power loss. Appends may go on meanwhile.
     ///
     /// # Errors
@@ -325,19 +215,26 @@ impl Syncer {
     }
 }
 
+/// Who writes.
+enum Owner {
+    /// The owner of the state.
+    State,
+    /// A guest, into its only file.
+    Guest { name: String, salt: u64 },
+}
+
 /// The writing end of the journal.
 pub struct Journal {
     disk: Arc<dyn Disk>,
-    /// `None`: a guest's only file. `Some`: position of the next frame.
-    position: Option<u64>,
-    /// The name of a guest's file.
-    guest: String,
+    owner: Owner,
     segment: Option<Arc<dyn Segment>>,
+    salt: u64,
     /// Position of the segment's first frame.
     segment_start: u64,
+    /// Bytes of the segment's file that are good.
     segment_bytes: u64,
-    /// Everything before this has been retired.
-    retired: u64,
+    /// Everything before this is covered by a checkpoint.
+    retired: Arc<AtomicU64>,
     /// Bytes that the journal may hold.
     bytes_max: u64,
     /// A guest's only file has a torn end that could not be cut: nothing behind it would be read.
@@ -345,32 +242,31 @@ pub struct Journal {
     syncer: Syncer,
     /// A batch was not written: later ones refer to heads that are not in the file.
     needs_first: bool,
-    buffer: Vec<u8>,
 }
 
 impl Journal {
-    /// A journal that goes on at a position: the end of what was recovered.
-    pub fn new(disk: Arc<dyn Disk>, position: u64) -> Journal {
+    /// The journal of the owner of the state. `from` is where it begins, the end of what was recovered.
+    pub fn new(disk: Arc<dyn Disk>, from: u64) -> Journal {
         let syncer = Syncer::new(disk.clone());
         Journal {
             disk,
-            position: Some(position),
-            guest: String::new(),
+            owner: Owner::State,
             segment: None,
-            segment_start: position,
+            salt: 0,
+            segment_start: from,
             segment_bytes: 0,
-            retired: position,
+            retired: Arc::new(AtomicU64::new(from)),
             bytes_max: u64::MAX,
             broken: false,
             syncer,
             needs_first: false,
-            buffer: Vec::new(),
         }
     }
 
-    /// The journal of a process that does not own the state: one file, of the given name.
-    pub fn guest(disk: Arc<dyn Disk>, id: &str) -> Journal {
-        Journal { position: None, guest: guest_name(id), ..Journal::new(disk, 0) }
+    /// The journal of a process that does not own the state: one file. `salt` is random.
+    pub fn guest(disk: Arc<dyn Disk>, id: &str, salt: u64) -> Journal {
+        let owner = Owner::Guest { name: guest_name(id), salt: salt | GUEST_SALT };
+        Journal { owner, ..Journal::new(disk, 0) }
     }
 
     /// Limits the bytes that the journal may hold. What would exceed it is refused until a checkpoint makes room.
@@ -379,104 +275,157 @@ impl Journal {
         self
     }
 
-    /// The position behind the last frame.
-    pub fn position(&self) -> u64 {
-        self.position.unwrap_or(0)
-    }
-
     /// What syncs this journal, from any thread.
     pub fn syncer(&self) -> Syncer {
         self.syncer.clone()
     }
 
-    /// Writes whole lines as they are.
-    ///
-    /// # Errors
-    /// Nothing of them is in the journal.
-    pub fn append(&mut self, received: i64, lines: &[u8]) -> io::Result<()> {
-        let full = self.position.is_some() && self.segment_bytes >= SEGMENT_BYTES_MAX;
-        self.frame(RAW_LINES, received, lines, full)
+    /// What notes that a checkpoint covers everything before a position, from any thread.
+    pub fn retirer(&self) -> Retirer {
+        Retirer { retired: self.retired.clone(), syncer: self.syncer.clone() }
     }
 
-    /// Writes one batch of an [`Encoder`].
+    /// Writes one frame.
     ///
     /// # Errors
-    /// Nothing of it is in the journal, and nothing will be until a payload begins a segment.
-    pub fn append_payload(&mut self, received: i64, payload: &Payload) -> io::Result<()> {
-        if self.needs_first && !payload.is_first {
+    /// Nothing of it is in the journal, and nothing will be until a frame begins a segment.
+    pub fn append(&mut self, frame: &mut Frame) -> io::Result<()> {
+        if self.needs_first && !frame.is_first {
             return Err(io::Error::other("waiting for the begin of a segment"));
         }
-        let result = self.frame(COMPACT_LINES, received, &payload.bytes, payload.is_first && self.position.is_some());
+        let result = self.write(frame);
         self.needs_first = result.is_err();
         result
     }
 
-    fn frame(&mut self, kind: u8, received: i64, payload: &[u8], rotate: bool) -> io::Result<()> {
+    fn write(&mut self, frame: &mut Frame) -> io::Result<()> {
         if self.broken {
             return Err(io::Error::other("the file could not be mended after an error"));
         }
-        let held = self.position.map_or(self.segment_bytes, |position| position - self.retired);
-        if held + payload.len() as u64 > self.bytes_max {
+        let held = match self.owner {
+            Owner::State => frame.end().saturating_sub(self.retired.load(Ordering::Relaxed)),
+            Owner::Guest { .. } => self.segment_bytes + frame.bytes.len() as u64,
+        };
+        if held > self.bytes_max {
             return Err(io::Error::other("limits.journal_bytes is reached, because no checkpoint was possible"));
         }
-        self.buffer.clear();
-        // A segment without a frame is as good as a new one, and has the name of one.
-        let rotate = rotate && self.position != Some(self.segment_start);
-        let fresh = self.segment.is_none() || rotate;
-        let segment = match &self.segment {
-            Some(segment) if !rotate => segment.clone(),
-            _ => {
-                let name = self.position.map_or_else(|| self.guest.clone(), segment_name);
-                let segment = self.disk.create(&name)?;
-                self.segment_start = self.position();
-                self.segment_bytes = 0;
-                self.buffer.extend_from_slice(MAGIC);
-                segment
-            }
+        let fresh = match (&self.segment, &self.owner) {
+            (None, _) => true,
+            (Some(_), Owner::State) => frame.is_first,
+            (Some(_), Owner::Guest { .. }) => false,
         };
-        let header = self.buffer.len() as u64;
-        encode(&mut self.buffer, kind, received, payload);
-        if let Err(error) = segment.append(&self.buffer) {
-            // Whatever part of it is there: a reader would stop at it and miss what comes behind.
-            let cut = segment.truncate(self.segment_bytes);
-            if fresh || (cut.is_err() && self.position.is_some()) {
-                self.segment = None;
-            } else {
-                self.broken = cut.is_err();
+        if fresh {
+            self.begin(frame.position).inspect_err(|_| self.forget_file(frame.position))?;
+        }
+        let Some(segment) = &self.segment else { return Err(io::Error::other("no segment")) };
+        complete(&mut frame.bytes, self.salt, frame.received);
+        if let Err(error) = segment.append(&frame.bytes) {
+            match self.owner {
+                // A reader stops at what is there of it, and goes on with the next segment.
+                Owner::State => {
+                    self.segment = None;
+                    if fresh {
+                        self.forget_file(frame.position);
+                    }
+                }
+                // There is no next file: what is there of it has to go.
+                Owner::Guest { .. } => self.broken = segment.truncate(self.segment_bytes).is_err(),
             }
             return Err(error);
         }
-        self.syncer.written(self.segment_start, &segment, fresh);
-        self.segment = Some(segment);
-        self.segment_bytes += self.buffer.len() as u64;
-        if let Some(position) = &mut self.position {
-            *position += self.buffer.len() as u64 - header;
-        }
+        self.syncer.written(self.segment_start, segment, fresh);
+        self.segment_bytes += frame.bytes.len() as u64;
         Ok(())
     }
 
-    /// Notes that a checkpoint covers everything before a position: it does not count towards the limit any more.
-    pub fn retire(&mut self, before: u64) {
-        self.retired = self.retired.max(before);
+    /// Begins a segment with a header.
+    fn begin(&mut self, position: u64) -> io::Result<()> {
+        self.segment = None;
+        let (segment, salt) = match &self.owner {
+            Owner::Guest { name, salt } => (self.disk.create(name)?, *salt),
+            Owner::State => (new_segment(&*self.disk, position)?, position),
+        };
+        let mut head = [0; SEGMENT_HEAD_BYTES];
+        head[..4].copy_from_slice(MAGIC);
+        head[4..].copy_from_slice(&salt.to_le_bytes());
+        segment.append(&head)?;
+        (self.segment, self.salt) = (Some(segment), salt);
+        (self.segment_start, self.segment_bytes) = (position, SEGMENT_HEAD_BYTES as u64);
+        Ok(())
+    }
+
+    /// Removes a file in which there is no frame; if it stays, it does no harm.
+    fn forget_file(&self, position: u64) {
+        if matches!(self.owner, Owner::State) {
+            let _ = self.disk.remove(&segment_name(position));
+        }
+    }
+
+    /// Bytes of the frames in a guest's file.
+    pub fn guest_bytes(&self) -> u64 {
+        self.segment_bytes.saturating_sub(SEGMENT_HEAD_BYTES as u64)
+    }
+}
+
+/// Fills in the head of a frame.
+fn complete(frame: &mut [u8], salt: u64, received: i64) {
+    let (head, body) = frame.split_at_mut(8);
+    body[0] = ENTRIES;
+    body[1..9].copy_from_slice(&received.to_le_bytes());
+    // A batch is far below 4 GiB: a read is 256 KiB, a line at most 64 MiB.
+    head[..4].copy_from_slice(&(body.len() as u32).to_le_bytes());
+    head[4..].copy_from_slice(&checksum(salt, body).to_le_bytes());
+}
+
+/// A file for a new segment: an old one if there is one.
+fn new_segment(disk: &dyn Disk, position: u64) -> io::Result<Arc<dyn Segment>> {
+    let name = segment_name(position);
+    for spare in 0..SPARES_MAX {
+        match disk.reuse(&format!("spare-{spare}.old"), &name) {
+            Ok(segment) => return Ok(segment),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(_) => break,
+        }
+    }
+    disk.create(&name)
+}
+
+/// Notes what a checkpoint covers.
+pub struct Retirer {
+    retired: Arc<AtomicU64>,
+    syncer: Syncer,
+}
+
+impl Retirer {
+    /// Everything before a position is covered: it does not count towards the limit any more, nor need it be synced.
+    pub fn retire(&self, before: u64) {
+        self.retired.fetch_max(before, Ordering::Relaxed);
         self.syncer.forget_before(before);
     }
 }
 
-/// Removes the segments that lie before a position. The journal may be written meanwhile.
+/// Removes the segments that lie before a position, or keeps them as spares. The journal may be written meanwhile.
 ///
 /// # Errors
 /// A file cannot be removed; it will be by a later call.
 pub fn remove_before(disk: &dyn Disk, before: u64) -> io::Result<()> {
-    let mut starts: Vec<u64> = disk.list()?.iter().filter_map(|n| segment_position(n)).collect();
+    let names = disk.list()?;
+    let mut starts: Vec<(u64, &String)> =
+        names.iter().filter_map(|name| Name::of(name)?.position().map(|position| (position, name))).collect();
     starts.sort_unstable();
+    let mut free = (0..SPARES_MAX).map(|n| format!("spare-{n}.old")).filter(|spare| !names.contains(spare));
     // A segment ends where the next one starts; the last one may still grow.
     for pair in starts.windows(2) {
-        if pair[1] <= before {
-            match disk.remove(&segment_name(pair[0])) {
-                // Another removal was faster.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                other => other?,
-            }
+        let (name, end) = (pair[0].1, pair[1].0);
+        if end > before {
+            break;
+        }
+        let spare = if matches!(Name::of(name), Some(Name::Own(_))) { free.next() } else { None };
+        let done = spare.map_or_else(|| disk.remove(name), |spare| disk.rename(name, &spare));
+        match done {
+            // Another removal was faster.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
         }
     }
     Ok(())
@@ -489,17 +438,17 @@ pub struct Recovered {
     pub position: u64,
     /// Frames that were handed out.
     pub frames: u64,
-    /// Bytes that were torn or damaged.
-    pub torn_bytes: u64,
+    /// Bytes of frames that are not there: they could not be written, or are damaged.
+    pub missing_bytes: u64,
 }
 
 /// Reads the journal: calls `each` with every whole frame behind position `from`, in order.
 ///
 /// # Errors
 /// The folder or a file cannot be read.
-pub fn read(disk: &dyn Disk, from: u64, mut each: impl FnMut(Frame<'_>)) -> io::Result<Recovered> {
+pub fn read(disk: &dyn Disk, from: u64, mut each: impl FnMut(Lines<'_>)) -> io::Result<Recovered> {
     let mut names: Vec<(u64, String)> =
-        disk.list()?.into_iter().filter_map(|n| segment_position(&n).map(|p| (p, n))).collect();
+        disk.list()?.into_iter().filter_map(|n| Name::of(&n)?.position().map(|p| (p, n))).collect();
     names.sort();
     let mut found = Recovered { position: from, ..Recovered::default() };
     for (index, (start, name)) in names.iter().enumerate() {
@@ -508,17 +457,27 @@ pub fn read(disk: &dyn Disk, from: u64, mut each: impl FnMut(Frame<'_>)) -> io::
         }
         let bytes = disk.read(name)?;
         let mut position = *start;
-        let torn = frames(&bytes, |frame| {
-            position += frame.length;
-            if position > from {
+        frames(name, &bytes, |frame| {
+            if position >= found.position {
+                found.missing_bytes += position - found.position;
                 found.frames += 1;
                 each(frame);
             }
+            position += frame.length;
+            found.position = found.position.max(position);
         });
-        found.torn_bytes += torn as u64;
-        found.position = found.position.max(position);
     }
     Ok(found)
+}
+
+/// Time of arrival of the first frame of a guest's file; `None` if it has none.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn first_received(disk: &dyn Disk, guest: &str) -> io::Result<Option<i64>> {
+    let mut first = None;
+    frames(guest, &disk.read(guest)?, |frame| first = first.or(Some(frame.received)));
+    Ok(first)
 }
 
 /// Makes a guest's file the next segment of the journal: its frames come behind all others. Returns the position
@@ -527,21 +486,28 @@ pub fn read(disk: &dyn Disk, from: u64, mut each: impl FnMut(Frame<'_>)) -> io::
 /// # Errors
 /// The file cannot be read or renamed; it stays as it is.
 pub fn adopt(disk: &dyn Disk, guest: &str, position: u64) -> io::Result<u64> {
-    let bytes = disk.read(guest)?;
     let mut length = 0;
-    frames(&bytes, |frame| length += frame.length);
-    if length == 0 {
-        disk.remove(guest)?;
-        return Ok(position);
-    }
-    disk.rename(guest, &segment_name(position))?;
+    frames(guest, &disk.read(guest)?, |frame| length += frame.length);
+    adopt_known(disk, guest, position, length)?;
     disk.sync_names()?;
     Ok(position + length)
+}
+
+/// Does what [`adopt`] does with a file of which the bytes of frames are known; its new name is not synced.
+///
+/// # Errors
+/// The file cannot be renamed or removed; it stays as it is.
+pub fn adopt_known(disk: &dyn Disk, guest: &str, position: u64, length: u64) -> io::Result<()> {
+    if length == 0 {
+        return disk.remove(guest);
+    }
+    disk.rename(guest, &format!("{position:020}.guest.seg"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::disk::Folder;
+    use super::super::entries::Encoder;
     use super::*;
 
     fn folder() -> (tempfile::TempDir, Arc<dyn Disk>) {
@@ -556,6 +522,12 @@ mod tests {
         (out, found)
     }
 
+    /// Encodes one line and appends it.
+    fn put(journal: &mut Journal, encoder: &mut Encoder, received: i64, line: &[u8]) -> io::Result<()> {
+        encoder.line((0, 0), line);
+        journal.append(&mut encoder.take(received).expect("a line"))
+    }
+
     #[test]
     fn the_format_is_pinned() {
         let (_folder, disk) = folder();
@@ -564,14 +536,15 @@ mod tests {
         encoder.line((5, 1), b"m v=1 1\n");
         encoder.line((5, 1), b"m v=2 2\n");
         encoder.line((u32::MAX, 0), b"\tx y=1\n");
-        let payload = encoder.take().expect("lines");
-        journal.append_payload(1_700_000_000_000_000_000, &payload).expect("written");
+        let mut frame = encoder.take(1_700_000_000_000_000_000).expect("lines");
+        journal.append(&mut frame).expect("written");
         assert_eq!(all(&*disk, 0).0, [(1_700_000_000_000_000_000, b"m v=1 1\nm v=2 2\n\tx y=1\n".to_vec())]);
         let bytes = disk.read("00000000000000000000.seg").expect("the segment");
         let golden = [
-            0x54, 0x52, 0x4a, 0x31, 0x27, 0x00, 0x00, 0x00, 0xbe, 0xd7, 0x81, 0x01, 0x02, 0x00, 0x00, 0x2a, 0x36, 0xfe,
-            0x9c, 0x97, 0x17, 0x01, 0x05, 0x01, 0x6d, 0x07, 0x20, 0x76, 0x3d, 0x31, 0x20, 0x31, 0x0a, 0x07, 0x07, 0x20,
-            0x76, 0x3d, 0x32, 0x20, 0x32, 0x0a, 0x00, 0x07, 0x09, 0x78, 0x20, 0x79, 0x3d, 0x31, 0x0a,
+            0x54, 0x52, 0x4a, 0x32, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x27, 0x00, 0x00, 0x00, 0xeb, 0x88,
+            0xaa, 0x64, 0x02, 0x00, 0x00, 0x2a, 0x36, 0xfe, 0x9c, 0x97, 0x17, 0x01, 0x05, 0x01, 0x6d, 0x07, 0x20, 0x76,
+            0x3d, 0x31, 0x20, 0x31, 0x0a, 0x07, 0x07, 0x20, 0x76, 0x3d, 0x32, 0x20, 0x32, 0x0a, 0x00, 0x07, 0x09, 0x78,
+            0x20, 0x79, 0x3d, 0x31, 0x0a,
         ];
         assert_eq!(bytes, golden);
     }
@@ -580,20 +553,54 @@ mod tests {
     fn what_was_appended_is_read_back_from_any_position() {
         let (_folder, disk) = folder();
         let mut journal = Journal::new(disk.clone(), 1000);
-        let mut positions = vec![journal.position()];
+        let mut encoder = Encoder::default();
+        encoder.go_on_at(1000);
+        let mut positions = vec![1000];
         for i in 0..40 {
-            journal.append(i, format!("line {i}\n").repeat(20_000).as_bytes()).expect("written");
-            positions.push(journal.position());
+            put(&mut journal, &mut encoder, i, format!("line {i}\n").repeat(20_000).as_bytes()).expect("written");
+            positions.push(encoder.position());
         }
         assert!(disk.list().expect("names").len() > 1, "several segments");
         for (skip, position) in positions.iter().enumerate() {
             let (frames, found) = all(&*disk, *position);
             assert_eq!(frames.len(), 40 - skip);
-            assert_eq!(found.position, journal.position());
+            assert_eq!((found.position, found.missing_bytes), (encoder.position(), 0));
             assert!(frames.first().is_none_or(|f| f.0 == skip as i64));
         }
         remove_before(&*disk, positions[35]).expect("removed");
         assert_eq!(all(&*disk, positions[35]).0.len(), 5);
+    }
+
+    #[test]
+    fn an_old_segment_is_written_again() {
+        let (_folder, disk) = folder();
+        let mut journal = Journal::new(disk.clone(), 0);
+        let mut encoder = Encoder::default();
+        let mut files = std::collections::BTreeSet::new();
+        for i in 0..400 {
+            // The first frames of a segment are long, so that old ones lie behind the new ones.
+            put(&mut journal, &mut encoder, i, &b"x\n".repeat(if i % 40 < 20 { 100_000 } else { 30_000 }))
+                .expect("written");
+            let from = encoder.position();
+            if i % 40 == 25 {
+                remove_before(&*disk, from).expect("removed");
+                assert_eq!(all(&*disk, from).0, [], "nothing old is read, at {i}");
+                files.extend(disk.list().expect("names"));
+            }
+        }
+        assert!(files.iter().any(|name| name.starts_with("spare-")), "{files:?}");
+        assert!(disk.list().expect("names").len() <= 8);
+    }
+
+    #[test]
+    fn a_renamed_segment_without_a_new_header_is_empty() {
+        let (folder, disk) = folder();
+        let mut journal = Journal::new(disk.clone(), 0);
+        let mut encoder = Encoder::default();
+        put(&mut journal, &mut encoder, 1, b"one\n").expect("written");
+        std::fs::rename(folder.path().join(segment_name(0)), folder.path().join(segment_name(77))).expect("renamed");
+        assert_eq!(all(&*disk, 0).0, []);
+        assert_eq!(all(&*disk, 77).0, []);
     }
 
     #[test]
@@ -602,41 +609,46 @@ mod tests {
         let mut journal = Journal::new(disk.clone(), 0);
         let mut encoder = Encoder::default();
         let mut expected = Vec::new();
+        let mut missing = 0;
         for i in 0..3000_u32 {
             let head = format!("m,host=h{},pad={}", i % 7, "x".repeat(300));
             let line = format!("{head} v={i} {}\n", "9".repeat(2000));
             encoder.line((i % 7, head.len()), line.as_bytes());
-            let payload = encoder.take().expect("a line");
+            let mut frame = encoder.take(i64::from(i)).expect("a line");
             // A batch that is lost takes its heads with it: the next one begins a segment.
             if i % 500 == 499 {
                 journal.needs_first = true;
-                assert!(payload.is_first || journal.append_payload(0, &payload).is_err());
+                assert!(frame.is_first || journal.append(&mut frame).is_err());
+                missing += if i < 2999 { frame.bytes.len() as u64 } else { 0 };
                 encoder.start_segment();
                 continue;
             }
-            journal.append_payload(i64::from(i), &payload).expect("written");
+            journal.append(&mut frame).expect("written");
             expected.push((i64::from(i), line.into_bytes()));
         }
         assert!(disk.list().expect("names").len() >= 6, "several segments");
-        assert!(all(&*disk, 0).0 == expected);
+        let (found, recovered) = all(&*disk, 0);
+        assert!(found == expected);
+        assert_eq!(recovered.missing_bytes, missing);
     }
 
     #[test]
     fn a_torn_end_is_cut_at_every_byte() {
         let (folder, disk) = folder();
         let mut journal = Journal::new(disk.clone(), 0);
-        journal.append(1, b"one\n").expect("written");
-        let whole = journal.position();
-        journal.append(2, b"two\n").expect("written");
+        let mut encoder = Encoder::default();
+        put(&mut journal, &mut encoder, 1, b"one\n").expect("written");
+        let whole = encoder.position();
+        put(&mut journal, &mut encoder, 2, b"two\n").expect("written");
         let path = folder.path().join("00000000000000000000.seg");
         let bytes = std::fs::read(&path).expect("readable");
         for cut in 0..bytes.len() {
             std::fs::write(&path, &bytes[..cut]).expect("writable");
             let (frames, found) = all(&*disk, 0);
-            assert_eq!(frames.len(), usize::from(cut as u64 >= whole + 4), "cut at {cut}");
+            assert_eq!(frames.len(), usize::from(cut >= whole as usize + SEGMENT_HEAD_BYTES), "cut at {cut}");
             assert!(found.position <= whole);
         }
-        for flip in 4..bytes.len() {
+        for flip in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[flip] ^= 0x40;
             std::fs::write(&path, &damaged).expect("writable");
@@ -648,11 +660,15 @@ mod tests {
     fn a_guest_is_adopted_behind_the_others() {
         let (_folder, disk) = folder();
         let mut journal = Journal::new(disk.clone(), 0);
-        journal.append(1, b"one\n").expect("written");
-        let mut guest = Journal::guest(disk.clone(), "ab");
-        guest.append(2, b"two\n").expect("written");
-        guest.append(3, b"three\n").expect("written");
-        let end = adopt(&*disk, &guest_name("ab"), journal.position()).expect("adopted");
+        let mut encoder = Encoder::default();
+        put(&mut journal, &mut encoder, 1, b"one\n").expect("written");
+        let mut guest = Journal::guest(disk.clone(), "ab", 7);
+        let mut theirs = Encoder::default();
+        put(&mut guest, &mut theirs, 2, b"two\n").expect("written");
+        put(&mut guest, &mut theirs, 3, b"three\n").expect("written");
+        assert_eq!(first_received(&*disk, &guest_name("ab")).expect("readable"), Some(2));
+        let end = adopt(&*disk, &guest_name("ab"), encoder.position()).expect("adopted");
+        assert_eq!(end, encoder.position() + guest.guest_bytes());
         let (frames, found) = all(&*disk, 0);
         assert_eq!(frames.iter().map(|f| f.0).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(found.position, end);

@@ -16,6 +16,7 @@
 
 pub mod claim;
 pub mod disk;
+pub mod entries;
 pub mod journal;
 pub mod recover;
 pub mod state;

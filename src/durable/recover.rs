@@ -69,8 +69,7 @@ fn settle_bases(engine: &mut Engine, schema: &Schema, store: &mut dyn Store) -> 
 fn adopt(disk: &dyn Disk, from: u64, abandoned: &[String]) -> std::io::Result<()> {
     let mut guests = Vec::new();
     for name in abandoned {
-        let mut first = None;
-        journal::frames(&disk.read(name)?, |frame| first = first.or(Some(frame.received)));
+        let first = journal::first_received(disk, name)?;
         guests.push((first, name));
     }
     guests.sort();

@@ -3,12 +3,12 @@
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
-pub use unix::{Input, Output};
+pub use unix::{Input, Output, Progress, input_is_closed, progress};
 
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]
-pub use windows::{Input, Output};
+pub use windows::{Input, Output, Progress, input_is_closed, progress};
 
 /// What a read of stdin gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Bytes of one page of a pipe; also `PIPE_BUF`, up to which a write is atomic on Linux.
@@ -86,6 +87,25 @@ fn wait(fd: rustix::fd::BorrowedFd<'_>, flags: PollFlags, limit: Option<Duration
     }
 }
 
+/// True if the other side of stdin is closed, even if there is something left to read.
+pub fn input_is_closed() -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::HUP)
+}
+
+/// Bytes written to stdout so far.
+static WRITTEN: AtomicU64 = AtomicU64::new(0);
+
+/// How far stdout has come: bytes written, and bytes that its reader has not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress(u64, Option<u64>);
+
+/// How far stdout has come.
+pub fn progress() -> Progress {
+    Progress(WRITTEN.load(Ordering::Relaxed), rustix::io::ioctl_fionread(rustix::stdio::stdout()).ok())
+}
+
 /// Stdout.
 pub struct Output {
     fd: rustix::fd::BorrowedFd<'static>,
@@ -154,7 +174,10 @@ impl Output {
         }
         while !bytes.is_empty() {
             match rustix::io::write(self.fd, bytes) {
-                Ok(n) => bytes = &bytes[n..],
+                Ok(n) => {
+                    bytes = &bytes[n..];
+                    WRITTEN.fetch_add(n as u64, Ordering::Relaxed);
+                }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
                     wait(self.fd, PollFlags::OUT, None)?;

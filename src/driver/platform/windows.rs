@@ -17,6 +17,20 @@ const READS_MAX: usize = 4;
 /// What Windows gives a pipe whose maker asked for no size.
 const PIPE_BYTES: usize = 4096;
 
+/// Whether the other side of stdin is closed cannot be known before all of it is read.
+pub fn input_is_closed() -> bool {
+    false
+}
+
+/// How far stdout has come: not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress;
+
+/// How far stdout has come.
+pub fn progress() -> Progress {
+    Progress
+}
+
 /// Stdin.
 pub struct Input {
     chunks: Receiver<io::Result<Vec<u8>>>,
