@@ -10,9 +10,8 @@
 //! pipe.
 
 use super::clock;
-use super::flush::{self, Writer};
 use super::journaling::Journaling;
-use super::keeper::{self, Keeper};
+use super::keeper::{self, FlushError, Keeper};
 use super::shared::Shared;
 use crate::config::Config;
 use crate::durable::claim::{self, Claim, GuestMark, Refusal};
@@ -78,11 +77,11 @@ pub struct Courier {
 }
 
 impl Courier {
-    /// Starts the thread.
-    pub fn start(config: PathBuf, engine: Arc<Shared>) -> Courier {
+    /// Starts the thread. `run` names this process for good.
+    pub fn start(config: PathBuf, run: u128, engine: Arc<Shared>) -> Courier {
         let (messages, received) = channel();
         std::thread::spawn(move || {
-            let mut work = Work { path: config, engine, messages: received };
+            let mut work = Work { run, path: config, engine, messages: received };
             // What can panic is contained where it happens; this is for what nobody thought of.
             while catch_unwind(AssertUnwindSafe(|| work.run())).is_err() {
                 std::thread::sleep(CONFIG_EVERY);
@@ -103,15 +102,16 @@ impl Courier {
     }
 }
 
-/// A random name: 32 hexadecimal digits.
-fn random_id() -> String {
+/// A random number that names something for good.
+pub fn random() -> u128 {
     use std::hash::BuildHasher;
     // The standard library seeds this hasher from the system's source of randomness.
-    let random = || std::hash::RandomState::new().hash_one(clock::now());
-    format!("{:016x}{:016x}", random(), random())
+    let half = || u128::from(std::hash::RandomState::new().hash_one(clock::now()));
+    half() << 64 | half()
 }
 
 struct Work {
+    run: u128,
     path: PathBuf,
     engine: Arc<Shared>,
     messages: Receiver<Message>,
@@ -119,7 +119,7 @@ struct Work {
 
 /// The files of this process while it does not own the state.
 struct Guest {
-    id: String,
+    run: u128,
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     mark: Option<GuestMark>,
@@ -129,7 +129,7 @@ struct Guest {
 struct Owned {
     keeper: Keeper,
     engine: Engine,
-    position: u64,
+    journal: journal::Recovered,
     claim: Claim,
 }
 
@@ -231,14 +231,13 @@ impl Work {
             }
             Err(Refusal::Owned) => {}
         }
-        let id = random_id();
+        let run = self.run;
         let disk: Arc<dyn Disk> = Arc::new(Folder::new(folder.clone()));
         let bytes_max = config.durability.journal_bytes;
-        let salt = fnv1a(id.as_bytes());
-        let journaling = Journaling::new(Journal::guest(disk.clone(), &id, salt).limited_to(bytes_max));
+        let journaling = Journaling::new(Journal::guest(disk.clone(), run).limited_to(bytes_max));
         sync_regularly(journaling.clone(), config.durability.sync_every);
         self.engine.configured(matcher, Some(journaling));
-        Some(Guest { id, disk, folder, mark: None })
+        Some(Guest { run, disk, folder, mark: None })
     }
 
     /// Waits for the first matched line, and claims the state directory then. `None` if the process has nothing more to
@@ -305,7 +304,7 @@ impl Work {
 
     /// Claims the state directory and recovers the state.
     fn claim(&self, config: &Config, guest: &mut Guest) -> Result<Owned, NotOwned> {
-        let own_file = journal::guest_name(&guest.id);
+        let own_file = journal::guest_name(guest.run);
         let claim = match claim::claim(&config.state_dir) {
             Ok(claim) => claim,
             Err(Refusal::Owned) => {
@@ -329,8 +328,9 @@ impl Work {
             .filter(|name| journal::is_guest(name) && *name != own_file && claim::is_abandoned(&guest.folder, name))
             .collect();
         let started = Instant::now();
-        let opened = Keeper::open(Box::new(store), guest.disk.clone(), &config.schema, &abandoned, random_id)
-            .map_err(unusable)?;
+        let (disk, writer) = (guest.disk.clone(), format!("{:032x}", random()));
+        let opened =
+            Keeper::open(Box::new(store), disk, &config.schema, &abandoned, guest.run, writer).map_err(unusable)?;
         if !opened.is_first_start {
             log::info!(
                 "recovered {} devices and {} batches of the journal in {} ms",
@@ -345,28 +345,28 @@ impl Work {
                 "{bytes} bytes of the journal are missing: they could not be written, or a power loss took them"
             );
         }
-        Ok(Owned { keeper: opened.keeper, engine: opened.engine, position: opened.position, claim })
+        Ok(Owned { keeper: opened.keeper, engine: opened.engine, journal: opened.journal, claim })
     }
 
     /// Starts the engine: from now on this process is the owner.
     fn begin(&self, config: &Config, guest: Guest, owned: Owned) -> (Keeper, Claim) {
-        let Guest { id, disk, mark, .. } = guest;
-        let (position, bytes_max) = (owned.position, config.durability.journal_bytes);
-        // The lines of our time as a guest are synced under their new name.
-        let guest = self.engine.journaling().map(|journaling| journaling.syncer());
-        self.engine.start(owned.engine, |held| keeper::own_journal(held, &disk, &id, position, bytes_max));
+        let Guest { run, disk, mark, .. } = guest;
+        let bytes_max = config.durability.journal_bytes;
+        let mut keeper = owned.keeper;
+        self.engine.start(owned.engine, |held| {
+            let (position, guest) = keeper::own_journal(held, &disk, run, &owned.journal, bytes_max);
+            keeper.absorb(guest);
+            position
+        });
         drop(mark);
-        if let Some(Err(e)) = guest.map(|guest| guest.sync()) {
-            log::warn!("the journal cannot be synced: {e}");
-        }
-        (owned.keeper, owned.claim)
+        (keeper, owned.claim)
     }
 
     /// Becomes a plain pipe, and waits for the end.
     fn leave(&self, guest: &mut Guest, reason: &str, config: &Config) {
         self.engine.refuse();
         log::warn!("{} {reason}; lines pass through, nothing is counted", config.state_dir.display());
-        let _ = guest.disk.remove(&journal::guest_name(&guest.id));
+        let _ = guest.disk.remove(&journal::guest_name(guest.run));
         guest.mark = None;
         self.idle();
     }
@@ -388,7 +388,7 @@ impl Work {
         if let Ok(owned) = self.claim(config, guest) {
             let mut keeper = owned.keeper;
             let engine = Arc::new(Shared::new(owned.engine));
-            let left = Work { path: self.path.clone(), engine, messages: channel().1 };
+            let left = Work { run: self.run, path: self.path.clone(), engine, messages: channel().1 };
             left.end(config, &mut keeper, sink);
         }
     }
@@ -398,7 +398,7 @@ impl Work {
         let started = clock::now();
         let every = config.flush.every;
         // Writers spread over the interval, so that a fleet does not arrive at once.
-        let splay = (fnv1a(keeper.writer().id.as_bytes()) % every.unsigned_abs()) as i64;
+        let splay = (fnv1a(keeper.writer().as_bytes()) % every.unsigned_abs()) as i64;
         let mut next = started + splay.clamp(FIRST_FLUSH_MIN.min(every), FIRST_FLUSH_MAX);
         let mut daily_at = 0;
         let mut saved_at = started;
@@ -448,7 +448,8 @@ impl Work {
 
     fn checkpoint(&self, keeper: &mut Keeper, now: i64) {
         match catch_unwind(AssertUnwindSafe(|| keeper.checkpoint(&self.engine, now))) {
-            Ok(Ok(())) => {}
+            Ok(Ok(Some(position))) => remove_old(keeper.disk(), position),
+            Ok(Ok(None)) => {}
             Ok(Err(e)) => log::error!("the state cannot be saved: {e}; trying again; the journal keeps the lines"),
             // The panic is in the log. What it took out is not saved: the next one is complete.
             Err(_) => self
@@ -461,34 +462,17 @@ impl Work {
     /// One flush. True if everything was written.
     fn flush(&self, sink: &mut Box<dyn Sink + Send>, config: &Config, keeper: &mut Keeper, running: bool) -> bool {
         let now = clock::now();
-        if let Err(e) = self.ready(keeper) {
-            log::error!("nothing is flushed: {e}; trying again");
-            return false;
-        }
-        let writer: Writer = keeper.writer().clone();
-        let flushed = catch_unwind(AssertUnwindSafe(|| {
-            let mut flushed = flush::flush(&self.engine, sink.as_mut(), &writer, now, running);
-            if flushed.as_ref().is_ok_and(|f| f.detached > 0) {
-                // What was detached is due again, under the other name.
-                flushed = flush::flush(&self.engine, sink.as_mut(), &writer, now, running)
-                    .map(|again| flush::Flushed { detached: 1, ..again });
-            }
-            sink.disconnect();
-            flushed
-        }));
-        match flushed {
+        let work = || keeper.flush(&self.engine, sink.as_mut(), now, running);
+        match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(flushed)) => {
-                if flushed.detached > 0 {
-                    log::warn!(
-                        "somebody has written more under the name of this state than it knows of (a cloned machine, a \
-                         restored backup, a kill before the state was saved): going on under a new name"
-                    );
-                    keeper.rename(random_id());
-                }
                 log::debug!("flushed {} hourly and {} daily rows", flushed.hourly, flushed.daily);
                 true
             }
-            Ok(Err(error)) => {
+            Ok(Err(FlushError::State(error))) => {
+                log::error!("nothing is flushed: {error}; trying again");
+                false
+            }
+            Ok(Err(FlushError::Sink(error))) => {
                 report(&error);
                 // A new sink looks at its tables again: they may have been dropped or replaced.
                 *sink = sink::open(&config.sink);
@@ -501,20 +485,16 @@ impl Work {
             }
         }
     }
+}
 
-    /// Before a flush: the sink must not have what a power loss would take from us, and a later process must know who
-    /// wrote it.
-    fn ready(&self, keeper: &mut Keeper) -> Result<(), StateError> {
-        keeper.settle(&self.engine)?;
-        keeper.begin_writing()?;
-        if let Some(journaling) = self.engine.journaling()
-            && let Err(e) = journaling.sync()
-        {
-            // The rows are worth more than the last seconds before a power loss.
-            log::warn!("the journal cannot be synced: {e}");
+/// Removes old journal files, in a thread of its own: a file system can take its time for it, and a file that stays is
+/// removed after the next checkpoint.
+fn remove_old(disk: Arc<dyn Disk>, before: u64) {
+    std::thread::spawn(move || {
+        if let Err(e) = journal::remove_before(&*disk, before) {
+            log::warn!("old journal files cannot be removed: {e}; trying again");
         }
-        Ok(())
-    }
+    });
 }
 
 /// Syncs the journal on a timer, in a thread of its own: a sync can take long, and nothing else may wait for it.

@@ -11,7 +11,6 @@ use crate::engine::zone::{Span, WindowKind};
 use crate::engine::{Due, DueDay};
 use crate::sink::{PartialRange, PartialRecord, RowRecord, Sink, SinkError};
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// Devices that are looked at under one lock.
 const DEVICES_A_SLICE: usize = 2_000;
@@ -27,38 +26,28 @@ const DAYS_A_BATCH: usize = 100;
 pub struct Flushed {
     pub hourly: usize,
     pub daily: usize,
-    /// Windows that somebody else had written under our name; they are due again under another one.
-    pub detached: usize,
-}
-
-/// Who writes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Writer {
-    /// The name of the state among the writers of a sink; for windows that are written first from now on.
-    pub id: Arc<str>,
-    /// Another name, for windows that somebody else has written under the first one.
-    pub spare: Arc<str>,
-    /// This process.
-    pub run: String,
-    /// The processes whose state this one goes on from, the latest last.
-    pub inherited: Vec<String>,
-}
-
-impl Writer {
-    /// A writer without a past.
-    pub fn of_one_run(name: &str) -> Writer {
-        Writer { id: name.into(), spare: format!("{name}-spare").into(), run: name.to_string(), inherited: Vec::new() }
-    }
+    /// Windows of which the sink has more in the name of our run than we have given it.
+    pub foreign: usize,
 }
 
 struct Item {
     device: u32,
-    writer: Arc<str>,
     key: Vec<String>,
     span: Span,
     version: u32,
     is_final: bool,
-    partial: PartialRecord,
+    /// Run and `rev` of the parts that the sink does not have, and where they are among the records.
+    parts: Vec<(u32, u64, usize)>,
+}
+
+/// What the sink says of an item after it was put.
+enum Answer {
+    /// It is there.
+    There,
+    /// There is more than we have given: somebody else writes in the name of our run.
+    Foreign,
+    /// It is not there, although nothing has failed.
+    Missing,
 }
 
 /// Writes all that is due at `now`. Rows of running days are written only if `running` is true.
@@ -68,11 +57,11 @@ struct Item {
 pub fn flush(
     engine: &Shared,
     sink: &mut dyn Sink,
-    writer: &Writer,
+    writer: &str,
     now: i64,
     running: bool,
 ) -> Result<Flushed, SinkError> {
-    let Some(schema) = engine.with(|e| e.schema().clone()) else {
+    let Some((schema, own)) = engine.with(|e| (e.schema().clone(), e.run())) else {
         return Ok(Flushed::default());
     };
     sink.prepare(&schema)?;
@@ -81,55 +70,30 @@ pub fn flush(
     for (index, summary) in schema.summaries.iter().enumerate() {
         let (windows, empty) = due(engine, index as u16, now);
         for batch in windows.chunks(KEYS_A_BATCH) {
-            let mut items = Vec::with_capacity(batch.len());
-            for slice in batch.chunks(COPIES_A_SLICE) {
-                let mut copies = Vec::with_capacity(slice.len());
-                engine.with(|engine| {
-                    copies.extend(slice.iter().filter_map(|(_, device, span)| {
-                        engine.snapshot(*device, span.start).map(|snapshot| (*device, snapshot))
-                    }));
-                });
-                items.extend(copies.into_iter().map(|(device, snapshot)| Item {
-                    device,
-                    key: snapshot.key.clone(),
-                    span: snapshot.span,
-                    version: snapshot.version,
-                    is_final: snapshot.span.end.saturating_add(allowed) <= now,
-                    writer: snapshot.writer.clone().unwrap_or_else(|| writer.id.clone()),
-                    partial: PartialRecord {
-                        key: snapshot.key,
-                        window_start: snapshot.span.start,
-                        writer: snapshot.writer.map_or_else(|| writer.id.to_string(), |w| w.to_string()),
-                        run: writer.run.clone(),
-                        base: snapshot.base_points,
-                        rev: snapshot.partial.samples,
-                        state: snapshot.partial.to_json(summary),
-                    },
-                }));
-            }
-            // A value that no accumulator takes can have replaced the only sample: there is nothing to write.
-            let (items, nothing): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| item.partial.rev > 0);
-            let partials: Vec<_> = items.iter().map(|item| item.partial.clone()).collect();
-            sink.put_partials(summary, &partials, &writer.inherited, now)?;
+            let (items, records) = copy(engine, summary, batch, writer, allowed, now);
+            sink.put_partials(summary, &records, now)?;
             let wanted: Vec<_> = items.iter().map(|i| (i.key.as_slice(), i.span, i.is_final)).collect();
-            let records = read(sink, summary, &wanted)?;
-            let accepted = accepted(&items, &records);
+            let found = read(sink, summary, &wanted)?;
+            let answers = answers(&items, &records, &found, own);
             if summary.windows.contains(&WindowKind::Hourly) {
-                let rows = rows_of(&records, &schema, summary, &wanted);
+                let rows = rows_of(&found, &schema, summary, &wanted);
                 flushed.hourly += rows.len();
                 sink.put_rows(&schema, summary, WindowKind::Hourly, &rows, now)?;
             }
-            flushed.detached += accepted.iter().filter(|accepted| !**accepted).count();
+            let missing = answers.iter().filter(|a| matches!(a, Answer::Missing)).count();
+            if missing > 0 {
+                log::warn!(
+                    "{missing} partials of {} were written and cannot be read back: does the sink read from a replica?",
+                    summary.name
+                );
+            }
+            flushed.foreign += answers.iter().filter(|a| matches!(a, Answer::Foreign)).count();
             engine.with(|engine| {
-                for (item, accepted) in items.iter().zip(accepted) {
-                    if accepted {
-                        engine.acknowledge(item.device, item.span.start, item.version, item.is_final, &item.writer);
-                    } else {
-                        engine.detach(item.device, item.span.start, &writer.spare);
+                for (item, answer) in items.iter().zip(answers) {
+                    if !matches!(answer, Answer::Missing) {
+                        let parts: Vec<_> = item.parts.iter().map(|(run, rev, _)| (*run, *rev)).collect();
+                        engine.acknowledge(item.device, item.span.start, item.version, item.is_final, &parts);
                     }
-                }
-                for item in &nothing {
-                    engine.acknowledge(item.device, item.span.start, item.version, item.is_final, &item.writer);
                 }
             });
         }
@@ -166,17 +130,70 @@ pub fn flush(
     Ok(flushed)
 }
 
-/// Whether the sink holds each item as it was put. If not, somebody else has written it under our name.
-fn accepted(items: &[Item], records: &[PartialRecord]) -> Vec<bool> {
-    let mut found: HashMap<(&[String], i64, &str), &PartialRecord> = HashMap::new();
-    for record in records {
-        found.insert((&record.key, record.window_start, &record.writer), record);
+/// Copies a batch of due windows: the items, and the records of those of their parts that the sink does not have.
+fn copy(
+    engine: &Shared,
+    summary: &Summary,
+    batch: &[DueKey],
+    writer: &str,
+    allowed: i64,
+    now: i64,
+) -> (Vec<Item>, Vec<PartialRecord>) {
+    let (mut items, mut records) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+    for slice in batch.chunks(COPIES_A_SLICE) {
+        let mut copies = Vec::with_capacity(slice.len());
+        engine.with(|engine| {
+            copies.extend(slice.iter().filter_map(|(_, device, span)| {
+                engine.snapshot(*device, span.start).map(|snapshot| (*device, snapshot))
+            }));
+        });
+        for (device, snapshot) in copies {
+            let mut parts = Vec::with_capacity(snapshot.parts.len());
+            for part in snapshot.parts {
+                parts.push((part.run, part.rev, records.len()));
+                records.push(PartialRecord {
+                    key: snapshot.key.clone(),
+                    window_start: snapshot.span.start,
+                    writer: writer.to_string(),
+                    run: part.name.to_string(),
+                    rev: part.rev,
+                    state: part.partial.to_json(summary),
+                });
+            }
+            items.push(Item {
+                device,
+                key: snapshot.key,
+                span: snapshot.span,
+                version: snapshot.version,
+                is_final: snapshot.span.end.saturating_add(allowed) <= now,
+                parts,
+            });
+        }
     }
-    let ours = |item: &Item| {
-        let record = found.get(&(item.key.as_slice(), item.span.start, &*item.writer));
-        record.is_some_and(|r| r.run == item.partial.run && r.rev == item.partial.rev)
+    (items, records)
+}
+
+/// Compares what the sink has with what it was given.
+fn answers(items: &[Item], records: &[PartialRecord], found: &[PartialRecord], own: u32) -> Vec<Answer> {
+    let mut revs: HashMap<(&[String], i64, &str), u64> = HashMap::new();
+    for record in found {
+        revs.insert((&record.key, record.window_start, &record.run), record.rev);
+    }
+    let answer = |item: &Item| {
+        let mut answer = Answer::There;
+        for (run, rev, record) in &item.parts {
+            let record = &records[*record];
+            match revs.get(&(record.key.as_slice(), record.window_start, record.run.as_str())) {
+                None => return Answer::Missing,
+                Some(there) if there < rev => return Answer::Missing,
+                // Of an earlier run there may be more: a clone, or what a power loss took from the journal.
+                Some(there) if there > rev && *run == own => answer = Answer::Foreign,
+                Some(_) => {}
+            }
+        }
+        answer
     };
-    items.iter().map(ours).collect()
+    items.iter().map(answer).collect()
 }
 
 /// Step 2: all writers' partials of some windows.

@@ -15,8 +15,8 @@ pub enum Taken {
     Kept,
     /// To be written to the journal: it is settled when that is done.
     Journal(Journaling, Frame),
-    /// The journal cannot take it.
-    Unjournaled,
+    /// The journal cannot take it; it would go on at a position.
+    Unjournaled(Journaling, u64),
 }
 
 /// Feeds lines to the shared engine. It does not panic.
@@ -44,7 +44,7 @@ impl Ingest {
         match taken {
             Taken::Nothing => false,
             Taken::Kept => !self.engine.is_journal_stuck(),
-            Taken::Journal(..) | Taken::Unjournaled => true,
+            Taken::Journal(..) | Taken::Unjournaled(..) => true,
         }
     }
 
@@ -57,7 +57,12 @@ impl Ingest {
                 true
             }
             Taken::Journal(journaling, frame) => journaling.append(frame),
-            Taken::Unjournaled => false,
+            Taken::Unjournaled(journaling, position) => {
+                if !self.engine.is_journal_stuck() {
+                    journaling.probe(position);
+                }
+                false
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A disk that is stuck cannot be interrupted. So a batch is written while nobody holds the engine's lock and while the
 //! stream can be taken over by another thread, see [`super::relay`]. After a write that failed, batches pass unjournaled
-//! for [`RETRY_AFTER`].
+//! until a look at the disk, at first after [`RETRY_AFTER`], says that writing is possible again.
 //!
 //! Invariant: batches are written in the order in which they were folded. Whoever needs the lock of the journal and that of
 //! the engine takes the journal's first.
@@ -13,8 +13,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// After a write that failed, the next is tried after this time.
+/// After a write that failed, it is tried again after this time, which doubles ...
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// ... up to so many times.
+const RETRY_DOUBLINGS: u32 = 5;
+/// A sync that fails again and again begins a new segment no more often than after so many times that time.
+const SYNC_FAILURE_EVERY: u32 = 60;
 
 /// The journal, shared.
 #[derive(Clone)]
@@ -25,11 +29,17 @@ struct State {
     handles: Mutex<(Syncer, Retirer)>,
     /// A frame was not written since this was asked last: the next one must begin a segment.
     failed: AtomicBool,
-    /// When writing may be tried again; looked at only while `failing`.
-    retry_at: Mutex<Instant>,
+    /// When writing may be tried again, and how often it was in vain; looked at only while `failing`.
+    retry: Mutex<(Instant, u32)>,
+    sync_failed: Mutex<Option<Instant>>,
+    retry_after: Duration,
     failing: AtomicBool,
+    /// A write has failed, and none has succeeded since.
+    recovering: AtomicBool,
     /// Bytes that were written since the start.
     written_bytes: AtomicU64,
+    /// Frames that were dealt with since the start.
+    frames: AtomicU64,
 }
 
 /// The journal while nobody else can write to it.
@@ -41,28 +51,53 @@ pub struct Held<'j> {
 impl Journaling {
     /// Shares a journal.
     pub fn new(journal: Journal) -> Journaling {
+        Journaling::retrying_after(journal, RETRY_AFTER)
+    }
+
+    /// Shares a journal which is tried again after another time than usual.
+    pub fn retrying_after(journal: Journal, retry_after: Duration) -> Journaling {
         Journaling(Arc::new(State {
             handles: Mutex::new((journal.syncer(), journal.retirer())),
             journal: Mutex::new(journal),
             failed: AtomicBool::new(false),
-            retry_at: Mutex::new(Instant::now()),
+            retry: Mutex::new((Instant::now(), 0)),
+            sync_failed: Mutex::default(),
+            retry_after,
             failing: AtomicBool::new(false),
+            recovering: AtomicBool::new(false),
             written_bytes: AtomicU64::new(0),
+            frames: AtomicU64::new(0),
         }))
     }
 
-    /// False while a write has just failed.
+    /// False after a write that failed.
     pub fn is_ready(&self) -> bool {
+        !self.0.failing.load(Ordering::Relaxed)
+    }
+
+    /// Looks whether writing is possible again, if it is time to. Takes as long as the disk does.
+    pub fn probe(&self, position: u64) {
         let state = &*self.0;
-        if !state.failing.load(Ordering::Relaxed) {
-            return true;
+        let is_time = || Instant::now() >= state.retry.lock().unwrap_or_else(PoisonError::into_inner).0;
+        if self.is_ready() || !is_time() {
+            return;
         }
-        Instant::now() >= *state.retry_at.lock().unwrap_or_else(PoisonError::into_inner)
+        if self.hold().journal.probe(position) {
+            log::info!("the journal can be written again");
+            state.failing.store(false, Ordering::Relaxed);
+        } else {
+            state.put_off();
+        }
     }
 
     /// True, once, after a frame was not written: the next one must begin a segment.
     pub fn takes_failure(&self) -> bool {
         self.0.failed.load(Ordering::Relaxed) && self.0.failed.swap(false, Ordering::Relaxed)
+    }
+
+    /// True if a frame was not written or not synced, and the stream has not noticed yet.
+    pub fn has_failed(&self) -> bool {
+        self.0.failed.load(Ordering::Relaxed)
     }
 
     /// Waits until nobody writes, and keeps it so. Takes as long as the disk does.
@@ -96,7 +131,22 @@ impl Journaling {
     /// # Errors
     /// The disk could not sync it. What it said to be written may be gone: the journal goes on in a new segment.
     pub fn sync(&self) -> std::io::Result<()> {
-        self.syncer().sync().inspect_err(|_| self.0.failed.store(true, Ordering::Relaxed))
+        self.syncer().sync().inspect_err(|_| {
+            let mut last = self.0.sync_failed.lock().unwrap_or_else(PoisonError::into_inner);
+            if last.is_none_or(|last| last.elapsed() >= self.0.retry_after * SYNC_FAILURE_EVERY) {
+                *last = Some(Instant::now());
+                self.0.failed.store(true, Ordering::Relaxed);
+            }
+        })
+    }
+}
+
+impl State {
+    /// Notes that writing was in vain.
+    fn put_off(&self) {
+        let mut retry = self.retry.lock().unwrap_or_else(PoisonError::into_inner);
+        *retry = (Instant::now() + self.retry_after * (1 << retry.1.min(RETRY_DOUBLINGS)), retry.1 + 1);
+        self.failing.store(true, Ordering::Relaxed);
     }
 }
 
@@ -104,15 +154,18 @@ impl Held<'_> {
     /// Writes one frame. False if it is not in the journal, which is in the log then.
     pub fn append(&mut self, mut frame: Frame) -> bool {
         let state = self.state;
+        state.frames.fetch_add(1, Ordering::Relaxed);
         match self.journal.append(&mut frame) {
             Ok(()) => {
                 state.written_bytes.fetch_add(frame.bytes.len() as u64, Ordering::Relaxed);
-                state.failing.store(false, Ordering::Relaxed);
+                if state.recovering.swap(false, Ordering::Relaxed) {
+                    state.retry.lock().unwrap_or_else(PoisonError::into_inner).1 = 0;
+                }
                 true
             }
             Err(e) => {
-                *state.retry_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + RETRY_AFTER;
-                state.failing.store(true, Ordering::Relaxed);
+                state.put_off();
+                state.recovering.store(true, Ordering::Relaxed);
                 state.failed.store(true, Ordering::Relaxed);
                 log::error!("the journal cannot be written: {e}; lines pass and are counted, but a kill loses them");
                 false
@@ -120,13 +173,19 @@ impl Held<'_> {
         }
     }
 
+    /// Frames that were dealt with since the start, written or not.
+    pub fn frames(&self) -> u64 {
+        self.state.frames.load(Ordering::Relaxed)
+    }
+
     /// The journal.
     pub fn journal(&self) -> &Journal {
         &self.journal
     }
 
-    /// Goes on with another journal.
+    /// Goes on with another journal, which may be written at once.
     pub fn replace(&mut self, next: Journal) {
+        self.state.failing.store(false, Ordering::Relaxed);
         *self.state.handles.lock().unwrap_or_else(PoisonError::into_inner) = (next.syncer(), next.retirer());
         *self.journal = next;
     }

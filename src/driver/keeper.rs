@@ -3,20 +3,19 @@
 //! It works through ports (a [`Store`], a [`Disk`]) so that tests can let them fail. It belongs to the courier's thread;
 //! the stream never waits for it.
 
-use super::flush::Writer;
+use super::flush::{self, Flushed};
 use super::journaling::Held;
 use super::shared::Shared;
 use crate::durable::disk::Disk;
 use crate::durable::journal::{self, Journal};
-use crate::durable::recover::{self, BASES_A_SLICE};
+use crate::durable::recover::{self, WINDOWS_A_SLICE};
 use crate::durable::state::{Meta, StateError, Store};
 use crate::engine::Engine;
 use crate::engine::schema::Schema;
+use crate::sink::{Sink, SinkError};
 use std::sync::Arc;
 
-/// Processes whose partials this state may write over. A process counts only if it has written to the sink.
-const RUNS_MAX: usize = 200;
-/// How often a checkpoint that meets a window with an unknown base is tried again.
+/// How often a checkpoint that meets an incomplete window is tried again.
 const CHECKPOINT_TRIES: u32 = 20;
 
 /// The state that this process owns.
@@ -25,27 +24,33 @@ pub struct Keeper {
     disk: Arc<dyn Disk>,
     schema: Arc<Schema>,
     meta: Meta,
-    writer: Writer,
-    /// The store knows that this process writes.
-    run_saved: bool,
     /// The position up to which the journal was recovered: what a checkpoint stands for while nothing is journaled.
     recovered: u64,
+}
+
+/// Why a flush did not write everything.
+#[derive(Debug, thiserror::Error)]
+pub enum FlushError {
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Sink(#[from] SinkError),
 }
 
 /// A keeper and what it has recovered.
 pub struct Opened {
     pub keeper: Keeper,
     pub engine: Engine,
-    /// Where the journal goes on.
-    pub position: u64,
-    /// Frames and torn bytes of the journal that was read.
+    /// What was read of the journal, and where it goes on.
     pub journal: journal::Recovered,
+    /// A power loss cannot take what was recovered any more.
+    pub is_synced: bool,
     pub is_first_start: bool,
 }
 
 impl Keeper {
-    /// Recovers the state. `abandoned` are files of guests that are gone: their lines come behind the journal. `id` gives
-    /// random names.
+    /// Recovers the state, for `run` to go on from it. `abandoned` are files of guests that are gone: their lines come
+    /// behind the journal. `writer` is the name of the state among the writers of a sink if it has none yet.
     ///
     /// # Errors
     /// The state cannot be used now; nothing was changed but the names of adopted files.
@@ -54,74 +59,109 @@ impl Keeper {
         disk: Arc<dyn Disk>,
         schema: &Arc<Schema>,
         abandoned: &[String],
-        mut id: impl FnMut() -> String,
+        run: u128,
+        writer: String,
     ) -> Result<Opened, StateError> {
-        let restored = recover::recover(schema, &mut *store, &*disk, abandoned)?;
+        let mut restored = recover::recover(schema, &mut *store, &*disk, abandoned)?;
+        if let Some(meta) = &mut restored.meta {
+            // What cannot be removed stays known.
+            meta.absorbed.retain(|name| match disk.remove(name) {
+                Ok(()) => false,
+                Err(e) => e.kind() != std::io::ErrorKind::NotFound,
+            });
+        }
+        restored.engine.begin_run(&recover::run_name(run));
+        // Whoever wrote it may not have lived to sync it, and what comes behind it must not outlive it.
+        let synced = restored.journal.files.iter().try_for_each(|name| disk.sync(name));
+        let synced = synced.and_then(|()| disk.sync_names());
+        if let Err(e) = &synced {
+            log::warn!("the journal that was recovered cannot be synced: {e}; trying again");
+        }
+        let is_synced = synced.is_ok();
         let is_first_start = restored.meta.is_none();
-        let meta = restored.meta.unwrap_or_else(|| Meta { writer: id(), ..Meta::default() });
-        let writer =
-            Writer { id: meta.writer.as_str().into(), spare: id().into(), run: id(), inherited: meta.runs.clone() };
-        let position = restored.journal.position;
+        let meta = restored.meta.unwrap_or(Meta { writer, ..Meta::default() });
         let schema = schema.clone();
-        let keeper = Keeper { store, disk, schema, meta, writer, run_saved: false, recovered: position };
-        Ok(Opened { keeper, engine: restored.engine, position, journal: restored.journal, is_first_start })
+        let keeper = Keeper { store, disk, schema, meta, recovered: restored.journal.position };
+        Ok(Opened { keeper, engine: restored.engine, journal: restored.journal, is_synced, is_first_start })
     }
 
-    /// Who writes to the sink.
-    pub fn writer(&self) -> &Writer {
-        &self.writer
+    /// The name of the state among the writers of a sink.
+    pub fn writer(&self) -> &str {
+        &self.meta.writer
     }
 
-    /// Makes sure that a later process will know what this one wrote, before it writes.
+    /// Notes that the lines of a guest's file will be in the next checkpoint: the file must not be read again after that.
+    pub fn absorb(&mut self, guest: String) {
+        self.meta.absorbed.push(guest);
+    }
+
+    /// Where the journal is.
+    pub fn disk(&self) -> Arc<dyn Disk> {
+        self.disk.clone()
+    }
+
+    /// Writes what is due at `now` to the sink. Rows of running days are written only if `running` is true.
     ///
     /// # Errors
-    /// It could not be noted: nothing may be written to the sink.
-    pub fn begin_writing(&mut self) -> Result<(), StateError> {
-        if self.run_saved {
-            return Ok(());
+    /// Not everything was written; what was not is due again.
+    pub fn flush(
+        &mut self,
+        shared: &Shared,
+        sink: &mut dyn Sink,
+        now: i64,
+        running: bool,
+    ) -> Result<Flushed, FlushError> {
+        self.complete(shared)?;
+        // The sink must not have what a power loss would take from us: sent again, it would count as new.
+        if let Some(journaling) = shared.journaling()
+            && let Err(e) = journaling.sync()
+        {
+            // The rows are worth more than the last seconds before a power loss.
+            log::warn!("the journal cannot be synced: {e}");
         }
-        let mut meta = self.meta.clone();
-        meta.runs.push(self.writer.run.clone());
-        let excess = meta.runs.len().saturating_sub(RUNS_MAX);
-        meta.runs.drain(..excess);
-        self.store.save_runs(&meta)?;
-        self.meta = meta;
-        self.run_saved = true;
-        Ok(())
+        let first = flush::flush(shared, sink, &self.meta.writer, now, running);
+        let result = match first {
+            Ok(flushed) if flushed.foreign > 0 => {
+                log::warn!(
+                    "somebody else writes to the sink in the name of this very process (a machine that was set back to \
+                     a snapshot while it ran): going on under a new name"
+                );
+                shared.begin_run();
+                flush::flush(shared, sink, &self.meta.writer, now, running)
+                    .map(|again| Flushed { foreign: flushed.foreign, ..again })
+            }
+            other => other,
+        };
+        sink.disconnect();
+        Ok(result?)
     }
 
-    /// Takes another name among the writers of the sink: somebody else has the old one.
-    pub fn rename(&mut self, spare: String) {
-        self.writer.id = std::mem::replace(&mut self.writer.spare, spare.into());
-        self.meta.writer = self.writer.id.to_string();
-    }
-
-    /// Looks up the stored part of windows that have come back to memory.
+    /// Completes windows that have come back to memory with what is stored of them.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn settle(&mut self, shared: &Shared) -> Result<(), StateError> {
+    fn complete(&mut self, shared: &Shared) -> Result<(), StateError> {
         loop {
-            let unknown = shared.with(|engine| engine.unknown_bases(BASES_A_SLICE)).unwrap_or_default();
-            if unknown.is_empty() {
+            let incomplete = shared.with(|engine| engine.incomplete(WINDOWS_A_SLICE)).unwrap_or_default();
+            if incomplete.is_empty() {
                 return Ok(());
             }
-            for base in unknown {
-                let stored = self.store.window(&self.schema, base.id, base.start)?;
-                shared.with(|engine| engine.set_base(base.device, base.start, stored));
+            for window in incomplete {
+                let stored = self.store.window(&self.schema, window.id, window.start)?;
+                shared.with(|engine| engine.complete(window.device, window.start, stored));
             }
         }
     }
 
     /// Saves what has changed, with the position of the journal that it stands for, and lets go of what is not needed any
-    /// more. `now` is the wall clock in nanoseconds.
+    /// more. `now` is the wall clock in nanoseconds. Gives the position before which the journal may be removed.
     ///
     /// # Errors
     /// Nothing was saved, and nothing is lost: the next checkpoint holds it.
-    pub fn checkpoint(&mut self, shared: &Shared, now: i64) -> Result<(), StateError> {
+    pub fn checkpoint(&mut self, shared: &Shared, now: i64) -> Result<Option<u64>, StateError> {
         let mut taken = None;
         for _ in 0..CHECKPOINT_TRIES {
-            self.settle(shared)?;
+            self.complete(shared)?;
             // One moment: the copy, and the position that it stands for.
             taken =
                 shared.with_position(|engine, position| engine.checkpoint().map(|stored| (stored, position))).flatten();
@@ -129,7 +169,7 @@ impl Keeper {
                 break;
             }
         }
-        let Some((stored, position)) = taken else { return Ok(()) };
+        let Some((stored, position)) = taken else { return Ok(None) };
         // The journal before the position is not synced for this: once the state is committed, it is not needed.
         let meta = Meta { position: position.unwrap_or(self.recovered), ..self.meta.clone() };
         let limit = now.checked_sub(self.schema.lateness.max).unwrap_or(i64::MIN);
@@ -140,9 +180,8 @@ impl Keeper {
                 if let Some(journaling) = shared.journaling() {
                     journaling.retire(self.meta.position);
                 }
-                remove_old(self.disk.clone(), self.meta.position);
                 shared.with(Engine::evict);
-                Ok(())
+                Ok(Some(self.meta.position))
             }
             Err(error) => {
                 shared.with(|engine| engine.mark_all_unsaved(&stored));
@@ -152,35 +191,25 @@ impl Keeper {
     }
 }
 
-/// Removes old journal files, in a thread of its own: a file system can take its time for it, and a file that stays is
-/// removed after the next checkpoint.
-fn remove_old(disk: Arc<dyn Disk>, before: u64) {
-    std::thread::spawn(move || {
-        if let Err(e) = journal::remove_before(&*disk, before) {
-            log::warn!("old journal files cannot be removed: {e}; trying again");
-        }
-    });
-}
-
-/// Makes the journal go on in the name of the owner, from the position to which the state was recovered: behind the lines
-/// of this process's own time as a guest. Gives the position of the next frame.
-pub fn own_journal(held: &mut Held<'_>, disk: &Arc<dyn Disk>, guest: &str, position: u64, bytes_max: u64) -> u64 {
+/// Makes the journal go on in the name of the owner, from the position to which it was recovered: behind the lines of this
+/// process's own time as a guest. Gives the position of the next frame, and the name of the guest's file, which is to be
+/// [absorbed](Keeper::absorb): it may not have its new name yet, or may lose it again to a power loss.
+pub fn own_journal(
+    held: &mut Held<'_>,
+    disk: &Arc<dyn Disk>,
+    guest: u128,
+    recovered: &journal::Recovered,
+    bytes_max: u64,
+) -> (u64, String) {
+    let position = recovered.position;
     let (name, bytes) = (journal::guest_name(guest), held.journal().guest_bytes());
-    let mut end = position + bytes;
-    match journal::adopt_known(&**disk, &name, position, bytes) {
-        Ok(()) => {}
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound && bytes == 0 => {}
-        Err(e) => {
-            // The lines are counted. As a guest's file they would be counted again by the next owner.
-            log::error!(
-                "{name} cannot be made part of the journal: {e}; a kill before the next checkpoint loses its lines"
-            );
-            let _ = disk.remove(&name);
-            end = position;
-        }
-    }
-    let journal = Journal::new(disk.clone(), position).limited_to(bytes_max);
-    journal.syncer().renamed();
+    let mut journal = Journal::new(disk.clone(), position).limited_to(bytes_max);
+    journal.syncer().found(recovered);
+    journal.syncer().inherit(&held.journal().syncer(), position);
+    let (end, adopted) = journal.adopt(name.clone(), position, bytes);
     held.replace(journal);
-    end
+    if let Err(e) = adopted {
+        log::warn!("{name} cannot be made part of the journal: {e}; trying again");
+    }
+    (end, name)
 }

@@ -50,8 +50,9 @@ pub fn run(config: PathBuf, forward: bool) -> u8 {
     if let Err(e) = ctrlc::set_handler(|| log::info!("asked to stop: going on until the input ends")) {
         log::warn!("signals end the process at once: {e}");
     }
-    let engine = Arc::new(Shared::starting());
-    let courier = Courier::start(config, engine.clone());
+    let run = courier::random();
+    let engine = Arc::new(Shared::starting(run, courier::random));
+    let courier = Courier::start(config, run, engine.clone());
     let stream = Stream::new(Input::new(), forward.then(Output::new));
     let running = relay::start(stream, Ingest::new(engine, courier.waker()));
     let ended = wait(&running);

@@ -1,7 +1,7 @@
 //! Line protocol -> rows, through the engine and the flush that `run` uses, without state and without a database.
 
 use super::clock;
-use super::flush::{self, Writer};
+use super::flush;
 use super::shared::Shared;
 use crate::engine::frame::Framer;
 use crate::engine::schema::{Lateness, Schema, Summary};
@@ -80,7 +80,7 @@ impl Replay {
         let mut rows = Rows::default();
         // Half of the range leaves room for adding to it: every window has ended and is final.
         let judged = self.now.unwrap_or(i64::MAX / 2);
-        flush::flush(&shared, &mut rows, &Writer::of_one_run("replay"), judged, true)?;
+        flush::flush(&shared, &mut rows, "replay", judged, true)?;
         Ok((rows, counters))
     }
 }
@@ -106,13 +106,7 @@ impl Sink for Rows {
         Ok(())
     }
 
-    fn put_partials(
-        &mut self,
-        summary: &Summary,
-        records: &[PartialRecord],
-        _: &[String],
-        _: i64,
-    ) -> Result<(), SinkError> {
+    fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord], _: i64) -> Result<(), SinkError> {
         for record in records {
             let key = (summary.name.clone(), record.key.clone(), record.window_start);
             self.partials.insert(key, record.clone());

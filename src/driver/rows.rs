@@ -31,9 +31,9 @@ pub fn from_records(
     is_final: bool,
     records: &[&PartialRecord],
 ) -> Result<RowRecord, String> {
-    // Writer order: sums of doubles are the same whoever computes the row.
+    // In one order: sums of doubles are the same whoever computes the row.
     let mut sorted: Vec<&&PartialRecord> = records.iter().collect();
-    sorted.sort_by(|a, b| (a.window_start, &a.writer).cmp(&(b.window_start, &b.writer)));
+    sorted.sort_by(|a, b| (a.window_start, &a.writer, &a.run).cmp(&(b.window_start, &b.writer, &b.run)));
     let mut hours: BTreeMap<i64, Partial> = BTreeMap::new();
     let mut writers = BTreeSet::new();
     let mut revision = 0u64;

@@ -16,15 +16,20 @@
 use super::ingest::{self, Taken};
 use super::journaling::{Held, Journaling};
 use crate::durable::entries::{Encoder, Frame};
+use crate::durable::recover::run_name;
 use crate::engine::Engine;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Bytes of lines that are kept while the engine is starting.
 const BACKLOG_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// What is left of them when the engine is switched on, with the stream waiting.
 const BACKLOG_BYTES_LAST: usize = 64 * 1024;
+
+/// How long to wait for a batch that is on its way to the journal before looking again.
+const SWITCH_PAUSE: Duration = Duration::from_micros(100);
 
 /// Lines that wait for the engine.
 #[derive(Default)]
@@ -93,7 +98,20 @@ struct Inner {
     journaling: Option<Journaling>,
     /// Matched lines of the batch in hand.
     batch: Encoder,
+    /// Lines have passed that are not in the journal: what comes behind them there is another run's.
+    has_gap: bool,
     panics: u32,
+}
+
+impl Inner {
+    /// What comes from now on is another run's, in a segment of its own.
+    fn begin_run(&mut self, run: u128) {
+        self.has_gap = false;
+        self.batch.begin_run(run);
+        if let State::On(engine) = &mut self.state {
+            engine.begin_run(&run_name(run));
+        }
+    }
 }
 
 /// The shared engine.
@@ -103,25 +121,27 @@ pub struct Shared {
     configured: Condvar,
     /// A thread waits for the journal's disk, and the stream goes on without the journal.
     journal_stuck: AtomicBool,
+    /// Gives names for runs.
+    runs: fn() -> u128,
 }
 
 /// Panics after which the engine is switched off: something is wrong that skipping a line does not cure.
 const PANICS_MAX: u32 = 100;
 
 impl Shared {
-    fn with_state(state: State) -> Shared {
-        let inner = Inner { state, journaling: None, batch: Encoder::default(), panics: 0 };
-        Shared { inner: Mutex::new(inner), configured: Condvar::new(), journal_stuck: AtomicBool::new(false) }
+    fn with_state(state: State, run: u128, runs: fn() -> u128) -> Shared {
+        let inner = Inner { state, journaling: None, batch: Encoder::new(run), has_gap: false, panics: 0 };
+        Shared { inner: Mutex::new(inner), configured: Condvar::new(), journal_stuck: AtomicBool::new(false), runs }
     }
 
-    /// An engine that is about to be started.
-    pub fn starting() -> Shared {
-        Shared::with_state(State::Starting(Backlog::default()))
+    /// An engine that is about to be started, for a run; `runs` gives names for more of them.
+    pub fn starting(run: u128, runs: fn() -> u128) -> Shared {
+        Shared::with_state(State::Starting(Backlog::default()), run, runs)
     }
 
     /// An engine that is there.
     pub fn new(engine: Engine) -> Shared {
-        Shared::with_state(State::On(Box::new(engine)))
+        Shared::with_state(State::On(Box::new(engine)), 0, || 0)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -168,7 +188,9 @@ impl Shared {
             inner.state = if kept.lines.is_empty() { State::Idle(matcher) } else { State::Claiming(matcher, kept) };
         }
         if let Some(held) = &mut held {
-            frames.into_iter().all(|frame| held.append(frame));
+            frames.into_iter().for_each(|frame| {
+                held.append(frame);
+            });
         }
         drop(held);
         self.configured.notify_all();
@@ -185,6 +207,11 @@ impl Shared {
         if let Some(journaling) = journaling {
             drop(journaling.hold());
         }
+    }
+
+    /// What comes from now on is another run's.
+    pub fn begin_run(&self) {
+        self.lock().begin_run((self.runs)());
     }
 
     /// Says whether a thread waits for the journal's disk: until it comes back, nothing is handed to the journal.
@@ -215,11 +242,18 @@ impl Shared {
                 break;
             }
         }
-        {
-            // Nobody may write to the journal between the last line and the switch.
-            let journaling = self.journaling();
+        let journaling = self.journaling();
+        loop {
+            // Nobody may write to the journal between the last line and the switch, and a batch that was taken before it
+            // must have been written before it.
             let held = journaling.as_ref().map(Journaling::hold);
             let mut inner = self.lock();
+            if held.as_ref().is_some_and(|held| held.frames() != inner.batch.frames()) {
+                drop(inner);
+                drop(held);
+                std::thread::sleep(SWITCH_PAUSE);
+                continue;
+            }
             let last = inner.state.waiting();
             last.feed(&mut engine, |_, _, _, _| ());
             lost += last.lost;
@@ -229,6 +263,10 @@ impl Shared {
                 inner.batch.go_on_at(position);
             }
             inner.state = State::On(Box::new(engine));
+            if inner.has_gap {
+                inner.begin_run((self.runs)());
+            }
+            break;
         }
         if lost > 0 {
             log::error!("{lost} lines that arrived before the engine was ready are not counted");
@@ -274,9 +312,9 @@ impl Shared {
         let mut kept = Backlog::default();
         let mut matched_any = false;
         let journals = inner.journaling.as_ref().is_some_and(Journaling::is_ready) && !self.is_journal_stuck();
-        if journals && inner.journaling.as_ref().is_some_and(Journaling::takes_failure) {
-            // What a frame before this one said of heads is not in the file.
-            inner.batch.start_segment();
+        if journals && (inner.journaling.as_ref().is_some_and(Journaling::takes_failure) || inner.has_gap) {
+            // What a frame before this one said of heads is not in the file, either.
+            inner.begin_run((self.runs)());
         }
         loop {
             let Inner { state, batch, .. } = &mut *inner;
@@ -298,10 +336,11 @@ impl Shared {
         }
         let taken = match (inner.batch.take(now), &inner.journaling) {
             (Some(frame), Some(journaling)) => Taken::Journal(journaling.clone(), frame),
-            (_, Some(_)) if matched_any => Taken::Unjournaled,
+            (_, Some(journaling)) if matched_any => Taken::Unjournaled(journaling.clone(), inner.batch.position()),
             _ if matches!(inner.state, State::Starting(_)) => Taken::Kept,
             _ => Taken::Nothing,
         };
+        inner.has_gap |= matches!(taken, Taken::Unjournaled(..));
         (taken, is_first)
     }
 

@@ -34,6 +34,12 @@ pub trait Disk: Send + Sync {
     /// There is no such file ([`io::ErrorKind::NotFound`]), or it cannot be renamed or opened.
     fn reuse(&self, from: &str, to: &str) -> io::Result<Arc<dyn Segment>>;
 
+    /// Makes sure that all of a file survives a power loss.
+    ///
+    /// # Errors
+    /// There is no such file, or it cannot be synced.
+    fn sync(&self, name: &str) -> io::Result<()>;
+
     /// Removes a file.
     ///
     /// # Errors
@@ -114,6 +120,11 @@ impl Disk for Folder {
         let path = self.0.join(to);
         fs::rename(self.0.join(from), &path)?;
         Ok(Arc::new(OpenOptions::new().write(true).open(path)?))
+    }
+
+    fn sync(&self, name: &str) -> io::Result<()> {
+        // For writing, because Windows syncs nothing that was opened to be read.
+        OpenOptions::new().append(true).open(self.0.join(name))?.sync_data()
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

@@ -27,6 +27,8 @@ pub struct Frame {
     pub position: u64,
     /// It begins a segment.
     pub is_first: bool,
+    /// The run that has taken the lines.
+    pub run: u128,
     /// Room for the head of the frame, and the entries.
     pub bytes: Vec<u8>,
 }
@@ -53,12 +55,31 @@ pub struct Encoder {
     is_first: bool,
     /// Position of the next frame.
     position: u64,
+    run: u128,
+    /// Frames so far.
+    frames: u64,
 }
 
 impl Encoder {
+    /// An encoder for the lines of a run, from position 0 on.
+    pub fn new(run: u128) -> Encoder {
+        Encoder { run, ..Encoder::default() }
+    }
+
+    /// The lines are another run's from now on, in a segment of their own.
+    pub fn begin_run(&mut self, run: u128) {
+        self.run = run;
+        self.start_segment();
+    }
+
     /// The position behind the last frame.
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Frames that have been taken so far.
+    pub fn frames(&self) -> u64 {
+        self.frames
     }
 
     /// Goes on at another position, with a new segment.
@@ -115,8 +136,10 @@ impl Encoder {
         }
         let next = Vec::with_capacity(self.bytes.capacity().min(1 << 20));
         let bytes = std::mem::replace(&mut self.bytes, next);
-        let frame = Frame { received, position: self.position, is_first: std::mem::take(&mut self.is_first), bytes };
+        let is_first = std::mem::take(&mut self.is_first);
+        let frame = Frame { received, position: self.position, is_first, run: self.run, bytes };
         self.position = frame.end();
+        self.frames += 1;
         self.segment_bytes += frame.bytes.len() as u64;
         if self.segment_bytes >= SEGMENT_BYTES_MAX {
             self.start_segment();

@@ -7,21 +7,22 @@
 //! journal/guest-5f2c….seg                 of a process that does not own the state (yet)
 //! journal/spare-0.old                     an old segment, to be written again as a new one
 //!
-//! segment   "TRJ2" | salt u64 | frame frame frame ...
+//! segment   "TRJ2" | salt u64 | run u128 | frame frame frame ...
 //! frame     length u32 | crc u32 | type u8 | received i64 | payload
 //! ```
 //!
-//! Numbers are little-endian. `length` counts from `type` on, `crc` is CRC-32 over the salt and the same bytes, `received`
+//! Numbers are little-endian. `length` counts from `type` on, `crc` is CRC-32 over salt, run and the same bytes, `received`
 //! is the time of arrival in nanoseconds since the epoch. The only type so far is 2: entries, see [`super::entries`]. A
 //! *position* is a number of bytes of frames since the journal began, headers not counted. What could not be written leaves
-//! a gap in the positions.
+//! a gap in the positions. `run` is the process that took the lines.
 //!
 //! A new segment takes the place of an old one where there is one: an unlink of some MiB takes milliseconds, and so does
-//! finding room for them again. The salt is the position in the name, so neither the frames that the file held before nor
-//! its old header are taken for new ones. A guest's salt is random and has its highest bit set.
+//! finding room for them again. The salt is the position in the name, so that an old header is not taken for a new one,
+//! and no two segments have salt and run in common, so that neither are old frames. A guest's salt has its highest bit set.
 //!
 //! One plain write for each batch: no memory mapping, because a full disk turns that into SIGBUS. After a write that failed
 //! the journal goes on in a new segment; a reader stops at the first frame that is torn, and goes on with the next segment.
+//! The lines behind a gap are another run's: what is known of a run is the beginning of its history, never a part with a gap.
 //!
 //! What a checkpoint covers need not be synced any more; a segment that is synced is synced from its start.
 //!
@@ -38,7 +39,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// First bytes of a segment.
 const MAGIC: &[u8; 4] = b"TRJ2";
 /// Bytes of a segment before its first frame.
-const SEGMENT_HEAD_BYTES: usize = 4 + 8;
+const SEGMENT_HEAD_BYTES: usize = 4 + 8 + 16;
 /// Bytes of a frame before its payload.
 pub const HEAD_BYTES: usize = 4 + 4 + 1 + 8;
 /// A segment that has reached this size is followed by a new one.
@@ -55,6 +56,8 @@ const SPARES_MAX: usize = 4;
 /// One frame as read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lines<'a> {
+    /// The run that has taken them.
+    pub run: u128,
     pub received: i64,
     /// Whole lines.
     pub lines: &'a [u8],
@@ -62,15 +65,16 @@ pub struct Lines<'a> {
     pub length: u64,
 }
 
-fn checksum(salt: u64, body: &[u8]) -> u32 {
+fn checksum((salt, run): (u64, u128), body: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&salt.to_le_bytes());
+    hasher.update(&run.to_le_bytes());
     hasher.update(body);
     hasher.finalize()
 }
 
 /// Reads the frame at the start of `bytes`: time of arrival and payload. `None` if it is torn or damaged.
-fn decode(bytes: &[u8], salt: u64) -> Option<(i64, &[u8])> {
+fn decode(bytes: &[u8], salt: (u64, u128)) -> Option<(i64, &[u8])> {
     let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
     let (length, crc) = (number(0)? as usize, number(4)?);
     if !(HEAD_BYTES - 8..=PAYLOAD_BYTES_MAX).contains(&length) {
@@ -86,7 +90,8 @@ fn decode(bytes: &[u8], salt: u64) -> Option<(i64, &[u8])> {
 /// Calls `each` with every whole frame of a segment, up to the first that is not.
 fn frames(name: &str, segment: &[u8], mut each: impl FnMut(Lines<'_>)) {
     let Some((head, mut rest)) = segment.split_at_checked(SEGMENT_HEAD_BYTES) else { return };
-    let salt = u64::from_le_bytes([head[4], head[5], head[6], head[7], head[8], head[9], head[10], head[11]]);
+    let (Ok(salt), Ok(run)) = (head[4..12].try_into(), head[12..].try_into()) else { return };
+    let (salt, run) = (u64::from_le_bytes(salt), u128::from_le_bytes(run));
     let expected = match Name::of(name) {
         Some(Name::Own(position)) => salt == position,
         Some(Name::Adopted(_) | Name::Guest) => salt & GUEST_SALT != 0,
@@ -97,12 +102,12 @@ fn frames(name: &str, segment: &[u8], mut each: impl FnMut(Lines<'_>)) {
     }
     let mut heads = HashMap::new();
     let mut lines = Vec::new();
-    while let Some((received, payload)) = decode(rest, salt) {
+    while let Some((received, payload)) = decode(rest, (salt, run)) {
         if entries::expand(payload, &mut heads, &mut lines).is_none() {
             return;
         }
         let length = HEAD_BYTES + payload.len();
-        each(Lines { received, lines: &lines, length: length as u64 });
+        each(Lines { run, received, lines: &lines, length: length as u64 });
         rest = &rest[length..];
     }
 }
@@ -139,8 +144,8 @@ fn segment_name(position: u64) -> String {
 }
 
 /// The name of a guest's file.
-pub fn guest_name(id: &str) -> String {
-    format!("guest-{id}.seg")
+pub fn guest_name(run: u128) -> String {
+    format!("guest-{run:032x}.seg")
 }
 
 /// True for the name of a guest's file.
@@ -159,6 +164,9 @@ pub struct Syncer {
 struct Unsynced {
     /// Segments with bytes that were not synced, each with the position of its first frame; the last one may still grow.
     segments: Vec<(u64, Arc<dyn Segment>)>,
+    /// Files that an earlier process has written, up to position `found_until`.
+    found: Vec<String>,
+    found_until: u64,
     names_changed: bool,
 }
 
@@ -181,11 +189,25 @@ impl Syncer {
         // A segment ends where the next one starts; the last one may still grow.
         let covered = state.segments.iter().skip(1).take_while(|(start, _)| *start <= position).count();
         state.segments.drain(..covered);
+        if state.found_until <= position {
+            state.found.clear();
+        }
     }
 
-    /// Notes that a file has been given another name.
-    pub fn renamed(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).names_changed = true;
+    /// Takes over what a guest has written, which lies from `position` on now.
+    pub fn inherit(&self, guest: &Syncer, position: u64) {
+        let theirs = std::mem::take(&mut *guest.state.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.names_changed = true;
+        state.segments.splice(0..0, theirs.segments.into_iter().map(|(_, segment)| (position, segment)));
+    }
+
+    /// Adds what a recovery has found: whoever wrote it may not have lived to sync it.
+    pub fn found(&self, recovered: &Recovered) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.found.clone_from(&recovered.files);
+        state.found_until = recovered.position;
+        state.names_changed = true;
     }
 
     /// Makes all that was appended before this call survive a power loss. Appends may go on meanwhile.
@@ -198,6 +220,13 @@ impl Syncer {
             if taken.names_changed {
                 self.disk.sync_names()?;
             }
+            for name in &taken.found {
+                match self.disk.sync(name) {
+                    // A checkpoint has covered it meanwhile.
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                    other => other?,
+                }
+            }
             taken.segments.iter().try_for_each(|(_, segment)| segment.sync())
         };
         let result = work();
@@ -205,6 +234,9 @@ impl Syncer {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             let newer = std::mem::replace(&mut *state, taken);
             state.names_changed |= newer.names_changed;
+            if !newer.found.is_empty() {
+                (state.found, state.found_until) = (newer.found, newer.found_until);
+            }
             for segment in newer.segments {
                 if !state.segments.iter().any(|(_, s)| Arc::ptr_eq(s, &segment.1)) {
                     state.segments.push(segment);
@@ -223,12 +255,20 @@ enum Owner {
     Guest { name: String, salt: u64 },
 }
 
+/// A guest's file: its name, where it belongs, and its bytes of frames.
+struct Guest {
+    name: String,
+    position: u64,
+    bytes: u64,
+}
+
 /// The writing end of the journal.
 pub struct Journal {
     disk: Arc<dyn Disk>,
     owner: Owner,
     segment: Option<Arc<dyn Segment>>,
-    salt: u64,
+    /// Salt and run of the segment.
+    salt: (u64, u128),
     /// Position of the segment's first frame.
     segment_start: u64,
     /// Bytes of the segment's file that are good.
@@ -237,9 +277,11 @@ pub struct Journal {
     retired: Arc<AtomicU64>,
     /// Bytes that the journal may hold.
     bytes_max: u64,
-    /// A guest's only file has a torn end that could not be cut: nothing behind it would be read.
+    /// A guest's only file has a gap, and nothing may come behind it.
     broken: bool,
     syncer: Syncer,
+    /// A guest's file that is to be made part of the journal before anything is written behind it.
+    guest: Option<Guest>,
     /// A batch was not written: later ones refer to heads that are not in the file.
     needs_first: bool,
 }
@@ -252,21 +294,40 @@ impl Journal {
             disk,
             owner: Owner::State,
             segment: None,
-            salt: 0,
+            salt: (0, 0),
             segment_start: from,
             segment_bytes: 0,
             retired: Arc::new(AtomicU64::new(from)),
             bytes_max: u64::MAX,
             broken: false,
             syncer,
+            guest: None,
             needs_first: false,
         }
     }
 
-    /// The journal of a process that does not own the state: one file. `salt` is random.
-    pub fn guest(disk: Arc<dyn Disk>, id: &str, salt: u64) -> Journal {
-        let owner = Owner::Guest { name: guest_name(id), salt: salt | GUEST_SALT };
+    /// The journal of a process that does not own the state: one file, in the name of its run.
+    pub fn guest(disk: Arc<dyn Disk>, run: u128) -> Journal {
+        let owner = Owner::Guest { name: guest_name(run), salt: run as u64 | GUEST_SALT };
         Journal { owner, ..Journal::new(disk, 0) }
+    }
+
+    /// Makes the file of this process's time as a guest part of the journal, at the position where the journal begins.
+    /// Gives the position behind it, and whether it was done; if not, it will be before anything else is written.
+    pub fn adopt(&mut self, guest: String, position: u64, bytes: u64) -> (u64, io::Result<()>) {
+        self.guest = Some(Guest { name: guest, position, bytes });
+        (position + bytes, self.adopt_guest())
+    }
+
+    fn adopt_guest(&mut self) -> io::Result<()> {
+        let Some(Guest { name, position, bytes }) = &self.guest else { return Ok(()) };
+        match adopt_known(&*self.disk, name, *position, *bytes) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => {
+                self.guest = None;
+                Ok(())
+            }
+        }
     }
 
     /// Limits the bytes that the journal may hold. What would exceed it is refused until a checkpoint makes room.
@@ -295,41 +356,40 @@ impl Journal {
         }
         let result = self.write(frame);
         self.needs_first = result.is_err();
+        if let (Err(_), Owner::Guest { .. }) = (&result, &self.owner) {
+            // There is no next file: what is there of the frame has to go, and nothing may come behind the gap.
+            if let Some(segment) = &self.segment {
+                let _ = segment.truncate(self.segment_bytes);
+            }
+            self.broken = true;
+        }
         result
     }
 
     fn write(&mut self, frame: &mut Frame) -> io::Result<()> {
         if self.broken {
-            return Err(io::Error::other("the file could not be mended after an error"));
+            return Err(io::Error::other("it goes on when the state directory is ours"));
         }
-        let held = match self.owner {
-            Owner::State => frame.end().saturating_sub(self.retired.load(Ordering::Relaxed)),
-            Owner::Guest { .. } => self.segment_bytes + frame.bytes.len() as u64,
-        };
-        if held > self.bytes_max {
-            return Err(io::Error::other("limits.journal_bytes is reached, because no checkpoint was possible"));
-        }
+        let position = frame.position;
+        self.adopt_guest()?;
+        self.check_limit(frame.end())?;
         let fresh = match (&self.segment, &self.owner) {
             (None, _) => true,
             (Some(_), Owner::State) => frame.is_first,
             (Some(_), Owner::Guest { .. }) => false,
         };
         if fresh {
-            self.begin(frame.position).inspect_err(|_| self.forget_file(frame.position))?;
+            self.begin(position, frame.run).inspect_err(|_| self.forget_file(position))?;
         }
         let Some(segment) = &self.segment else { return Err(io::Error::other("no segment")) };
         complete(&mut frame.bytes, self.salt, frame.received);
         if let Err(error) = segment.append(&frame.bytes) {
-            match self.owner {
+            if matches!(self.owner, Owner::State) {
                 // A reader stops at what is there of it, and goes on with the next segment.
-                Owner::State => {
-                    self.segment = None;
-                    if fresh {
-                        self.forget_file(frame.position);
-                    }
+                self.segment = None;
+                if fresh {
+                    self.forget_file(position);
                 }
-                // There is no next file: what is there of it has to go.
-                Owner::Guest { .. } => self.broken = segment.truncate(self.segment_bytes).is_err(),
             }
             return Err(error);
         }
@@ -338,8 +398,34 @@ impl Journal {
         Ok(())
     }
 
+    /// True if something can be written at a position again, as far as that can be known.
+    pub fn probe(&mut self, position: u64) -> bool {
+        if matches!(self.owner, Owner::Guest { .. }) {
+            return !self.broken;
+        }
+        let is_possible =
+            self.adopt_guest().is_ok() && self.check_limit(position).is_ok() && self.begin(position, 0).is_ok();
+        // The frame that comes begins the segment once more.
+        self.segment = None;
+        if !is_possible {
+            self.forget_file(position);
+        }
+        is_possible
+    }
+
+    fn check_limit(&self, end: u64) -> io::Result<()> {
+        let held = match self.owner {
+            Owner::State => end.saturating_sub(self.retired.load(Ordering::Relaxed)),
+            Owner::Guest { .. } => end,
+        };
+        if held > self.bytes_max {
+            return Err(io::Error::other("limits.journal_bytes is reached, because no checkpoint was possible"));
+        }
+        Ok(())
+    }
+
     /// Begins a segment with a header.
-    fn begin(&mut self, position: u64) -> io::Result<()> {
+    fn begin(&mut self, position: u64, run: u128) -> io::Result<()> {
         self.segment = None;
         let (segment, salt) = match &self.owner {
             Owner::Guest { name, salt } => (self.disk.create(name)?, *salt),
@@ -347,9 +433,10 @@ impl Journal {
         };
         let mut head = [0; SEGMENT_HEAD_BYTES];
         head[..4].copy_from_slice(MAGIC);
-        head[4..].copy_from_slice(&salt.to_le_bytes());
+        head[4..12].copy_from_slice(&salt.to_le_bytes());
+        head[12..].copy_from_slice(&run.to_le_bytes());
         segment.append(&head)?;
-        (self.segment, self.salt) = (Some(segment), salt);
+        (self.segment, self.salt) = (Some(segment), (salt, run));
         (self.segment_start, self.segment_bytes) = (position, SEGMENT_HEAD_BYTES as u64);
         Ok(())
     }
@@ -368,7 +455,7 @@ impl Journal {
 }
 
 /// Fills in the head of a frame.
-fn complete(frame: &mut [u8], salt: u64, received: i64) {
+fn complete(frame: &mut [u8], salt: (u64, u128), received: i64) {
     let (head, body) = frame.split_at_mut(8);
     body[0] = ENTRIES;
     body[1..9].copy_from_slice(&received.to_le_bytes());
@@ -414,10 +501,10 @@ pub fn remove_before(disk: &dyn Disk, before: u64) -> io::Result<()> {
         names.iter().filter_map(|name| Name::of(name)?.position().map(|position| (position, name))).collect();
     starts.sort_unstable();
     let mut free = (0..SPARES_MAX).map(|n| format!("spare-{n}.old")).filter(|spare| !names.contains(spare));
-    // A segment ends where the next one starts; the last one may still grow.
-    for pair in starts.windows(2) {
-        let (name, end) = (pair[0].1, pair[1].0);
-        if end > before {
+    for (start, name) in &starts {
+        // A segment ends where the next one starts; the last one may still grow.
+        let next = starts.iter().map(|(next, _)| *next).find(|next| next > start);
+        if next.is_none_or(|next| next > before) {
             break;
         }
         let spare = if matches!(Name::of(name), Some(Name::Own(_))) { free.next() } else { None };
@@ -431,8 +518,22 @@ pub fn remove_before(disk: &dyn Disk, before: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes the segments from a position on, the end of what was recovered: no frame of theirs is whole. If they stayed,
+/// the segment before them would be taken to end where they begin.
+///
+/// # Errors
+/// A file cannot be removed: the journal must not go on at this position.
+pub fn remove_from(disk: &dyn Disk, position: u64) -> io::Result<()> {
+    for name in disk.list()? {
+        if Name::of(&name).and_then(Name::position).is_some_and(|start| start >= position) {
+            disk.remove(&name)?;
+        }
+    }
+    Ok(())
+}
+
 /// What [`read`] found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// The position behind the last frame: where the journal goes on.
     pub position: u64,
@@ -440,6 +541,8 @@ pub struct Recovered {
     pub frames: u64,
     /// Bytes of frames that are not there: they could not be written, or are damaged.
     pub missing_bytes: u64,
+    /// The files that hold the frames.
+    pub files: Vec<String>,
 }
 
 /// Reads the journal: calls `each` with every whole frame behind position `from`, in order.
@@ -451,11 +554,14 @@ pub fn read(disk: &dyn Disk, from: u64, mut each: impl FnMut(Lines<'_>)) -> io::
         disk.list()?.into_iter().filter_map(|n| Name::of(&n)?.position().map(|p| (p, n))).collect();
     names.sort();
     let mut found = Recovered { position: from, ..Recovered::default() };
-    for (index, (start, name)) in names.iter().enumerate() {
-        if names.get(index + 1).is_some_and(|(next, _)| *next <= from) {
+    for (start, name) in &names {
+        // A segment ends where the next one starts. A torn one may have left its position to another.
+        let next = names.iter().map(|(next, _)| *next).find(|next| next > start);
+        if next.is_some_and(|next| next <= from) {
             continue;
         }
         let bytes = disk.read(name)?;
+        let before = found.frames;
         let mut position = *start;
         frames(name, &bytes, |frame| {
             if position >= found.position {
@@ -466,6 +572,9 @@ pub fn read(disk: &dyn Disk, from: u64, mut each: impl FnMut(Lines<'_>)) -> io::
             position += frame.length;
             found.position = found.position.max(position);
         });
+        if found.frames > before {
+            found.files.push(name.clone());
+        }
     }
     Ok(found)
 }
@@ -532,7 +641,7 @@ mod tests {
     fn the_format_is_pinned() {
         let (_folder, disk) = folder();
         let mut journal = Journal::new(disk.clone(), 0);
-        let mut encoder = Encoder::default();
+        let mut encoder = Encoder::new(0xfe01);
         encoder.line((5, 1), b"m v=1 1\n");
         encoder.line((5, 1), b"m v=2 2\n");
         encoder.line((u32::MAX, 0), b"\tx y=1\n");
@@ -541,10 +650,11 @@ mod tests {
         assert_eq!(all(&*disk, 0).0, [(1_700_000_000_000_000_000, b"m v=1 1\nm v=2 2\n\tx y=1\n".to_vec())]);
         let bytes = disk.read("00000000000000000000.seg").expect("the segment");
         let golden = [
-            0x54, 0x52, 0x4a, 0x32, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x27, 0x00, 0x00, 0x00, 0xeb, 0x88,
-            0xaa, 0x64, 0x02, 0x00, 0x00, 0x2a, 0x36, 0xfe, 0x9c, 0x97, 0x17, 0x01, 0x05, 0x01, 0x6d, 0x07, 0x20, 0x76,
-            0x3d, 0x31, 0x20, 0x31, 0x0a, 0x07, 0x07, 0x20, 0x76, 0x3d, 0x32, 0x20, 0x32, 0x0a, 0x00, 0x07, 0x09, 0x78,
-            0x20, 0x79, 0x3d, 0x31, 0x0a,
+            0x54, 0x52, 0x4a, 0x32, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0xfe, 0x00, 0x00, 0x00, 0x00,
+            0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x27, 0x00, 0x00, 0x00, 0x4e, 0xe9, 0x7b, 0xd6,
+            0x02, 0x00, 0x00, 0x2a, 0x36, 0xfe, 0x9c, 0x97, 0x17, 0x01, 0x05, 0x01, 0x6d, 0x07, 0x20, 0x76, 0x3d, 0x31,
+            0x20, 0x31, 0x0a, 0x07, 0x07, 0x20, 0x76, 0x3d, 0x32, 0x20, 0x32, 0x0a, 0x00, 0x07, 0x09, 0x78, 0x20, 0x79,
+            0x3d, 0x31, 0x0a,
         ];
         assert_eq!(bytes, golden);
     }
@@ -662,12 +772,12 @@ mod tests {
         let mut journal = Journal::new(disk.clone(), 0);
         let mut encoder = Encoder::default();
         put(&mut journal, &mut encoder, 1, b"one\n").expect("written");
-        let mut guest = Journal::guest(disk.clone(), "ab", 7);
+        let mut guest = Journal::guest(disk.clone(), 0xab);
         let mut theirs = Encoder::default();
         put(&mut guest, &mut theirs, 2, b"two\n").expect("written");
         put(&mut guest, &mut theirs, 3, b"three\n").expect("written");
-        assert_eq!(first_received(&*disk, &guest_name("ab")).expect("readable"), Some(2));
-        let end = adopt(&*disk, &guest_name("ab"), encoder.position()).expect("adopted");
+        assert_eq!(first_received(&*disk, &guest_name(0xab)).expect("readable"), Some(2));
+        let end = adopt(&*disk, &guest_name(0xab), encoder.position()).expect("adopted");
         assert_eq!(end, encoder.position() + guest.guest_bytes());
         let (frames, found) = all(&*disk, 0);
         assert_eq!(frames.iter().map(|f| f.0).collect::<Vec<_>>(), [1, 2, 3]);

@@ -9,8 +9,8 @@ use crate::engine::schema::Schema;
 use crate::engine::stored::{Stored, StoredWindow};
 use std::sync::Arc;
 
-/// Windows whose base is looked up in one go.
-pub const BASES_A_SLICE: usize = 1_000;
+/// Windows that are looked up in one go.
+pub const WINDOWS_A_SLICE: usize = 1_000;
 
 /// What a recovery gave.
 pub struct Restored {
@@ -33,11 +33,14 @@ pub fn recover(
     let loaded = store.load(schema)?;
     let (meta, stored) = loaded.map_or_else(|| (None, Stored::default()), |(meta, stored)| (Some(meta), stored));
     let mut engine = Engine::restore(schema.clone(), stored);
-    settle_bases(&mut engine, schema, store)?;
+    complete(&mut engine, schema, store)?;
     let from = meta.as_ref().map_or(0, |m| m.position);
     let unreadable = |e: std::io::Error| StateError::Unusable(format!("the journal cannot be read: {e}"));
-    adopt(disk, from, abandoned).map_err(unreadable)?;
+    let absorbed = meta.as_ref().map(|meta| meta.absorbed.as_slice()).unwrap_or_default();
+    let abandoned: Vec<_> = abandoned.iter().filter(|name| !absorbed.contains(name)).collect();
+    adopt(disk, from, &abandoned).map_err(unreadable)?;
     let journal = journal::read(disk, from, |frame| {
+        engine.begin_run(&run_name(frame.run));
         let mut framer = Framer::default();
         let mut rest = frame.lines;
         while let Some(length) = framer.line(rest) {
@@ -46,27 +49,33 @@ pub fn recover(
         }
     })
     .map_err(unreadable)?;
-    settle_bases(&mut engine, schema, store)?;
-    engine.end_recovery();
+    journal::remove_from(disk, journal.position)
+        .map_err(|e| StateError::Unusable(format!("an empty file of the journal cannot be removed: {e}")))?;
+    complete(&mut engine, schema, store)?;
     Ok(Restored { engine, meta, journal })
 }
 
-/// Looks up every base that is unknown.
-fn settle_bases(engine: &mut Engine, schema: &Schema, store: &mut dyn Store) -> Result<(), StateError> {
+/// The name of a run in the engine and in the sink.
+pub fn run_name(run: u128) -> String {
+    format!("{run:032x}")
+}
+
+/// Looks up every window of which stored state may hold more.
+fn complete(engine: &mut Engine, schema: &Schema, store: &mut dyn Store) -> Result<(), StateError> {
     loop {
-        let unknown = engine.unknown_bases(BASES_A_SLICE);
-        if unknown.is_empty() {
+        let incomplete = engine.incomplete(WINDOWS_A_SLICE);
+        if incomplete.is_empty() {
             return Ok(());
         }
-        for base in unknown {
-            let stored: Option<StoredWindow> = store.window(schema, base.id, base.start)?;
-            engine.set_base(base.device, base.start, stored);
+        for window in incomplete {
+            let stored: Option<StoredWindow> = store.window(schema, window.id, window.start)?;
+            engine.complete(window.device, window.start, stored);
         }
     }
 }
 
 /// Makes the files of guests that are gone part of the journal, in the order of their first lines.
-fn adopt(disk: &dyn Disk, from: u64, abandoned: &[String]) -> std::io::Result<()> {
+fn adopt(disk: &dyn Disk, from: u64, abandoned: &[&String]) -> std::io::Result<()> {
     let mut guests = Vec::new();
     for name in abandoned {
         let first = journal::first_received(disk, name)?;

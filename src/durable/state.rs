@@ -12,7 +12,7 @@ use crate::engine::partial::Partial;
 use crate::engine::plan::Sample;
 use crate::engine::scan::Head;
 use crate::engine::schema::Schema;
-use crate::engine::stored::{Stored, StoredDevice, StoredSeries, StoredSlot, StoredWindow};
+use crate::engine::stored::{Stored, StoredDevice, StoredPart, StoredSeries, StoredSlot, StoredWindow};
 use crate::engine::zone::Span;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
@@ -26,14 +26,16 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE device (id INTEGER PRIMARY KEY, summary TEXT NOT NULL, key TEXT NOT NULL, cursors TEXT NOT NULL);
 CREATE TABLE window (
   device INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, newest INTEGER NOT NULL,
-  done INTEGER NOT NULL, written INTEGER NOT NULL, final INTEGER NOT NULL, writer TEXT, state TEXT NOT NULL,
-  PRIMARY KEY (device, start)) WITHOUT ROWID;
+  done INTEGER NOT NULL, written INTEGER NOT NULL, final INTEGER NOT NULL, PRIMARY KEY (device, start)) WITHOUT ROWID;
+CREATE TABLE part (
+  device INTEGER NOT NULL, start INTEGER NOT NULL, run TEXT NOT NULL, rev INTEGER NOT NULL,
+  acknowledged INTEGER NOT NULL, state TEXT NOT NULL, PRIMARY KEY (device, start, run)) WITHOUT ROWID;
 CREATE INDEX window_open ON window (device, start) WHERE done = 0;
 CREATE INDEX window_end ON window (end) WHERE done = 1;
 CREATE TABLE series (id INTEGER PRIMARY KEY, head BLOB NOT NULL);
 CREATE TABLE slot (
   id INTEGER PRIMARY KEY, series INTEGER NOT NULL, field BLOB NOT NULL, at INTEGER, kind INTEGER, bits INTEGER,
-  elsewhere INTEGER NOT NULL);
+  run TEXT NOT NULL);
 CREATE TABLE dedupe (chunk INTEGER PRIMARY KEY, entries BLOB NOT NULL);
 ";
 
@@ -42,10 +44,10 @@ CREATE TABLE dedupe (chunk INTEGER PRIMARY KEY, entries BLOB NOT NULL);
 pub struct Meta {
     /// Name of this state among the writers of a sink.
     pub writer: String,
-    /// Processes that have written to the sink with this state, the latest last.
-    pub runs: Vec<String>,
     /// Everything before this position of the journal is in the state.
     pub position: u64,
+    /// Files of guests that are in the state too, and could not be made part of the journal.
+    pub absorbed: Vec<String>,
 }
 
 /// Why the state could not be used.
@@ -91,12 +93,6 @@ pub trait Store: Send {
     /// # Errors
     /// Nothing was saved.
     fn commit(&mut self, schema: &Schema, meta: &Meta, stored: &Stored, purge_before: i64) -> Result<(), StateError>;
-
-    /// Notes that a run is going to write to the sink.
-    ///
-    /// # Errors
-    /// It was not noted.
-    fn save_runs(&mut self, meta: &Meta) -> Result<(), StateError>;
 }
 
 /// The real store.
@@ -219,15 +215,13 @@ fn read_device(row: &Row<'_>) -> rusqlite::Result<Option<StoredDevice>> {
     }))
 }
 
-/// Columns: device, start, end, newest, written, final, writer, state, name of the summary.
-const WINDOW_COLUMNS: &str = "w.device, w.start, w.end, w.newest, w.written, w.final, w.writer, w.state, d.summary";
+/// Columns: device, start, end, newest, written, final, name of the summary.
+const WINDOW_COLUMNS: &str = "w.device, w.start, w.end, w.newest, w.written, w.final, d.summary";
 
-fn read_window(row: &Row<'_>, schema: &Schema) -> Result<Option<StoredWindow>, StateError> {
-    let name: String = row.get(8)?;
+/// Reads a window without its parts; `None` if its summary is not in the schema.
+fn read_window(row: &Row<'_>, schema: &Schema) -> rusqlite::Result<Option<StoredWindow>> {
+    let name: String = row.get(6)?;
     let Some(summary) = schema.summaries.iter().position(|s| s.name == name) else { return Ok(None) };
-    let state: String = row.get(7)?;
-    let partial = Partial::from_json(&state, &schema.summaries[summary]).map_err(StateError::Broken)?;
-    let writer: Option<String> = row.get(6)?;
     Ok(Some(StoredWindow {
         device: row.get(0)?,
         summary: summary as u16,
@@ -235,9 +229,19 @@ fn read_window(row: &Row<'_>, schema: &Schema) -> Result<Option<StoredWindow>, S
         newest: row.get(3)?,
         written: row.get(4)?,
         final_written: row.get(5)?,
-        writer: writer.map(Into::into),
-        partial,
+        parts: Vec::new(),
     }))
+}
+
+/// Columns: run, rev, acknowledged, state.
+const PART_COLUMNS: &str = "p.run, p.rev, p.acknowledged, p.state";
+
+/// Reads a part from column `from` on.
+fn read_part(row: &Row<'_>, from: usize, schema: &Schema, summary: u16) -> Result<StoredPart, StateError> {
+    let (run, state): (String, String) = (row.get(from)?, row.get(from + 3)?);
+    let partial = Partial::from_json(&state, &schema.summaries[usize::from(summary)]).map_err(StateError::Broken)?;
+    let number = |column: usize| row.get::<_, i64>(column).map(i64::unsigned_abs);
+    Ok(StoredPart { run: run.into(), rev: number(from + 1)?, acknowledged: number(from + 2)?, partial })
 }
 
 impl Store for StateDb {
@@ -249,31 +253,52 @@ impl Store for StateDb {
         let json: Value = serde_json::from_str(&meta).map_err(|e| StateError::Broken(e.to_string()))?;
         let meta = Meta {
             writer: json["writer"].as_str().unwrap_or_default().to_string(),
-            runs: json["runs"]
+            position: json["position"].as_u64().unwrap_or(0),
+            absorbed: json["absorbed"]
                 .as_array()
                 .into_iter()
                 .flatten()
-                .filter_map(|r| r.as_str().map(str::to_string))
+                .filter_map(|name| name.as_str().map(str::to_string))
                 .collect(),
-            position: json["position"].as_u64().unwrap_or(0),
         };
         let mut stored = Stored::default();
         let mut statement = c.prepare("SELECT id, summary, key, cursors FROM device ORDER BY id")?;
         for device in statement.query_map([], read_device)? {
             stored.devices.extend(device?);
         }
-        let sql = format!("SELECT {WINDOW_COLUMNS} FROM window w JOIN device d ON d.id = w.device WHERE w.done = 0");
+        let sql = format!(
+            "SELECT {WINDOW_COLUMNS} FROM window w JOIN device d ON d.id = w.device WHERE w.done = 0 \
+             ORDER BY w.device, w.start"
+        );
         let mut statement = c.prepare(&sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             stored.windows.extend(read_window(row, schema)?);
+        }
+        let sql = format!(
+            "SELECT p.device, p.start, {PART_COLUMNS} FROM window w \
+             JOIN part p ON p.device = w.device AND p.start = w.start WHERE w.done = 0 ORDER BY w.device, w.start"
+        );
+        let mut statement = c.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        let mut at = 0;
+        while let Some(row) = rows.next()? {
+            let place: (u32, i64) = (row.get(0)?, row.get(1)?);
+            // Both come in the same order; a part without a window belongs to a summary that is gone.
+            while stored.windows.get(at).is_some_and(|w| (w.device, w.span.start) < place) {
+                at += 1;
+            }
+            if let Some(window) = stored.windows.get_mut(at).filter(|w| (w.device, w.span.start) == place) {
+                let part = read_part(row, 2, schema, window.summary)?;
+                window.parts.push(part);
+            }
         }
         let mut statement = c.prepare("SELECT id, head FROM series ORDER BY id")?;
         for series in statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))? {
             let (id, head) = series?;
             stored.series.extend(read_head(&head).map(|head| StoredSeries { id, head }));
         }
-        let mut statement = c.prepare("SELECT id, series, field, at, kind, bits, elsewhere FROM slot")?;
+        let mut statement = c.prepare("SELECT id, series, field, at, kind, bits, run FROM slot")?;
         let slots = statement.query_map([], |row| {
             let at: Option<i64> = row.get(3)?;
             let (kind, bits): (Option<i64>, Option<i64>) = (row.get(4)?, row.get(5)?);
@@ -286,7 +311,7 @@ impl Store for StateDb {
                 series: row.get(1)?,
                 field: row.get(2)?,
                 pending: at.zip(sample),
-                counted_elsewhere: row.get(6)?,
+                run: row.get::<_, String>(6)?.into(),
             })
         })?;
         for slot in slots {
@@ -306,10 +331,15 @@ impl Store for StateDb {
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params![device, start])?;
-        match rows.next()? {
-            Some(row) => read_window(row, schema),
-            None => Ok(None),
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let Some(mut window) = read_window(row, schema)? else { return Ok(None) };
+        let sql = format!("SELECT {PART_COLUMNS} FROM part p WHERE p.device = ? AND p.start = ?");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query(params![device, start])?;
+        while let Some(row) = rows.next()? {
+            window.parts.push(read_part(row, 0, schema, window.summary)?);
         }
+        Ok(Some(window))
     }
 
     fn commit(&mut self, schema: &Schema, meta: &Meta, stored: &Stored, purge_before: i64) -> Result<(), StateError> {
@@ -320,9 +350,9 @@ impl Store for StateDb {
             for device in &stored.devices {
                 put.execute(params![device.id, device.summary, json!(device.key).to_string(), cursors(device)])?;
             }
-            let mut put = c.prepare_cached("INSERT OR REPLACE INTO window VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
+            let mut put = c.prepare_cached("INSERT OR REPLACE INTO window VALUES (?, ?, ?, ?, ?, ?, ?)")?;
+            let mut put_part = c.prepare_cached("INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?, ?, ?)")?;
             for w in &stored.windows {
-                let state = w.partial.to_json(&schema.summaries[usize::from(w.summary)]);
                 put.execute(params![
                     w.device,
                     w.span.start,
@@ -331,9 +361,12 @@ impl Store for StateDb {
                     w.written && w.final_written,
                     w.written,
                     w.final_written,
-                    w.writer.as_deref(),
-                    state
                 ])?;
+                for part in &w.parts {
+                    let state = part.partial.to_json(&schema.summaries[usize::from(w.summary)]);
+                    let (rev, acknowledged) = (part.rev.cast_signed(), part.acknowledged.cast_signed());
+                    put_part.execute(params![w.device, w.span.start, &*part.run, rev, acknowledged, state])?;
+                }
             }
             let mut put = c.prepare_cached("INSERT OR REPLACE INTO series VALUES (?, ?)")?;
             for series in &stored.series {
@@ -344,18 +377,17 @@ impl Store for StateDb {
                 let at = slot.pending.map(|(at, _)| at);
                 let kind = slot.pending.map(|(_, sample)| i64::from(matches!(sample, Sample::Text(_))));
                 let bits = slot.pending.map(|(_, sample)| sample.bits() as i64);
-                put.execute(params![slot.id, slot.series, slot.field, at, kind, bits, slot.counted_elsewhere])?;
+                put.execute(params![slot.id, slot.series, slot.field, at, kind, bits, &*slot.run])?;
             }
             put_dedupe(c, &stored.dedupe)?;
-            put_meta(c, meta, Some(stored.dedupe.oldest))?;
+            put_meta(c, meta, stored.dedupe.oldest)?;
+            c.prepare_cached(
+                "DELETE FROM part WHERE (device, start) IN (SELECT device, start FROM window WHERE done = 1 AND end < ?)",
+            )?
+            .execute([purge_before])?;
             c.prepare_cached("DELETE FROM window WHERE done = 1 AND end < ?")?.execute([purge_before])?;
         }
         transaction.commit()?;
-        Ok(())
-    }
-
-    fn save_runs(&mut self, meta: &Meta) -> Result<(), StateError> {
-        put_meta(&self.connection, meta, None)?;
         Ok(())
     }
 }
@@ -368,19 +400,13 @@ fn put_dedupe(connection: &Connection, dedupe: &StoredDedupe) -> rusqlite::Resul
     Ok(())
 }
 
-/// Writes the one row about the whole. With `oldest` absent, what was there about the duplicates is kept.
-fn put_meta(connection: &Connection, meta: &Meta, oldest: Option<u64>) -> rusqlite::Result<()> {
-    let kept = || -> rusqlite::Result<Option<u64>> {
-        let sql = "SELECT json_extract(value, '$.oldest') FROM meta WHERE name = 'meta'";
-        let found: Option<i64> = connection.query_row(sql, [], |row| row.get(0)).optional()?;
-        Ok(found.map(i64::unsigned_abs))
-    };
-    let oldest = match oldest {
-        Some(oldest) => oldest,
-        None => kept()?.unwrap_or(0),
-    };
-    let text =
-        json!({"writer": meta.writer, "runs": meta.runs, "position": meta.position, "oldest": oldest}).to_string();
+/// Writes the one row about the whole.
+fn put_meta(connection: &Connection, meta: &Meta, oldest: u64) -> rusqlite::Result<()> {
+    let mut json = json!({"writer": meta.writer, "position": meta.position, "oldest": oldest});
+    if !meta.absorbed.is_empty() {
+        json["absorbed"] = json!(meta.absorbed);
+    }
+    let text = json.to_string();
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('meta', ?)", [text])?;
     Ok(())
 }

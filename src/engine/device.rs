@@ -3,36 +3,44 @@
 //! A window is *due* while its version differs from the one that was acknowledged, or when it has become final and that
 //! has not been written. Nothing is queued: what is not acknowledged is what must be sent.
 //!
-//! A window's partial is in two parts: the *base*, which an earlier process or an earlier stay in memory left behind, and
-//! what has been seen since. Both together are the window; only if the sink turns out to have been written by somebody else
-//! with the same state (a cloned machine, a restored snapshot) do the parts separate.
+//! A window consists of parts, one for each run (process) that has seen points of it. A part only grows, and only its own
+//! run adds to it; whoever has a copy of it, after a restart or on a cloned machine, has a part of the same history. So the
+//! sink may keep the longest of all that are written, and nothing is lost or counted twice.
 //!
 //! Invariants: `windows` and `days` are sorted by start and do not overlap; every window lies in one day of `days`.
 
 use super::partial::Partial;
 use super::zone::{Span, Zone};
-use std::sync::Arc;
 
-/// What a window held before this stay in memory.
+/// What one run has seen of a window.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Base {
-    /// Nothing.
-    None,
-    /// Possibly something: the stored state has to be asked. Until then the window is not written.
-    Unknown,
-    /// This, and how many points the sink may have of it under the run that left it.
-    Held(Box<Partial>, u64),
+pub struct Part {
+    /// Index of the run in the engine.
+    pub run: u32,
+    /// Without the pending points.
+    pub partial: Partial,
+    /// Raised by every point that the run has taken, or has replaced by a later value; pending ones included.
+    pub rev: u64,
+    /// The `rev` that the sink has.
+    pub acknowledged: u64,
 }
 
-/// A base window with its partial.
+impl Part {
+    pub fn new(run: u32) -> Part {
+        Part { run, partial: Partial::default(), rev: 0, acknowledged: 0 }
+    }
+}
+
+/// A base window with its parts.
 #[derive(Clone, Debug)]
 pub struct Window {
     pub span: Span,
-    /// What has been seen since the base.
-    pub partial: Partial,
-    pub base: Base,
-    /// The writer under whose name the sink has the window; `None` until it is written first.
-    pub writer: Option<Arc<str>>,
+    /// The part of the run that is at work.
+    pub own: Part,
+    /// Those of earlier runs.
+    pub older: Vec<Part>,
+    /// False while stored state may hold more of it: it is not written before that has been looked up.
+    pub is_complete: bool,
     /// Event time of the newest point, pending ones included.
     pub newest: i64,
     /// Raised by every change.
@@ -41,38 +49,52 @@ pub struct Window {
     pub acknowledged: u32,
     /// The sink has the row as final.
     pub final_written: bool,
-    /// The sink has had it from this run.
-    pub written_by_us: bool,
     /// Changed, in content or in what has been written, since the last checkpoint.
     pub unsaved: bool,
 }
 
 impl Window {
-    /// An empty window.
-    pub fn new(span: Span, newest: i64) -> Window {
+    /// An empty window, for a run to add to.
+    pub fn new(span: Span, newest: i64, run: u32) -> Window {
         Window {
             span,
-            partial: Partial::default(),
-            base: Base::None,
-            writer: None,
+            own: Part::new(run),
+            older: Vec::new(),
+            is_complete: true,
             newest,
             version: 0,
             acknowledged: 0,
             final_written: false,
-            written_by_us: false,
             unsaved: true,
         }
     }
 
-    /// Base and partial together.
-    pub fn merged(&self) -> Partial {
-        match &self.base {
-            Base::Held(base, _) => {
-                let mut all = (**base).clone();
-                all.merge(&self.partial);
-                all
-            }
-            Base::None | Base::Unknown => self.partial.clone(),
+    /// The part of a run, which is made if need be.
+    #[inline]
+    pub fn part(&mut self, run: u32) -> &mut Part {
+        if self.own.run == run { &mut self.own } else { self.older_part(run) }
+    }
+
+    fn older_part(&mut self, run: u32) -> &mut Part {
+        let place = self.older.iter().position(|part| part.run == run).unwrap_or_else(|| {
+            self.older.push(Part::new(run));
+            self.older.len() - 1
+        });
+        &mut self.older[place]
+    }
+
+    /// The parts that hold something.
+    pub fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.older.iter().chain(std::iter::once(&self.own)).filter(|part| part.rev > 0)
+    }
+
+    /// Another run is at work from now on.
+    pub fn begin_run(&mut self, run: u32) {
+        let known = self.older.iter().position(|part| part.run == run);
+        let next = known.map_or_else(|| Part::new(run), |place| self.older.swap_remove(place));
+        let own = std::mem::replace(&mut self.own, next);
+        if own.rev > 0 || own.partial.samples > 0 {
+            self.older.push(own);
         }
     }
 
@@ -145,25 +167,23 @@ impl Device {
         self.windows.get_mut(self.recent).filter(|w| w.span.contains(at))
     }
 
-    /// The window that holds `at`, opened if need be.
+    /// The window that holds `at`, opened for a run if need be.
     #[inline]
-    pub fn open(&mut self, at: i64, zone: &Zone) -> &mut Window {
+    pub fn open(&mut self, at: i64, zone: &Zone, run: u32) -> &mut Window {
         if self.windows.get(self.recent).is_none_or(|w| !w.span.contains(at)) {
-            self.find_or_insert(at, zone);
+            self.find_or_insert(at, zone, run);
         }
         &mut self.windows[self.recent]
     }
 
-    fn find_or_insert(&mut self, at: i64, zone: &Zone) {
+    fn find_or_insert(&mut self, at: i64, zone: &Zone, run: u32) {
         self.recent = self.windows.partition_point(|w| w.span.end <= at);
         if self.windows.get(self.recent).is_some_and(|w| w.span.contains(at)) {
             return;
         }
         let span = zone.hour(at);
-        let mut window = Window::new(span, at);
-        if span.start < self.evicted_until {
-            window.base = Base::Unknown;
-        }
+        let mut window = Window::new(span, at, run);
+        window.is_complete = span.start >= self.evicted_until;
         self.windows.insert(self.recent, window);
         self.unsaved = true;
         self.filled_until = self.filled_until.min(span.start);

@@ -21,10 +21,10 @@ pub mod stored;
 pub mod zone;
 
 use dedupe::{Dedupe, Seen};
-use device::{Base, Device};
+use device::Device;
 use hashbrown::HashMap;
 use partial::Partial;
-use plan::{Feed, FieldSlot, Found, Origin, Plans, Sample, Target, UNMATCHED};
+use plan::{Feed, FieldSlot, Found, Plans, Sample, Target, UNMATCHED};
 use scan::{End, Value, Visit};
 use schema::{Schema, Summary};
 use std::sync::Arc;
@@ -94,18 +94,25 @@ pub struct Due {
     pub empty: Vec<DueEmpty>,
 }
 
-/// A window's partial at one moment, pending points included.
+/// A window at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub summary: u16,
     pub key: Vec<String>,
     pub span: Span,
-    pub partial: Partial,
     pub version: u32,
-    /// The writer under whose name the sink has the window; `None` if it was never written.
-    pub writer: Option<Arc<str>>,
-    /// Points that an earlier run may have written.
-    pub base_points: u64,
+    /// The parts that the sink does not have.
+    pub parts: Vec<PartSnapshot>,
+}
+
+/// What one run has seen of a window, pending points included.
+#[derive(Clone, Debug)]
+pub struct PartSnapshot {
+    /// Index of the run in the engine.
+    pub run: u32,
+    pub name: Arc<str>,
+    pub rev: u64,
+    pub partial: Partial,
 }
 
 /// All windows of all devices.
@@ -116,6 +123,10 @@ pub struct Engine {
     by_key: HashMap<plan::DeviceKey, u32, foldhash::fast::FixedState>,
     /// The highest id that a device has.
     device_ids: u32,
+    /// Names of the runs of which there are parts.
+    runs: Vec<Arc<str>>,
+    /// Index of the run that is at work.
+    run: u32,
     dedupe: Dedupe,
     counters: Counters,
     /// Slot and value of the wanted fields of the line in hand; kept to reuse its memory.
@@ -167,11 +178,39 @@ impl Engine {
             devices: Vec::new(),
             by_key: HashMap::default(),
             device_ids: 0,
+            runs: vec!["".into()],
+            run: 0,
             dedupe: Dedupe::new(schema.limits.dedupe_points),
             counters: Counters::default(),
             found: Vec::new(),
             schema,
         }
+    }
+
+    /// Another run is at work from now on: the points that come are its own.
+    pub fn begin_run(&mut self, name: &str) {
+        let run = self.run_index(name);
+        if run == self.run {
+            return;
+        }
+        self.run = run;
+        for device in &mut self.devices {
+            device.windows.iter_mut().for_each(|window| window.begin_run(run));
+        }
+    }
+
+    /// Index of the run that is at work.
+    pub fn run(&self) -> u32 {
+        self.run
+    }
+
+    /// Index of a run.
+    fn run_index(&mut self, name: &str) -> u32 {
+        let known = self.runs.iter().position(|run| **run == *name);
+        known.unwrap_or_else(|| {
+            self.runs.push(name.into());
+            self.runs.len() - 1
+        }) as u32
     }
 
     /// What is computed.
@@ -281,7 +320,7 @@ impl Engine {
         devices.dedup();
         for device in devices {
             if let Some(window) = self.devices[device as usize].window(at) {
-                window.partial.unjournaled += 1;
+                window.own.partial.unjournaled += 1;
                 window.unsaved = true;
             }
         }
@@ -316,6 +355,7 @@ impl Engine {
             devices: &mut self.devices,
             dedupe: &mut self.dedupe,
             counters: &mut self.counters,
+            run: self.run,
         };
         for &(index, sample) in &self.found {
             fold.point(&mut slots[index], at, sample, timestamp.is_some());
@@ -334,7 +374,7 @@ impl Engine {
             for window in &device.windows {
                 let is_final = window.span.end.saturating_add(allowed) <= now;
                 let changed = window.version != window.acknowledged || (is_final && !window.final_written);
-                if changed && window.base != Base::Unknown {
+                if changed && window.is_complete {
                     due.windows.push(DueWindow { device: index as u32, span: window.span });
                 }
             }
@@ -374,24 +414,29 @@ impl Engine {
         windows.map(|w| w.span).filter(|w| span.start <= w.start && w.end <= span.end).collect()
     }
 
-    /// The partial of a window with the pending points of its series folded in; `None` if it has left memory.
+    /// A window with those of its parts that the sink does not have; `None` if it has left memory.
     pub fn snapshot(&self, device: u32, start: i64) -> Option<Snapshot> {
         let state = &self.devices[device as usize];
         let place = state.windows.binary_search_by_key(&start, |w| w.span.start).ok()?;
         let window = &state.windows[place];
         let summary = &self.schema.summaries[usize::from(state.summary)];
-        let base_points = if let Base::Held(_, points) = window.base { points } else { 0 };
-        let mut partial = window.merged();
+        let changed = window.parts().filter(|part| part.rev != part.acknowledged);
+        let mut parts: Vec<PartSnapshot> = changed
+            .map(|part| PartSnapshot {
+                run: part.run,
+                name: self.runs[part.run as usize].clone(),
+                rev: part.rev,
+                partial: part.partial.clone(),
+            })
+            .collect();
         let mut not_finite = 0;
-        for series in &state.series {
-            for slot in &self.plans.series[*series as usize].slots {
-                if let Some((at, sample)) = slot.pending
-                    && window.span.contains(at)
-                    && slot.origin != Origin::CountedElsewhere
-                {
-                    for target in slot.targets.iter().filter(|t| t.device == device) {
-                        observe(&mut partial, window.span, summary, &target.feeds, at, sample, &mut not_finite);
-                    }
+        for slot in state.series.iter().flat_map(|series| self.plans.series[*series as usize].slots.iter()) {
+            if let Some((at, sample)) = slot.pending
+                && window.span.contains(at)
+                && let Some(part) = parts.iter_mut().find(|part| part.run == slot.run)
+            {
+                for target in slot.targets.iter().filter(|t| t.device == device) {
+                    observe(&mut part.partial, window.span, summary, &target.feeds, at, sample, &mut not_finite);
                 }
             }
         }
@@ -399,27 +444,22 @@ impl Engine {
             summary: state.summary,
             key: state.key.clone(),
             span: window.span,
-            partial,
             version: window.version,
-            writer: window.writer.clone(),
-            base_points,
+            parts,
         })
     }
 
-    /// Notes that the sink has a window at `version`, under the name of `writer`, as final or not.
-    pub fn acknowledge(&mut self, device: u32, start: i64, version: u32, is_final: bool, writer: &Arc<str>) {
+    /// Notes that the sink has a window at `version`, as final or not, and `parts` of it: run and `rev` of each.
+    pub fn acknowledge(&mut self, device: u32, start: i64, version: u32, is_final: bool, parts: &[(u32, u64)]) {
         let zone = &self.schema.zone;
         let device = &mut self.devices[device as usize];
         let Ok(place) = device.windows.binary_search_by_key(&start, |w| w.span.start) else { return };
         let window = &mut device.windows[place];
-        if let Base::Held(base, _) = std::mem::replace(&mut window.base, Base::None) {
-            // Written by this run: base and partial cannot come apart any more.
-            window.partial.merge(&base);
+        for (run, rev) in parts {
+            window.part(*run).acknowledged = *rev;
         }
         window.acknowledged = version;
-        window.written_by_us = true;
-        window.final_written |= is_final;
-        window.writer = Some(writer.clone());
+        window.final_written = is_final;
         window.unsaved = true;
         device.unsaved = true;
         device.open_day(start, zone).stale = true;
@@ -445,7 +485,7 @@ impl Engine {
         if let Ok(place) = device.days.binary_search_by_key(&start, |d| d.span.start) {
             device.unsaved = true;
             device.days[place].stale = false;
-            device.days[place].final_written |= is_final;
+            device.days[place].final_written = is_final;
         }
     }
 }
@@ -477,6 +517,7 @@ struct Folder<'e> {
     devices: &'e mut [Device],
     dedupe: &'e mut Dedupe,
     counters: &'e mut Counters,
+    run: u32,
 }
 
 impl Folder<'_> {
@@ -490,8 +531,8 @@ impl Folder<'_> {
         if !has_timestamp {
             // The time of arrival is not part of the point: two equal lines are two points.
             self.counters.points += 1;
-            self.touch(&slot.targets, at, sample);
-            self.fold(&slot.targets, at, sample, Origin::Seen);
+            self.touch(&slot.targets, at, sample, self.run);
+            self.fold(&slot.targets, at, sample, self.run);
             return;
         }
         match slot.pending {
@@ -500,14 +541,14 @@ impl Folder<'_> {
                 if pending != sample {
                     slot.pending = Some((at, sample));
                     slot.unsaved = true;
-                    self.touch(&slot.targets, at, sample);
+                    self.touch(&slot.targets, at, sample, slot.run);
                 }
             }
             Some((newest, _)) if at < newest => match self.dedupe.look_up(slot.id, at, sample.bits()) {
                 Seen::New => {
                     self.counters.points += 1;
-                    self.touch(&slot.targets, at, sample);
-                    self.fold(&slot.targets, at, sample, Origin::Seen);
+                    self.touch(&slot.targets, at, sample, self.run);
+                    self.fold(&slot.targets, at, sample, self.run);
                     self.dedupe.remember(slot.id, at, sample.bits());
                 }
                 Seen::Duplicate => self.counters.duplicates += 1,
@@ -516,45 +557,40 @@ impl Folder<'_> {
             previous => {
                 self.counters.points += 1;
                 if let Some((newest, pending)) = previous {
-                    self.fold(&slot.targets, newest, pending, slot.origin);
+                    self.fold(&slot.targets, newest, pending, slot.run);
                     self.dedupe.remember(slot.id, newest, pending.bits());
                 }
                 slot.pending = Some((at, sample));
-                slot.origin = Origin::Seen;
+                slot.run = self.run;
                 slot.unsaved = true;
-                self.touch(&slot.targets, at, sample);
+                self.touch(&slot.targets, at, sample, self.run);
             }
         }
     }
 
-    /// Opens the windows that take a point and marks them as changed.
+    /// Opens the windows that take a point of a run, and marks them as changed.
     #[inline]
-    fn touch(&mut self, targets: &[Target], at: i64, sample: Sample) {
+    fn touch(&mut self, targets: &[Target], at: i64, sample: Sample, run: u32) {
         for target in targets.iter().filter(|target| takes(&target.feeds, sample)) {
-            let window = self.devices[target.device as usize].open(at, &self.schema.zone);
+            let window = self.devices[target.device as usize].open(at, &self.schema.zone, self.run);
+            window.part(run).rev += 1;
             window.version = window.version.wrapping_add(1);
             window.unsaved = true;
             window.newest = window.newest.max(at);
         }
     }
 
-    /// Folds a point into its windows: into what has been seen, or, if the point was recovered, into the base.
+    /// Folds a point into its windows, into the part of the run that has taken it.
     #[inline]
-    fn fold(&mut self, targets: &[Target], at: i64, sample: Sample, origin: Origin) {
-        if origin == Origin::CountedElsewhere {
-            return;
-        }
+    fn fold(&mut self, targets: &[Target], at: i64, sample: Sample, run: u32) {
         for target in targets {
             // A window that has left memory was written with its pending points: nothing is lost.
             if let Some(window) = self.devices[target.device as usize].window(at) {
                 let summary = &self.schema.summaries[usize::from(target.summary)];
                 let not_finite = &mut self.counters.not_finite;
                 window.unsaved = true;
-                let partial = match &mut window.base {
-                    Base::Held(base, _) if origin == Origin::Recovered => base,
-                    _ => &mut window.partial,
-                };
-                observe(partial, window.span, summary, &target.feeds, at, sample, not_finite);
+                let span = window.span;
+                observe(&mut window.part(run).partial, span, summary, &target.feeds, at, sample, not_finite);
             }
         }
     }

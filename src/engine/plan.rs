@@ -70,21 +70,11 @@ pub struct FieldSlot {
     pub key: Box<[u8]>,
     /// The newest point, not folded yet: while it is the newest, the last value wins.
     pub pending: Option<(i64, Sample)>,
-    pub origin: Origin,
+    /// The run that has taken the pending point: it belongs to that run's part of its window.
+    pub run: u32,
     /// Changed since the last checkpoint.
     pub unsaved: bool,
     pub targets: Box<[Target]>,
-}
-
-/// Where a pending point came from: it decides to which part of its window it belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Seen by this process.
-    Seen,
-    /// Recovered: part of what an earlier process may have written already.
-    Recovered,
-    /// Recovered, and known to be counted by somebody else: it must not be counted again.
-    CountedElsewhere,
 }
 
 /// A series that feeds something.
@@ -278,7 +268,7 @@ impl Plans {
                 id: self.next_id(),
                 key,
                 pending: None,
-                origin: Origin::Seen,
+                run: 0,
                 unsaved: true,
                 targets: targets.into(),
             })

@@ -4,14 +4,14 @@
 //! the state after a whole number of them, and written without holding up the stream. If it could not be written,
 //! [`Engine::mark_all_unsaved`] makes the next one complete.
 //!
-//! Recovery is the stored state plus the lines behind it, through the same engine with the same times of arrival. What
-//! the windows hold then becomes their base; see [`super::device`].
+//! Recovery is the stored state plus the lines behind it, through the same engine, with the same times of arrival and in
+//! the name of the runs that took them; see [`super::device`].
 
 use super::Engine;
 use super::dedupe::StoredDedupe;
-use super::device::{Base, Day, Device, Window};
+use super::device::{Day, Device, Part, Window};
 use super::partial::Partial;
-use super::plan::{self, Origin, Sample};
+use super::plan::{self, Sample};
 use super::scan::Head;
 use super::schema::Schema;
 use super::zone::Span;
@@ -43,7 +43,16 @@ pub struct StoredWindow {
     pub written: bool,
     /// The sink has it as final.
     pub final_written: bool,
-    pub writer: Option<Arc<str>>,
+    pub parts: Vec<StoredPart>,
+}
+
+/// What one run has seen of a window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredPart {
+    pub run: Arc<str>,
+    pub rev: u64,
+    /// The `rev` that the sink has.
+    pub acknowledged: u64,
     /// Without pending points.
     pub partial: Partial,
 }
@@ -62,8 +71,8 @@ pub struct StoredSlot {
     pub series: u32,
     pub field: Vec<u8>,
     pub pending: Option<(i64, Sample)>,
-    /// The pending point is counted by somebody else.
-    pub counted_elsewhere: bool,
+    /// The run that has taken the pending point.
+    pub run: Arc<str>,
 }
 
 /// State, or what of it has changed.
@@ -76,9 +85,9 @@ pub struct Stored {
     pub dedupe: StoredDedupe,
 }
 
-/// A window whose base is to be looked up in stored state.
+/// A window of which stored state may hold more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownBase {
+pub struct Incomplete {
     /// Index of the device in the engine.
     pub device: u32,
     /// Its id in stored state.
@@ -87,46 +96,59 @@ pub struct UnknownBase {
 }
 
 impl Engine {
-    /// Windows that cannot be written or saved before their base is known. At most `most` of them.
-    pub fn unknown_bases(&self, most: usize) -> Vec<UnknownBase> {
+    /// Windows that cannot be written or saved before stored state has been asked for them. At most `most` of them.
+    pub fn incomplete(&self, most: usize) -> Vec<Incomplete> {
         let mut out = Vec::new();
         for (index, device) in self.devices.iter().enumerate() {
-            for window in device.windows.iter().filter(|w| w.base == Base::Unknown) {
+            for window in device.windows.iter().filter(|w| !w.is_complete) {
                 if out.len() == most {
                     return out;
                 }
-                out.push(UnknownBase { device: index as u32, id: device.id, start: window.span.start });
+                out.push(Incomplete { device: index as u32, id: device.id, start: window.span.start });
             }
         }
         out
     }
 
-    /// Settles the base of a window: what stored state has of it, if anything.
-    pub fn set_base(&mut self, device: u32, start: i64, stored: Option<StoredWindow>) {
-        let device = &mut self.devices[device as usize];
-        let Ok(place) = device.windows.binary_search_by_key(&start, |w| w.span.start) else { return };
-        let window = &mut device.windows[place];
-        if window.base != Base::Unknown {
+    /// Completes a window with what stored state has of it, if anything.
+    pub fn complete(&mut self, device: u32, start: i64, stored: Option<StoredWindow>) {
+        let Ok(place) = self.devices[device as usize].windows.binary_search_by_key(&start, |w| w.span.start) else {
+            return;
+        };
+        let parts = self.parts_of(stored.as_ref().map(|s| s.parts.as_slice()).unwrap_or_default());
+        let window = &mut self.devices[device as usize].windows[place];
+        if std::mem::replace(&mut window.is_complete, true) {
             return;
         }
-        window.base = Base::None;
         let Some(stored) = stored else { return };
         window.newest = window.newest.max(stored.newest);
-        window.writer = stored.writer;
         window.final_written = stored.final_written;
-        if window.partial.samples == 0 && window.version == 0 && stored.written {
+        if window.version == 0 && stored.written {
             // It is here for a pending point alone: there is nothing new to write.
             window.unsaved = false;
         }
-        if stored.partial.samples > 0 {
-            let points = stored.partial.samples;
-            window.base = Base::Held(Box::new(stored.partial), points);
+        for part in parts {
+            // What is in memory has come on top of what is stored.
+            let here = window.part(part.run);
+            here.partial.merge(&part.partial);
+            here.rev += part.rev;
+            here.acknowledged = part.acknowledged;
         }
     }
 
-    /// Takes out what has changed since the last checkpoint; `None` while the base of a window is unknown.
+    fn parts_of(&mut self, stored: &[StoredPart]) -> Vec<Part> {
+        let part = |part: &StoredPart| Part {
+            run: self.run_index(&part.run),
+            partial: part.partial.clone(),
+            rev: part.rev,
+            acknowledged: part.acknowledged,
+        };
+        stored.iter().map(part).collect()
+    }
+
+    /// Takes out what has changed since the last checkpoint; `None` while a window is incomplete.
     pub fn checkpoint(&mut self) -> Option<Stored> {
-        if self.devices.iter().any(|d| d.windows.iter().any(|w| w.base == Base::Unknown)) {
+        if self.devices.iter().any(|d| d.windows.iter().any(|w| !w.is_complete)) {
             return None;
         }
         let mut out = Stored { dedupe: self.dedupe.take_unsaved(), ..Stored::default() };
@@ -145,8 +167,15 @@ impl Engine {
                     newest: window.newest,
                     written: window.version == window.acknowledged,
                     final_written: window.final_written,
-                    writer: window.writer.clone(),
-                    partial: window.merged(),
+                    parts: window
+                        .parts()
+                        .map(|part| StoredPart {
+                            run: self.runs[part.run as usize].clone(),
+                            rev: part.rev,
+                            acknowledged: part.acknowledged,
+                            partial: part.partial.clone(),
+                        })
+                        .collect(),
                 });
             }
             if device.unsaved {
@@ -173,7 +202,7 @@ impl Engine {
                     series: series.id,
                     field: slot.key.to_vec(),
                     pending: slot.pending,
-                    counted_elsewhere: slot.origin == Origin::CountedElsewhere,
+                    run: self.runs[slot.run as usize].clone(),
                 });
             }
         }
@@ -195,7 +224,7 @@ impl Engine {
     /// still be replaced.
     pub fn evict(&mut self) {
         for index in 0..self.devices.len() {
-            let done = |w: &Window| w.is_done() && !w.unsaved && w.base != Base::Unknown;
+            let done = |w: &Window| w.is_done() && !w.unsaved && w.is_complete;
             if !self.devices[index].windows.iter().any(done) {
                 continue;
             }
@@ -236,11 +265,10 @@ impl Engine {
         }
         for window in stored.windows {
             let Some(&index) = by_id.get(&window.device) else { continue };
+            let mut restored = Window::new(window.span, window.newest, engine.run);
+            restored.older = engine.parts_of(&window.parts);
             let device = &mut engine.devices[index as usize];
             let place = device.windows.partition_point(|w| w.span.start < window.span.start);
-            let mut restored = Window::new(window.span, window.newest);
-            restored.partial = window.partial;
-            restored.writer = window.writer;
             restored.final_written = window.final_written;
             restored.version = 1;
             restored.acknowledged = u32::from(window.written);
@@ -273,68 +301,19 @@ impl Engine {
             self.devices[device as usize].series.push(series);
         }
         for saved in slots.get(&stored.id).into_iter().flatten() {
+            let run = self.run_index(&saved.run);
             let slots = &mut self.plans.series[series as usize].slots;
             let Some(slot) = slots.iter_mut().find(|slot| *slot.key == *saved.field) else { continue };
             slot.id = saved.id;
             slot.pending = saved.pending;
-            slot.origin = if saved.counted_elsewhere { Origin::CountedElsewhere } else { Origin::Recovered };
+            slot.run = run;
             slot.unsaved = false;
             let Some((at, _)) = saved.pending else { continue };
             // The window of a pending point is in memory, because the point may still be folded into it.
             for target in &slot.targets {
                 let device = &mut self.devices[target.device as usize];
                 if device.window(at).is_none() {
-                    let window = device.open(at, &schema.zone);
-                    window.base = Base::Unknown;
-                }
-            }
-        }
-    }
-
-    /// Ends a recovery: what the windows hold becomes their base, and what is pending belongs to it. No base may be
-    /// unknown.
-    pub fn end_recovery(&mut self) {
-        for series in &mut self.plans.series {
-            for slot in series.slots.iter_mut().filter(|s| s.origin == Origin::Seen && s.pending.is_some()) {
-                slot.origin = Origin::Recovered;
-            }
-        }
-        for index in 0..self.devices.len() {
-            let pending = self.pending_times(index);
-            for window in &mut self.devices[index].windows {
-                let mut all = window.merged();
-                if all.samples == 0 && pending.is_empty() {
-                    continue;
-                }
-                let waiting = pending.iter().filter(|at| window.span.contains(**at)).count() as u64;
-                let points = all.samples + waiting;
-                window.partial = Partial::default();
-                window.base = Base::Held(Box::new(std::mem::take(&mut all)), points);
-            }
-        }
-    }
-
-    /// Gives up the base of a window: somebody else has written it to the sink, under the name that this state had. From
-    /// here on the window holds only what this process has seen, for `writer`.
-    pub fn detach(&mut self, device: u32, start: i64, writer: &Arc<str>) {
-        let state = &mut self.devices[device as usize];
-        let Ok(place) = state.windows.binary_search_by_key(&start, |w| w.span.start) else { return };
-        let window = &mut state.windows[place];
-        if window.written_by_us {
-            // The sink had it from this run before: what was written then is in the other's hands.
-            window.partial = Partial::default();
-        }
-        window.base = Base::None;
-        window.written_by_us = false;
-        window.writer = Some(writer.clone());
-        window.version = window.version.wrapping_add(1);
-        window.unsaved = true;
-        let span = window.span;
-        for series in &state.series {
-            for slot in &mut self.plans.series[*series as usize].slots {
-                if slot.origin == Origin::Recovered && slot.pending.is_some_and(|(at, _)| span.contains(at)) {
-                    slot.origin = Origin::CountedElsewhere;
-                    slot.unsaved = true;
+                    device.open(at, &schema.zone, self.run).is_complete = false;
                 }
             }
         }

@@ -5,10 +5,9 @@
 //! right because every writer writes before it reads, and partials only grow: whoever comes last sees everything, and
 //! a row of fewer points never replaces a row of more. Every step can be repeated, reordered or interrupted.
 //!
-//! Each partial carries the id of the run (the process) that wrote it. A run writes over its own partials, and over those
-//! of the runs whose state it inherited, as long as they hold no more points than the inherited state. What it finds when
-//! it reads back tells whether it was let: if not, another process has gone on from the same state (a cloned machine, a
-//! restored snapshot), or a kill has taken points that had been written but not journaled.
+//! A partial belongs to a run: what one process has seen of a window. Only that process adds to it, so of two copies of it
+//! the one of the higher `rev` holds the other, whoever writes it: the process itself, one that has recovered its state, or
+//! one on a cloned machine. The points of a window are those of all its runs.
 //!
 //! Deliberately absent: retries, schedules and merging. They belong to the caller, `flush` in the driver.
 
@@ -21,20 +20,18 @@ use crate::engine::row::Summed;
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::{Span, WindowKind};
 
-/// A writer's partial of one base window of one device, as stored.
+/// What one run has seen of a base window of a device, as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartialRecord {
     /// The text of the key tags.
     pub key: Vec<String>,
     /// Start of the window, nanoseconds since the epoch.
     pub window_start: i64,
+    /// The state directory that the run belongs to.
     pub writer: String,
-    /// The run that wrote it.
     pub run: String,
     /// Points folded in: a lower number never replaces a higher one.
     pub rev: u64,
-    /// Points that the inherited run may have written.
-    pub base: u64,
     /// JSON; see [`crate::engine::partial`].
     pub state: String,
 }
@@ -88,18 +85,11 @@ pub trait Sink {
     /// The database is away, or its tables do not fit and may not be changed.
     fn prepare(&mut self, schema: &Schema) -> Result<(), SinkError>;
 
-    /// Step 1. `inherited` are the runs whose state this one goes on from. `now` (nanoseconds since the epoch)
-    /// becomes `updated_at`.
+    /// Step 1. `now` (nanoseconds since the epoch) becomes `updated_at`.
     ///
     /// # Errors
     /// Some or all records may not have been written: put them again.
-    fn put_partials(
-        &mut self,
-        summary: &Summary,
-        records: &[PartialRecord],
-        inherited: &[String],
-        now: i64,
-    ) -> Result<(), SinkError>;
+    fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord], now: i64) -> Result<(), SinkError>;
 
     /// Step 2. The order of the answer is not defined.
     ///

@@ -312,15 +312,9 @@ impl Sink for MySqlSink {
         Ok(())
     }
 
-    fn put_partials(
-        &mut self,
-        summary: &Summary,
-        records: &[PartialRecord],
-        inherited: &[String],
-        now: i64,
-    ) -> Result<(), SinkError> {
+    fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord], now: i64) -> Result<(), SinkError> {
         for piece in pieces(records.iter().map(|r| statements::bind_partial(r, now)).collect()) {
-            let sql = statements::upsert_partials(self.dialect, summary, inherited, piece.len());
+            let sql = statements::upsert_partials(self.dialect, summary, piece.len());
             let values: Vec<Bound> = piece.into_iter().flatten().collect();
             self.execute("an upsert of partials", &sql, &values)?;
         }
@@ -346,7 +340,7 @@ impl Sink for MySqlSink {
                 let rev = row.take_opt::<u64, _>(keys + 3).and_then(Result::ok);
                 match (key, start, writer, run, rev, state) {
                     (Some(key), Some(window_start), Some(writer), Some(run), Some(rev), Some(state)) => {
-                        out.push(PartialRecord { key, window_start, writer, run, rev, base: 0, state });
+                        out.push(PartialRecord { key, window_start, writer, run, rev, state });
                     }
                     _ => {
                         let table = statements::partial_table_name(summary);

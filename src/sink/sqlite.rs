@@ -112,16 +112,9 @@ impl Sink for Sqlite {
         Ok(())
     }
 
-    fn put_partials(
-        &mut self,
-        summary: &Summary,
-        records: &[PartialRecord],
-        inherited: &[String],
-        now: i64,
-    ) -> Result<(), SinkError> {
+    fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord], now: i64) -> Result<(), SinkError> {
         self.transaction(|connection| {
-            let mut upsert =
-                connection.prepare_cached(&statements::upsert_partials(Dialect::Sqlite, summary, inherited, 1))?;
+            let mut upsert = connection.prepare_cached(&statements::upsert_partials(Dialect::Sqlite, summary, 1))?;
             for record in records {
                 upsert.execute(params_from_iter(statements::bind_partial(record, now)))?;
             }
@@ -148,7 +141,7 @@ impl Sink for Sqlite {
                         writer: row.get(keys + 1)?,
                         run: row.get(keys + 2)?,
                         rev: row.get::<_, i64>(keys + 3)?.unsigned_abs(),
-                        base: 0,
+
                         state: row.get(keys + 4)?,
                     });
                 }

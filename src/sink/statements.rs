@@ -128,11 +128,10 @@ pub fn partial_table(dialect: Dialect, summary: &Summary) -> TableDef {
     let t = types(dialect);
     let mut columns: Vec<_> = summary.key.iter().map(|k| column(k, &t.key, false)).collect();
     columns.push(column("window_start", t.datetime, false));
-    columns.push(column("writer", t.word, false));
-    let key = columns.iter().map(|c| c.name.clone()).collect();
     columns.push(column("run", t.word, false));
+    let key = columns.iter().map(|c| c.name.clone()).collect();
+    columns.push(column("writer", t.word, false));
     columns.push(column("rev", t.bigint, false));
-    columns.push(column("base", t.bigint, false));
     columns.push(column("state", t.text, false));
     columns.push(column("updated_at", t.milliseconds, false));
     TableDef { name: partial_table_name(summary), columns, key, index: None }
@@ -216,50 +215,33 @@ fn insert(dialect: Dialect, table: &str, columns: &[&str], rows: usize) -> Strin
     format!("INSERT INTO {} ({}) VALUES {rows}", quote(dialect, table), names.join(","))
 }
 
-const PARTIAL_VALUES: [&str; 5] = ["run", "rev", "base", "state", "updated_at"];
+const PARTIAL_VALUES: [&str; 4] = ["writer", "state", "updated_at", "rev"];
 
 fn partial_columns(summary: &Summary) -> Vec<&str> {
     let key = summary.key.iter().map(String::as_str);
-    key.chain(["window_start", "writer"]).chain(PARTIAL_VALUES).collect()
+    key.chain(["window_start", "run"]).chain(PARTIAL_VALUES).collect()
 }
 
-/// Upserts `rows` partials over those of the same run with no more points, and over those of inherited runs with no
-/// more points than were inherited.
+/// Upserts `rows` partials over those of the same run with no more points.
 ///
-/// MySQL assigns from left to right: what the condition looks at (`run`, `rev`) is assigned last, and once `run` is ours,
-/// `rev` needs no more than to grow.
-pub fn upsert_partials(dialect: Dialect, summary: &Summary, inherited: &[String], rows: usize) -> String {
+/// MySQL assigns from left to right: `rev`, which the condition looks at, comes last.
+pub fn upsert_partials(dialect: Dialect, summary: &Summary, rows: usize) -> String {
     let table = partial_table_name(summary);
     let insert = insert(dialect, &table, &partial_columns(summary), rows);
-    // A run id is hexadecimal; anything else would not be one of ours.
-    let plain = |run: &&String| run.bytes().all(|b| b.is_ascii_alphanumeric());
-    let runs: Vec<_> = inherited.iter().filter(plain).map(|run| format!("'{run}'")).collect();
-    let inherited = if runs.is_empty() { "''".to_string() } else { runs.join(",") };
     match dialect {
         Dialect::Sqlite => {
             let keys: Vec<_> = summary.key.iter().map(|k| quote(dialect, k)).collect();
             let set: Vec<_> = PARTIAL_VALUES.iter().map(|c| format!("\"{c}\"=excluded.\"{c}\"")).collect();
             format!(
-                "{insert} ON CONFLICT({},\"window_start\",\"writer\") DO UPDATE SET {} \
-                 WHERE (\"run\"=excluded.\"run\" AND \"rev\"<=excluded.\"rev\") \
-                 OR (\"run\" IN ({inherited}) AND \"rev\"<=excluded.\"base\")",
+                "{insert} ON CONFLICT({},\"window_start\",\"run\") DO UPDATE SET {} WHERE \"rev\"<=excluded.\"rev\"",
                 keys.join(","),
                 set.join(",")
             )
         }
         Dialect::MySql | Dialect::MariaDb => {
-            let may = format!(
-                "(`run`=VALUES(`run`) AND `rev`<=VALUES(`rev`)) OR (`run` IN ({inherited}) AND `rev`<=VALUES(`base`))"
-            );
-            let set: Vec<_> = ["state", "updated_at", "base", "run"]
-                .iter()
-                .map(|c| format!("`{c}`=IF({may},VALUES(`{c}`),`{c}`)"))
-                .collect();
-            format!(
-                "{insert} ON DUPLICATE KEY UPDATE {},\
-                 `rev`=IF(`run`=VALUES(`run`),GREATEST(`rev`,VALUES(`rev`)),`rev`)",
-                set.join(",")
-            )
+            let set: Vec<_> =
+                PARTIAL_VALUES.iter().map(|c| format!("`{c}`=IF(`rev`<=VALUES(`rev`),VALUES(`{c}`),`{c}`)")).collect();
+            format!("{insert} ON DUPLICATE KEY UPDATE {}", set.join(","))
         }
     }
 }
@@ -268,12 +250,11 @@ pub fn upsert_partials(dialect: Dialect, summary: &Summary, inherited: &[String]
 pub fn bind_partial(record: &PartialRecord, now: i64) -> Vec<Bound> {
     let mut out: Vec<_> = record.key.iter().cloned().map(Bound::Text).collect();
     out.push(Bound::Text(datetime(record.window_start)));
-    out.push(Bound::Text(record.writer.clone()));
     out.push(Bound::Text(record.run.clone()));
-    out.push(Bound::Integer(record.rev.min(i64::MAX as u64) as i64));
-    out.push(Bound::Integer(record.base.min(i64::MAX as u64) as i64));
+    out.push(Bound::Text(record.writer.clone()));
     out.push(Bound::Text(record.state.clone()));
     out.push(Bound::Text(milliseconds(now)));
+    out.push(Bound::Integer(record.rev.min(i64::MAX as u64) as i64));
     out
 }
 
