@@ -1,0 +1,44 @@
+//! The engine, the journal, the stored state and the sink's protocol in one seeded world where everything fails.
+//!
+//! What runs is the product: [`Shared`], [`Keeper`], the journal and the flush. What fails are its ports: the disk, the
+//! store, the server, the clock, and the process itself, which dies at any call of a port.
+//!
+//! [`Shared`]: telegraf_rollup::driver::shared::Shared
+//! [`Keeper`]: telegraf_rollup::driver::keeper::Keeper
+// Allowed because not every file of tests uses all of it.
+#![allow(dead_code)]
+
+pub mod chance;
+pub mod disk;
+pub mod points;
+pub mod server;
+pub mod store;
+pub mod world;
+
+/// A rule that is broken on purpose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mutant {
+    /// None is.
+    #[default]
+    None,
+    /// A batch is forwarded while its lines are in the memory of the process.
+    JournalIsBuffered,
+    /// A sync does nothing.
+    JournalIsNotSynced,
+    /// A checkpoint does not move the position of the journal.
+    PositionIsForgotten,
+    /// Checkpoints hold no memory of duplicates.
+    DuplicatesAreForgotten,
+    /// Checkpoints hold no pending points.
+    PendingIsForgotten,
+    /// The journal is removed before the checkpoint that covers it.
+    JournalIsRemovedFirst,
+    /// A lower `rev` replaces a higher one.
+    PartialsAreNotGuarded,
+    /// All processes of a state write in one name.
+    RunsAreOne,
+    /// A lower `revision` replaces a higher one.
+    RowsAreNotGuarded,
+    /// A lost statement counts as carried out.
+    AcknowledgedBeforeWritten,
+}

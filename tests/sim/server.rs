@@ -1,0 +1,163 @@
+//! A database whose connections break before, during and after each statement; a statement may also be carried out long
+//! after its connection was lost.
+
+use super::Mutant;
+use super::chance;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use telegraf_rollup::engine::schema::{Schema, Summary};
+use telegraf_rollup::engine::zone::WindowKind;
+use telegraf_rollup::sink::{PartialRange, PartialRecord, RowRecord, Sink, SinkError, TableInfo};
+
+type PartialKey = (Vec<String>, i64, String);
+type RowKey = (WindowKind, Vec<String>, i64);
+
+#[derive(Clone)]
+enum Statement {
+    Partials(Vec<PartialRecord>),
+    Rows(WindowKind, Vec<RowRecord>),
+}
+
+#[derive(Default)]
+struct Tables {
+    partials: BTreeMap<PartialKey, PartialRecord>,
+    rows: BTreeMap<RowKey, RowRecord>,
+    /// Statements that the server has received and not carried out.
+    late: Vec<Statement>,
+    mutant: Mutant,
+}
+
+impl Tables {
+    fn put_partial(&mut self, record: &PartialRecord) {
+        let key = (record.key.clone(), record.window_start, record.run.clone());
+        let may = self.mutant == Mutant::PartialsAreNotGuarded
+            || self.partials.get(&key).is_none_or(|old| old.rev <= record.rev);
+        if may {
+            self.partials.insert(key, record.clone());
+        }
+    }
+
+    fn put_row(&mut self, kind: WindowKind, row: &RowRecord) {
+        let key = (kind, row.key.clone(), row.span.start);
+        match self.rows.get_mut(&key) {
+            Some(old) if old.revision > row.revision && self.mutant != Mutant::RowsAreNotGuarded => {}
+            Some(old) => {
+                let is_final = row.is_final || (old.is_final && old.revision == row.revision);
+                *old = RowRecord { is_final, ..row.clone() };
+            }
+            None => {
+                self.rows.insert(key, row.clone());
+            }
+        }
+    }
+
+    fn carry_out(&mut self, statement: &Statement) {
+        match statement {
+            Statement::Partials(records) => records.iter().for_each(|record| self.put_partial(record)),
+            Statement::Rows(kind, rows) => rows.iter().for_each(|row| self.put_row(*kind, row)),
+        }
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct Server(Arc<Mutex<Tables>>);
+
+impl Server {
+    pub fn new(mutant: Mutant) -> Server {
+        Server(Arc::new(Mutex::new(Tables { mutant, ..Tables::default() })))
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries out some of what was late, or all of it.
+    pub fn catch_up(&self, all: bool) {
+        let mut tables = self.tables();
+        while !tables.late.is_empty() && (all || chance::percent(30)) {
+            let index = chance::below(tables.late.len() as u64) as usize;
+            let statement = tables.late.swap_remove(index);
+            tables.carry_out(&statement);
+        }
+    }
+
+    pub fn rows(&self) -> Vec<(WindowKind, RowRecord)> {
+        self.tables().rows.iter().map(|((kind, _, _), row)| (*kind, row.clone())).collect()
+    }
+
+    pub fn partials(&self) -> Vec<PartialRecord> {
+        self.tables().partials.values().cloned().collect()
+    }
+
+    fn execute(&self, statement: Statement) -> Result<(), SinkError> {
+        chance::step();
+        let lost = || SinkError::Temporary("simulated: connection lost".to_string());
+        let faults = chance::faults();
+        if faults.sink_away || chance::percent(faults.sink) {
+            if faults.sink_away || chance::percent(40) {
+                return if self.tables().mutant == Mutant::AcknowledgedBeforeWritten { Ok(()) } else { Err(lost()) };
+            }
+            let mut tables = self.tables();
+            match chance::below(3) {
+                0 => tables.carry_out(&statement),
+                1 => tables.late.push(statement),
+                // Not even one statement is all or nothing.
+                _ => match statement {
+                    Statement::Partials(records) => {
+                        records.iter().filter(|_| chance::percent(50)).for_each(|r| tables.put_partial(r));
+                    }
+                    Statement::Rows(kind, rows) => {
+                        rows.iter().filter(|_| chance::percent(50)).for_each(|row| tables.put_row(kind, row));
+                    }
+                },
+            }
+            return Err(lost());
+        }
+        self.tables().carry_out(&statement);
+        chance::step();
+        Ok(())
+    }
+}
+
+impl Sink for Server {
+    fn prepare(&mut self, _: &Schema) -> Result<(), SinkError> {
+        chance::step();
+        if chance::faults().sink_away {
+            return Err(SinkError::Temporary("simulated: away".to_string()));
+        }
+        Ok(())
+    }
+
+    fn put_partials(&mut self, _: &Summary, records: &[PartialRecord], _: i64) -> Result<(), SinkError> {
+        self.execute(Statement::Partials(records.to_vec()))
+    }
+
+    fn read_partials(&mut self, _: &Summary, ranges: &[PartialRange]) -> Result<Vec<PartialRecord>, SinkError> {
+        chance::step();
+        if chance::percent(chance::faults().sink) {
+            return Err(SinkError::Temporary("simulated: connection lost".to_string()));
+        }
+        let tables = self.tables();
+        let wanted = |record: &&PartialRecord| {
+            ranges.iter().any(|range| range.key == record.key && range.span.contains(record.window_start))
+        };
+        Ok(tables.partials.values().filter(wanted).cloned().collect())
+    }
+
+    fn put_rows(
+        &mut self,
+        _: &Schema,
+        _: &Summary,
+        kind: WindowKind,
+        rows: &[RowRecord],
+        _: i64,
+    ) -> Result<(), SinkError> {
+        self.execute(Statement::Rows(kind, rows.to_vec()))
+    }
+
+    fn disconnect(&mut self) {}
+
+    fn inspect(&mut self, _: &Schema) -> Result<Vec<TableInfo>, SinkError> {
+        Ok(Vec::new())
+    }
+}

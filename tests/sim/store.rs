@@ -1,0 +1,134 @@
+//! A stored state that fails before and after it has saved.
+
+use super::Mutant;
+use super::chance;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use telegraf_rollup::durable::state::{Meta, StateError, Store};
+use telegraf_rollup::engine::partial::Partial;
+use telegraf_rollup::engine::schema::Schema;
+use telegraf_rollup::engine::stored::{Stored, StoredDevice, StoredPart, StoredSeries, StoredSlot, StoredWindow};
+
+#[derive(Clone, Default)]
+struct Data {
+    meta: Option<Meta>,
+    devices: BTreeMap<u32, StoredDevice>,
+    windows: BTreeMap<(u32, i64), StoredWindow>,
+    /// By device, start and run, with the partial as text, as in the real one.
+    parts: BTreeMap<(u32, i64, String), (StoredPart, String)>,
+    series: BTreeMap<u32, StoredSeries>,
+    slots: BTreeMap<u32, StoredSlot>,
+    chunks: BTreeMap<u64, Vec<u8>>,
+    oldest: u64,
+    mutant: Mutant,
+}
+
+#[derive(Clone, Default)]
+pub struct SimStore(Arc<Mutex<Data>>);
+
+impl SimStore {
+    pub fn new(mutant: Mutant) -> SimStore {
+        SimStore(Arc::new(Mutex::new(Data { mutant, ..Data::default() })))
+    }
+
+    fn data(&self) -> MutexGuard<'_, Data> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn cloned(&self) -> SimStore {
+        SimStore(Arc::new(Mutex::new(self.data().clone())))
+    }
+}
+
+fn fails() -> Result<(), StateError> {
+    chance::step();
+    if chance::percent(chance::faults().store) || chance::faults().full {
+        return Err(StateError::Unusable("simulated".to_string()));
+    }
+    Ok(())
+}
+
+impl Data {
+    /// A window with its parts.
+    fn read(&self, schema: &Schema, window: &StoredWindow) -> StoredWindow {
+        let summary = &schema.summaries[usize::from(window.summary)];
+        let (device, start) = (window.device, window.span.start);
+        let parts = self.parts.range((device, start, String::new())..);
+        let parts = parts.take_while(|(key, _)| (key.0, key.1) == (device, start));
+        let parts = parts.map(|(_, (part, text))| StoredPart {
+            partial: Partial::from_json(text, summary).expect("written by us"),
+            ..part.clone()
+        });
+        StoredWindow { parts: parts.collect(), ..window.clone() }
+    }
+}
+
+impl Store for SimStore {
+    fn load(&mut self, schema: &Schema) -> Result<Option<(Meta, Stored)>, StateError> {
+        chance::step();
+        let data = self.data();
+        let Some(meta) = data.meta.clone() else { return Ok(None) };
+        let mut stored = Stored {
+            devices: data.devices.values().cloned().collect(),
+            series: data.series.values().cloned().collect(),
+            slots: data.slots.values().cloned().collect(),
+            ..Stored::default()
+        };
+        let open = data.windows.values().filter(|w| !(w.written && w.final_written));
+        stored.windows = open.map(|w| data.read(schema, w)).collect();
+        stored.dedupe.oldest = data.oldest;
+        stored.dedupe.chunks = data.chunks.iter().map(|(n, bytes)| (*n, bytes.clone())).collect();
+        Ok(Some((meta, stored)))
+    }
+
+    fn window(&mut self, schema: &Schema, device: u32, start: i64) -> Result<Option<StoredWindow>, StateError> {
+        chance::step();
+        let data = self.data();
+        Ok(data.windows.get(&(device, start)).map(|w| data.read(schema, w)))
+    }
+
+    fn commit(&mut self, schema: &Schema, meta: &Meta, stored: &Stored, purge_before: i64) -> Result<(), StateError> {
+        fails()?;
+        let mut data = self.data();
+        let data = &mut *data;
+        let mut meta = meta.clone();
+        if data.mutant == Mutant::PositionIsForgotten {
+            meta.position = data.meta.as_ref().map_or(0, |m| m.position);
+        }
+        data.meta = Some(meta);
+        for device in &stored.devices {
+            data.devices.insert(device.id, device.clone());
+        }
+        for window in &stored.windows {
+            let place = (window.device, window.span.start);
+            data.windows.insert(place, StoredWindow { parts: Vec::new(), ..window.clone() });
+            for part in &window.parts {
+                let text = part.partial.to_json(&schema.summaries[usize::from(window.summary)]);
+                let bare = StoredPart { partial: Partial::default(), ..part.clone() };
+                data.parts.insert((place.0, place.1, part.run.to_string()), (bare, text));
+            }
+        }
+        for series in &stored.series {
+            data.series.insert(series.id, series.clone());
+        }
+        for slot in &stored.slots {
+            let mut slot = slot.clone();
+            if data.mutant == Mutant::PendingIsForgotten {
+                slot.pending = None;
+            }
+            data.slots.insert(slot.id, slot);
+        }
+        if data.mutant != Mutant::DuplicatesAreForgotten {
+            data.oldest = stored.dedupe.oldest;
+            data.chunks.extend(stored.dedupe.chunks.iter().cloned());
+        }
+        data.windows.retain(|_, w| !(w.written && w.final_written && w.span.end < purge_before));
+        let windows = &data.windows;
+        data.parts.retain(|key, _| windows.contains_key(&(key.0, key.1)));
+        chance::step();
+        if chance::percent(chance::faults().store) {
+            return Err(StateError::Unusable("simulated: saved, but it was not said".to_string()));
+        }
+        Ok(())
+    }
+}
