@@ -36,12 +36,29 @@ fn cases() -> Vec<Case> {
         });
     }
     cases.sort_by(|a, b| a.name.cmp(&b.name));
-    assert!(cases.len() >= 16, "the folder of cases is not complete");
+    assert!(cases.len() >= 120, "the folder of cases is not complete");
     cases
+}
+
+/// Collects what differs, so that one run shows all of it.
+#[derive(Default)]
+struct Report(Vec<String>);
+
+impl Report {
+    fn compare(&mut self, case: &Case, found: &str, log: &str) {
+        if let Err(difference) = same_csv(found, &case.expected) {
+            self.0.push(format!("{}: {difference}\n{log}", case.name));
+        }
+    }
+
+    fn end(self) {
+        assert!(self.0.is_empty(), "{} cases differ:\n{}", self.0.len(), self.0.join("\n"));
+    }
 }
 
 #[test]
 fn replay_gives_the_expected_rows() {
+    let mut report = Report::default();
     for case in cases() {
         let mut command = program();
         command.args(["replay", "--format", "csv", "--config"]).arg(case.folder.join("config.toml")).arg("-");
@@ -52,14 +69,14 @@ fn replay_gives_the_expected_rows() {
             fs::write(case.folder.join("expected.csv"), &found).expect("writable");
             continue;
         }
-        if let Err(difference) = same_csv(&found, &case.expected) {
-            panic!("{}: {difference}", case.name);
-        }
+        report.compare(&case, &found, "");
     }
+    report.end();
 }
 
 #[test]
 fn run_gives_the_expected_rows_and_the_same_bytes() {
+    let mut report = Report::default();
     for case in cases() {
         let folder = tempfile::tempdir().expect("a folder");
         let config = format!("state_dir = {:?}\n{}", folder.path().to_str().expect("UTF-8"), case.config);
@@ -69,19 +86,18 @@ fn run_gives_the_expected_rows_and_the_same_bytes() {
         assert!(output.status.success(), "{}", case.name);
         assert!(output.stdout == case.input, "{}: stdout is not the input", case.name);
         let found = sqlite_csv(&folder.path().join("summary.db"), &case.config);
-        if let Err(difference) = same_csv(&found, &case.expected) {
-            panic!("{}: {difference}\nlog: {}", case.name, String::from_utf8_lossy(&output.stderr));
-        }
+        report.compare(&case, &found, &String::from_utf8_lossy(&output.stderr));
     }
+    report.end();
 }
 
 #[test]
 fn the_oracle_gives_the_expected_rows() {
+    let mut report = Report::default();
     for case in cases() {
         let rows = oracle::rollup(&case.config, &case.input, &oracle::Options { now_ns: None });
         let found = oracle::to_csv(&case.config, &rows);
-        if let Err(difference) = same_csv(&found, &case.expected) {
-            panic!("{}: {difference}", case.name);
-        }
+        report.compare(&case, &found, "");
     }
+    report.end();
 }

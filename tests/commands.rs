@@ -70,7 +70,7 @@ fn every_bad_configuration_is_explained() {
             "line 9: summary[0].column[0].method: unknown method \"average\": write one of avg, min",
         ),
         ("method = \"avg\"", "method = \"agv\"", "did you mean \"avg\"?"),
-        ("method = \"avg\"", "method = \"p95\"", "percentiles are not supported by this version yet"),
+        ("method = \"avg\"", "method = \"p101\"", "or a percentile as in \"p95\""),
         ("field = \"v\"", "fild = \"v\"", "missing key `field`"),
         ("field = \"v\"", "field = \"v\", scale = \"2\"", "expected a number, as in 1.5, found a string"),
         ("sources = [{ measurement = \"m\", field = \"v\" }]", "", "missing key `sources`"),

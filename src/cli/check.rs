@@ -47,7 +47,7 @@ fn tables(config: &Config) -> anyhow::Result<ExitCode> {
     for summary in &config.schema.summaries {
         say!("summary {}: one row for each {}", summary.name, summary.key.join(", "));
         for column in &summary.columns {
-            let sources: usize = column.groups.iter().map(Vec::len).sum();
+            let sources: usize = column.groups.iter().map(|group| group.defs.len()).sum();
             say!(
                 "  {} = {} of {sources} source{}",
                 column.name,
@@ -100,7 +100,7 @@ fn explain(config: &Config, line: &str) -> anyhow::Result<ExitCode> {
     for summary in &config.schema.summaries {
         let missing: Vec<_> = summary.key.iter().filter(|k| point.head.tag(k.as_bytes()).is_none()).collect();
         for column in &summary.columns {
-            for def in column.groups.iter().flatten() {
+            for def in column.groups.iter().flat_map(|group| &group.defs) {
                 let accumulator = &summary.accumulators[usize::from(*def)];
                 let verdict = verdict(&point, accumulator, column.method);
                 if verdict.is_ok() {

@@ -2,7 +2,7 @@
 
 use super::read::{At, Table, nearest};
 use crate::engine::pattern::Pattern;
-use crate::engine::schema::{AccumulatorDef, Column, Method, Operator, Source, Summary, When};
+use crate::engine::schema::{AccumulatorDef, Column, Group, Method, Operator, Source, Summary, When};
 use crate::engine::zone::WindowKind;
 use std::collections::BTreeSet;
 
@@ -202,19 +202,14 @@ fn draft(table: &Table<'_, '_>) -> Option<Draft> {
         column_name(table, name);
     }
     let method = table.required("method", "method = \"avg\"").and_then(|text| {
-        let known = Method::ALL.iter().find(|(word, _)| *word == text.value).map(|(_, method)| *method);
+        let known = Method::of(&text.value);
         if known.is_none() {
             let words: Vec<&str> = Method::ALL.iter().map(|(word, _)| *word).collect();
             let hint = match nearest(&text.value, &words) {
                 Some(near) => format!("did you mean {near:?}?"),
-                None => format!("write one of {}", words.join(", ")),
+                None => format!("write one of {}, or a percentile as in \"p95\"", words.join(", ")),
             };
-            let percentile = text.value.strip_prefix('p').is_some_and(|n| n.parse::<f64>().is_ok());
-            let message = if percentile {
-                "percentiles are not supported by this version yet: use max, or avg with stddev".to_string()
-            } else {
-                format!("unknown method {:?}: {hint}", text.value)
-            };
+            let message = format!("unknown method {:?}: {hint}", text.value);
             document.problem_at(&text, message);
         }
         known
@@ -336,15 +331,27 @@ fn assemble(
     let mut accumulators: Vec<AccumulatorDef> = Vec::new();
     let mut columns = Vec::new();
     let mut complete = true;
-    let mut group = |sources: &[Source], method: Method, when: Option<When>| -> Vec<u16> {
-        let from = accumulators.len();
-        accumulators.extend(sources.iter().map(|s| AccumulatorDef::new(method.kind(), s.clone(), when)));
-        (from..accumulators.len()).map(|i| i.min(ACCUMULATORS_MAX) as u16).collect()
+    let mut number = |sources: &[Source], method: Method, when: Option<When>| -> Vec<u16> {
+        let number = |source: &Source| {
+            let def = AccumulatorDef::new(method.kind(), source.clone(), when);
+            // Columns that need the same of a source share it.
+            let known = accumulators.iter().position(|known: &AccumulatorDef| known.hash == def.hash);
+            let place = known.unwrap_or_else(|| {
+                accumulators.push(def);
+                accumulators.len() - 1
+            });
+            place.min(ACCUMULATORS_MAX) as u16
+        };
+        sources.iter().map(number).collect()
     };
-    for draft in drafts {
+    let plain: Vec<Vec<u16>> = drafts
+        .iter()
+        .map(|d| if d.method == Method::Anomalies { Vec::new() } else { number(&d.sources, d.method, None) })
+        .collect();
+    for (draft, defs) in drafts.iter().zip(&plain) {
         let mut groups = Vec::new();
         if draft.method != Method::Anomalies {
-            groups.push(group(&draft.sources, draft.method, None));
+            groups.push(Group { defs: defs.clone(), chosen_by: defs.clone() });
         }
         for name in &draft.rules {
             used.insert(name.value.clone());
@@ -354,25 +361,32 @@ fn assemble(
                 complete = false;
                 continue;
             };
-            let watched = rule.column.as_ref().map(|column| {
-                let found = drafts.iter().find(|d| d.name.value == column.value && d.method != Method::Anomalies);
-                if found.is_none() {
-                    let message = format!(
-                        "{:?} is not a column with sources of the summary whose column {:?} uses this rule",
-                        column.value, draft.name.value
-                    );
-                    document.problem_at(column, message);
+            let (sources, watched) = match (&rule.column, &rule.source) {
+                (Some(column), _) => {
+                    let is_watched = |d: &Draft| d.name.value == column.value && d.method != Method::Anomalies;
+                    let Some(place) = drafts.iter().position(is_watched) else {
+                        let message = format!(
+                            "{:?} is not a column with sources of the summary whose column {:?} uses this rule",
+                            column.value, draft.name.value
+                        );
+                        document.problem_at(column, message);
+                        complete = false;
+                        continue;
+                    };
+                    (drafts[place].sources.as_slice(), Some(plain[place].clone()))
                 }
-                found.map(|d| d.sources.as_slice())
-            });
-            let sources = match watched {
-                Some(found) => found,
-                None => rule.source.as_ref().map(std::slice::from_ref),
+                (None, Some(source)) => (std::slice::from_ref(source), None),
+                (None, None) => {
+                    complete = false;
+                    continue;
+                }
             };
-            match (sources, rule.when) {
-                (Some(sources), Some(when)) => groups.push(group(sources, Method::Anomalies, Some(when))),
-                _ => complete = false,
-            }
+            let Some(when) = rule.when else {
+                complete = false;
+                continue;
+            };
+            let defs = number(sources, Method::Anomalies, Some(when));
+            groups.push(Group { chosen_by: watched.unwrap_or_else(|| defs.clone()), defs });
         }
         columns.push(Column { name: draft.name.value.clone(), method: draft.method, groups });
     }

@@ -36,6 +36,7 @@ struct Item {
     span: Span,
     version: u32,
     is_final: bool,
+    was_written: bool,
     /// Run and `rev` of the parts that the sink does not have, and where they are among the records.
     parts: Vec<(u32, u64, usize)>,
 }
@@ -76,7 +77,12 @@ pub fn flush(
             let found = read(sink, summary, &wanted)?;
             let answers = answers(&items, &records, &found, own);
             if summary.windows.contains(&WindowKind::Hourly) {
-                let rows = rows_of(&found, &schema, summary, &wanted);
+                let mut rows = rows_of(&found, &schema, summary, &wanted);
+                // Without a sample there is no row, unless there has been one.
+                rows.retain(|row| {
+                    let is_new = |i: &Item| i.span == row.span && i.key == row.key && !i.was_written;
+                    row.summed.samples > 0 || !items.iter().any(is_new)
+                });
                 flushed.hourly += rows.len();
                 sink.put_rows(&schema, summary, WindowKind::Hourly, &rows, now)?;
             }
@@ -166,6 +172,7 @@ fn copy(
                 span: snapshot.span,
                 version: snapshot.version,
                 is_final: snapshot.span.end.saturating_add(allowed) <= now,
+                was_written: snapshot.was_written,
                 parts,
             });
         }

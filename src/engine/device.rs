@@ -12,6 +12,9 @@
 use super::partial::Partial;
 use super::zone::{Span, Zone};
 
+/// The event time of the newest point of a window without one.
+pub const EMPTY: i64 = i64::MIN;
+
 /// What one run has seen of a window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
@@ -41,8 +44,10 @@ pub struct Window {
     pub older: Vec<Part>,
     /// False while stored state may hold more of it: it is not written before that has been looked up.
     pub is_complete: bool,
-    /// Event time of the newest point, pending ones included.
+    /// Event time of the newest point, pending ones included; [`EMPTY`] if there is none.
     pub newest: i64,
+    /// A point that was pending has been replaced by one that does not count here: `newest` may be wrong.
+    pub may_be_empty: bool,
     /// Raised by every change.
     pub version: u32,
     /// The version that the sink has.
@@ -62,6 +67,7 @@ impl Window {
             older: Vec::new(),
             is_complete: true,
             newest,
+            may_be_empty: false,
             version: 0,
             acknowledged: 0,
             final_written: false,
@@ -224,7 +230,7 @@ impl Device {
                 cursor = span.end;
             }
         };
-        for window in &self.windows {
+        for window in self.windows.iter().filter(|window| window.newest != EMPTY) {
             if window.span.start >= cursor {
                 fill(newest, cursor, window.span.start);
                 cursor = window.span.end;
@@ -250,7 +256,9 @@ impl Device {
             return;
         }
         for window in self.windows.iter().filter(|w| done(w)) {
-            self.forgotten = Some(self.forgotten.map_or(window.newest, |n| n.max(window.newest)));
+            if window.newest != EMPTY {
+                self.forgotten = Some(self.forgotten.map_or(window.newest, |n| n.max(window.newest)));
+            }
             self.evicted_until = self.evicted_until.max(window.span.end);
         }
         self.windows.retain(|w| !done(w));

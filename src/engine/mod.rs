@@ -21,7 +21,7 @@ pub mod stored;
 pub mod zone;
 
 use dedupe::{Dedupe, Seen};
-use device::Device;
+use device::{Device, EMPTY};
 use hashbrown::HashMap;
 use partial::Partial;
 use plan::{Feed, FieldSlot, Found, Plans, Sample, Target, UNMATCHED};
@@ -101,6 +101,8 @@ pub struct Snapshot {
     pub key: Vec<String>,
     pub span: Span,
     pub version: u32,
+    /// The sink has a row of it.
+    pub was_written: bool,
     /// The parts that the sink does not have.
     pub parts: Vec<PartSnapshot>,
 }
@@ -369,6 +371,10 @@ impl Engine {
         let schema = &self.schema;
         let allowed = schema.lateness.allowed;
         for index in from..until {
+            if self.devices[index].windows.iter().any(|window| window.may_be_empty) {
+                self.look_for_empty(index);
+            }
+            let schema = &self.schema;
             let device = &mut self.devices[index];
             device.forget(schema.lateness.max, now);
             for window in &device.windows {
@@ -383,6 +389,27 @@ impl Engine {
             });
         }
         (until < self.devices.len()).then_some(until)
+    }
+
+    /// Finds out which windows of a device have lost their only samples, and when the last sample of the others was.
+    fn look_for_empty(&mut self, device: usize) {
+        let pending: Vec<i64> = self.devices[device]
+            .series
+            .iter()
+            .flat_map(|series| self.plans.series[*series as usize].slots.iter())
+            .filter_map(|slot| slot.pending.map(|pending| (pending, &slot.targets)))
+            .filter(|((_, sample), targets)| {
+                targets.iter().any(|t| t.device as usize == device && takes(&t.feeds, *sample))
+            })
+            .map(|((at, _), _)| at)
+            .collect();
+        for window in self.devices[device].windows.iter_mut().filter(|window| window.may_be_empty) {
+            window.may_be_empty = false;
+            let folded = window.parts().filter(|p| p.partial.samples > 0).map(|p| p.partial.last_seen).max();
+            let waiting = pending.iter().copied().filter(|at| window.span.contains(*at)).max();
+            window.newest = folded.max(waiting).unwrap_or(EMPTY);
+            window.unsaved = true;
+        }
     }
 
     /// Appends the days of at most `count` devices from `from` on whose row is due. Days that have not ended are listed
@@ -445,6 +472,7 @@ impl Engine {
             key: state.key.clone(),
             span: window.span,
             version: window.version,
+            was_written: window.parts().any(|part| part.acknowledged > 0),
             parts,
         })
     }
@@ -524,13 +552,10 @@ impl Folder<'_> {
     /// Applies the duplicate rules to a point and folds what they let through.
     #[inline]
     fn point(&mut self, slot: &mut FieldSlot, at: i64, sample: Sample, has_timestamp: bool) {
-        if !slot.targets.iter().any(|target| takes(&target.feeds, sample)) {
-            self.counters.not_finite += u64::from(matches!(sample, Sample::Number(_)));
-            return;
-        }
+        let counts = u64::from(slot.targets.iter().any(|target| takes(&target.feeds, sample)));
         if !has_timestamp {
             // The time of arrival is not part of the point: two equal lines are two points.
-            self.counters.points += 1;
+            self.counters.points += counts;
             self.touch(&slot.targets, at, sample, self.run);
             self.fold(&slot.targets, at, sample, self.run);
             return;
@@ -542,11 +567,12 @@ impl Folder<'_> {
                     slot.pending = Some((at, sample));
                     slot.unsaved = true;
                     self.touch(&slot.targets, at, sample, slot.run);
+                    self.lose(&slot.targets, at, pending, sample, slot.run);
                 }
             }
             Some((newest, _)) if at < newest => match self.dedupe.look_up(slot.id, at, sample.bits()) {
                 Seen::New => {
-                    self.counters.points += 1;
+                    self.counters.points += counts;
                     self.touch(&slot.targets, at, sample, self.run);
                     self.fold(&slot.targets, at, sample, self.run);
                     self.dedupe.remember(slot.id, at, sample.bits());
@@ -555,7 +581,7 @@ impl Folder<'_> {
                 Seen::Conflict => self.counters.conflicts += 1,
             },
             previous => {
-                self.counters.points += 1;
+                self.counters.points += counts;
                 if let Some((newest, pending)) = previous {
                     self.fold(&slot.targets, newest, pending, slot.run);
                     self.dedupe.remember(slot.id, newest, pending.bits());
@@ -577,6 +603,18 @@ impl Folder<'_> {
             window.version = window.version.wrapping_add(1);
             window.unsaved = true;
             window.newest = window.newest.max(at);
+        }
+    }
+
+    /// Marks the windows that have held a pending point and hold its new value no more.
+    fn lose(&mut self, targets: &[Target], at: i64, old: Sample, new: Sample, run: u32) {
+        for target in targets.iter().filter(|t| takes(&t.feeds, old) && !takes(&t.feeds, new)) {
+            if let Some(window) = self.devices[target.device as usize].window(at) {
+                window.part(run).rev += 1;
+                window.version = window.version.wrapping_add(1);
+                window.unsaved = true;
+                window.may_be_empty = true;
+            }
         }
     }
 

@@ -10,7 +10,7 @@
 //!
 //! `every` is the length of a slot in seconds, `n` the number of samples, `first` and `last` the event times in
 //! milliseconds. Each accumulator stands under the hash of its definition, so a changed definition is a new accumulator.
-//! A reader keeps what it does not know and writes it again. A sum that is no longer finite is stored as null. `uj` is the
+//! A reader keeps what it does not know and writes it again. `uj` is the
 //! number of points that were counted while the journal could not take them; it is there only if it is not 0.
 
 use super::accumulate::count::{Count, Flags};
@@ -18,7 +18,8 @@ use super::accumulate::coverage::Slots;
 use super::accumulate::double_double::DoubleDouble;
 use super::accumulate::extreme::Extreme;
 use super::accumulate::first_last::{FirstLast, Stamped};
-use super::accumulate::moments::{Moments, Sum};
+use super::accumulate::moments::{Moments, Powers, Sum};
+use super::accumulate::sketch::Sketch;
 use super::schema::{AccumulatorDef, Summary};
 use serde_json::{Map, Value, json};
 
@@ -31,6 +32,7 @@ pub enum Kind {
     FirstLast,
     Count,
     Flags,
+    Sketch,
 }
 
 impl Kind {
@@ -43,12 +45,13 @@ impl Kind {
             Kind::FirstLast => "firstlast",
             Kind::Count => "count",
             Kind::Flags => "flags",
+            Kind::Sketch => "sketch",
         }
     }
 }
 
 /// One accumulator's state; it exists only if it has taken a value.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum State {
     Sum(Sum),
     Moments(Moments),
@@ -56,6 +59,7 @@ pub enum State {
     FirstLast(FirstLast),
     Count(Count),
     Flags(Flags),
+    Sketch(Box<Sketch>),
 }
 
 impl State {
@@ -76,6 +80,11 @@ impl State {
             Kind::FirstLast => State::FirstLast(FirstLast::of(at, value)),
             Kind::Count => State::Count(Count { n: 1 }),
             Kind::Flags => State::Flags(Flags { n: 1, flagged: u64::from(flagged(def, value)) }),
+            Kind::Sketch => {
+                let mut sketch = Box::<Sketch>::default();
+                sketch.observe(value);
+                State::Sketch(sketch)
+            }
         }
     }
 
@@ -88,6 +97,7 @@ impl State {
             State::FirstLast(s) => s.observe(at, value),
             State::Count(s) => s.observe(),
             State::Flags(s) => s.observe(flagged(def, value)),
+            State::Sketch(s) => s.observe(value),
         }
     }
 
@@ -101,6 +111,7 @@ impl State {
             (State::FirstLast(a), State::FirstLast(b)) => a.merge(b),
             (State::Count(a), State::Count(b)) => a.merge(b),
             (State::Flags(a), State::Flags(b)) => a.merge(b),
+            (State::Sketch(a), State::Sketch(b)) => a.merge(b),
             _ => {}
         }
     }
@@ -113,37 +124,64 @@ impl State {
             State::FirstLast(_) => Kind::FirstLast,
             State::Count(_) => Kind::Count,
             State::Flags(_) => Kind::Flags,
+            State::Sketch(_) => Kind::Sketch,
         }
     }
 
-    fn to_json(self) -> Value {
-        // serde_json writes a number that is not finite as null.
+    fn to_json(&self) -> Value {
+        // No state of finite values holds a number that is not finite, which JSON could not hold.
         match self {
-            State::Sum(s) => json!([s.n, s.sum.high, s.sum.low]),
-            State::Moments(s) => json!([s.n, s.sum.high, s.sum.low, s.squares.high, s.squares.low]),
+            State::Sum(s) => match &s.huge {
+                None => json!([s.n, s.sum.high, s.sum.low]),
+                Some(huge) => json!([s.n, s.sum.high, s.sum.low, huge.high, huge.low]),
+            },
+            State::Moments(s) => {
+                let of = |p: &Powers| [p.sum.high, p.sum.low, p.squares.high, p.squares.low];
+                let mut items = vec![json!(s.n)];
+                items.extend(of(&s.powers).map(Value::from));
+                items.extend(s.apart.iter().flat_map(|apart| apart.iter().flat_map(of)).map(Value::from));
+                Value::Array(items)
+            }
             State::Extreme(s) => json!([s.min, s.max]),
             State::FirstLast(s) => json!([s.first.at, s.first.value, s.last.at, s.last.value]),
             State::Count(s) => json!([s.n]),
             State::Flags(s) => json!([s.n, s.flagged]),
+            State::Sketch(s) => {
+                let buckets = |b: &std::collections::BTreeMap<i32, u64>| b.iter().map(|(i, n)| json!([i, n])).collect();
+                let (positive, negative): (Vec<_>, Vec<_>) = (buckets(&s.positive), buckets(&s.negative));
+                json!([s.min, s.max, s.zeros, positive, negative])
+            }
         }
     }
 
     fn from_json(kind: Kind, json: &Value) -> Option<State> {
         let items = json.as_array()?;
         let count = |i: usize| items.get(i)?.as_u64();
-        let float = |i: usize| {
-            let item = items.get(i)?;
-            if item.is_null() { Some(f64::NAN) } else { item.as_f64() }
-        };
+        let float = |i: usize| items.get(i)?.as_f64();
         let double = |i: usize| Some(DoubleDouble { high: float(i)?, low: float(i + 1)? });
         let stamped = |i: usize| Some(Stamped { at: items.get(i)?.as_i64()?, value: float(i + 1)? });
         Some(match kind {
-            Kind::Sum => State::Sum(Sum { n: count(0)?, sum: double(1)? }),
-            Kind::Moments => State::Moments(Moments { n: count(0)?, sum: double(1)?, squares: double(3)? }),
+            Kind::Sum => {
+                let huge = if items.len() > 3 { Some(Box::new(double(3)?)) } else { None };
+                State::Sum(Sum { n: count(0)?, sum: double(1)?, huge })
+            }
+            Kind::Moments => {
+                let powers = |i: usize| Some(Powers { sum: double(i)?, squares: double(i + 2)? });
+                let apart = if items.len() > 5 { Some(Box::new([powers(5)?, powers(9)?])) } else { None };
+                State::Moments(Moments { n: count(0)?, powers: powers(1)?, apart })
+            }
             Kind::Extreme => State::Extreme(Extreme { min: float(0)?, max: float(1)? }),
             Kind::FirstLast => State::FirstLast(FirstLast { first: stamped(0)?, last: stamped(2)? }),
             Kind::Count => State::Count(Count { n: count(0)? }),
             Kind::Flags => State::Flags(Flags { n: count(0)?, flagged: count(1)? }),
+            Kind::Sketch => {
+                let buckets = |i: usize| -> Option<std::collections::BTreeMap<i32, u64>> {
+                    let pairs = items.get(i)?.as_array()?.iter();
+                    pairs.map(|p| Some((i32::try_from(p[0].as_i64()?).ok()?, p[1].as_u64()?))).collect()
+                };
+                let (positive, negative) = (buckets(3)?, buckets(4)?);
+                State::Sketch(Box::new(Sketch { min: float(0)?, max: float(1)?, zeros: count(2)?, positive, negative }))
+            }
         })
     }
 }

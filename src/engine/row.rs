@@ -5,7 +5,7 @@
 //! chosen for its hours, never an average of averages.
 
 use super::partial::{Partial, State};
-use super::schema::{Column, Method, Summary};
+use super::schema::{Column, Group, Method, Summary};
 
 /// The value of a column.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,8 +57,8 @@ fn cell(column: &Column, hours: &[Partial]) -> Cell {
         for hour in hours {
             let Some(chosen) = chosen(group, hour) else { continue };
             match &mut total {
-                None => total = Some(chosen),
-                Some(total) => total.merge(&chosen),
+                None => total = Some(chosen.clone()),
+                Some(total) => total.merge(chosen),
             }
         }
     }
@@ -66,15 +66,16 @@ fn cell(column: &Column, hours: &[Partial]) -> Cell {
 }
 
 /// The state of the source that feeds the column in this hour.
-fn chosen(group: &[u16], hour: &Partial) -> Option<State> {
-    let mut best: Option<(u64, State)> = None;
-    for accumulator in group.iter().filter_map(|def| hour.accumulator(*def)) {
+fn chosen<'h>(group: &Group, hour: &'h Partial) -> Option<&'h State> {
+    let mut best: Option<(u64, u16)> = None;
+    for (def, by) in group.defs.iter().zip(&group.chosen_by) {
+        let Some(accumulator) = hour.accumulator(*by) else { continue };
         let slots = accumulator.slots.count();
-        if best.as_ref().is_none_or(|(most, _)| slots > *most) {
-            best = Some((slots, accumulator.state));
+        if best.is_none_or(|(most, _)| slots > most) {
+            best = Some((slots, *def));
         }
     }
-    best.map(|(_, state)| state)
+    hour.accumulator(best?.1).map(|accumulator| &accumulator.state)
 }
 
 fn finalize(method: Method, state: &State) -> Cell {
@@ -85,7 +86,7 @@ fn finalize(method: Method, state: &State) -> Cell {
     let integer = |value: u64| i64::try_from(value).map_or(Cell::Null, Cell::Integer);
     match (method, state) {
         (Method::Avg, State::Sum(s)) => float(s.mean()),
-        (Method::Sum, State::Sum(s)) => float(s.sum.value()),
+        (Method::Sum, State::Sum(s)) => float(s.total()),
         (Method::Stddev, State::Moments(s)) => s.deviation().map_or(Cell::Null, float),
         (Method::Min, State::Extreme(s)) => float(s.min),
         (Method::Max, State::Extreme(s)) => float(s.max),
@@ -94,6 +95,9 @@ fn finalize(method: Method, state: &State) -> Cell {
         (Method::Last, State::FirstLast(s)) => float(s.last.value),
         (Method::Count, State::Count(s)) => integer(s.n),
         (Method::Anomalies, State::Flags(s)) => integer(s.flagged),
+        (Method::Percentile(millionths), State::Sketch(s)) => {
+            s.quantile(f64::from(millionths) / 1e6).map_or(Cell::Null, float)
+        }
         _ => Cell::Null,
     }
 }

@@ -69,9 +69,17 @@ impl Summary {
 pub struct Column {
     pub name: String,
     pub method: Method,
-    /// One group for an ordinary column, one for each rule of an anomaly column. Within a group, the accumulators of
-    /// its sources in order of priority; one of them is chosen for each hour.
-    pub groups: Vec<Vec<u16>>,
+    /// One group for an ordinary column, one for each rule of an anomaly column.
+    pub groups: Vec<Group>,
+}
+
+/// Sources of which one is chosen for each hour.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// The accumulators of the sources in order of priority.
+    pub defs: Vec<u16>,
+    /// Those by whose slots the source is chosen, in the same order: for a rule those of the column that it watches.
+    pub chosen_by: Vec<u16>,
 }
 
 /// What a column shows of its samples.
@@ -87,10 +95,12 @@ pub enum Method {
     Stddev,
     Range,
     Anomalies,
+    /// The value below which so many millionths of the values lie.
+    Percentile(u32),
 }
 
 impl Method {
-    /// Every method with its name in the configuration.
+    /// Every method with a name of its own in the configuration; percentiles are p0 to p100.
     pub const ALL: [(&'static str, Method); 10] = [
         ("avg", Method::Avg),
         ("min", Method::Min),
@@ -105,8 +115,21 @@ impl Method {
     ];
 
     /// The name in the configuration.
-    pub fn name(self) -> &'static str {
-        Method::ALL.iter().find(|(_, m)| *m == self).map_or("", |(name, _)| name)
+    pub fn name(self) -> String {
+        match self {
+            Method::Percentile(millionths) => format!("p{}", f64::from(millionths) / 1e4),
+            _ => Method::ALL.iter().find(|(_, m)| *m == self).map_or("", |(name, _)| name).to_string(),
+        }
+    }
+
+    /// The method of a name.
+    pub fn of(name: &str) -> Option<Method> {
+        if let Some((_, method)) = Method::ALL.iter().find(|(word, _)| *word == name) {
+            return Some(*method);
+        }
+        let number = name.strip_prefix('p').filter(|n| n.bytes().all(|b| b.is_ascii_digit() || b == b'.'))?;
+        let percent: f64 = number.parse().ok().filter(|p| (0.0..=100.0).contains(p))?;
+        Some(Method::Percentile((percent * 1e4).round() as u32))
     }
 
     /// True if the column holds whole numbers (BIGINT), false if it holds DOUBLE.
@@ -123,6 +146,7 @@ impl Method {
             Method::First | Method::Last => Kind::FirstLast,
             Method::Count => Kind::Count,
             Method::Anomalies => Kind::Flags,
+            Method::Percentile(_) => Kind::Sketch,
         }
     }
 }

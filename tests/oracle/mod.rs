@@ -14,7 +14,7 @@
 //! - the memory of duplicates has no limit (`limits.dedupe_points` is not modelled);
 //! - a config is trusted: what is missing or malformed panics with its name.
 //!
-//! Not computed: `delta`, `integral`, `time_weighted_avg`, `distinct`, `pN`, and `anomalies` with a
+//! Not computed: `delta`, `integral`, `time_weighted_avg`, `distinct`, and `anomalies` with a
 //! z-score rule. Such a column is left out of `Row::columns` and `to_csv` shows it as `?`; what it takes
 //! still counts in `samples`, `coverage`, `first_seen` and `last_seen`. Keys over 191 characters are
 //! shown whole (no cut, no hash). Not modelled at all: limits, baselines, backfill, several writers.
@@ -227,7 +227,9 @@ enum Method {
     Stddev,
     Range,
     Anomalies,
-    /// Takes numbers (`delta`, `integral`, `time_weighted_avg`, `pN`), its value is not computed.
+    /// The value below which this share lies.
+    Percentile(f64),
+    /// Takes numbers (`delta`, `integral`, `time_weighted_avg`), its value is not computed.
     OtherOfNumbers,
     /// Takes values of any type (`distinct`), its value is not computed.
     OtherOfAnything,
@@ -339,6 +341,9 @@ impl Column {
             "range" => Method::Range,
             "anomalies" => Method::Anomalies,
             "distinct" => Method::OtherOfAnything,
+            word if word.starts_with('p') => {
+                Method::Percentile(word[1..].parse::<f64>().expect("a percentage") / 100.0)
+            }
             _ => Method::OtherOfNumbers,
         };
         let mut sources = Vec::new();
@@ -1368,6 +1373,11 @@ fn cell_of(summary: &Summary, at: usize, hours: &[&HourOfDevice]) -> Option<Cell
         Method::Sum => Some(exact_sum(&numbers)),
         Method::Avg => Some(exact_mean(&numbers)),
         Method::Stddev => exact_stddev(&numbers),
+        Method::Percentile(share) => {
+            let mut sorted = numbers.clone();
+            sorted.sort_by(f64::total_cmp);
+            Some(sorted[(share * (sorted.len() - 1) as f64).floor() as usize])
+        }
         Method::Count | Method::Anomalies | Method::OtherOfNumbers | Method::OtherOfAnything => unreachable!(),
     };
     Some(match result {

@@ -82,7 +82,8 @@ pub const ZONES: [(&str, &[i64]); 20] = [
     ("Europe/London", &[1_711_846_800, 1_729_990_800]),
 ];
 
-const NUMBER_METHODS: [&str; 8] = ["avg", "min", "max", "sum", "first", "last", "stddev", "range"];
+const NUMBER_METHODS: [&str; 11] =
+    ["avg", "min", "max", "sum", "first", "last", "stddev", "range", "p50", "p95", "p99.9"];
 
 /// A config and an input for it.
 pub fn case(seed: u64) -> (String, Vec<u8>) {

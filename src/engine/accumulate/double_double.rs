@@ -44,12 +44,16 @@ impl DoubleDouble {
         DoubleDouble { high: value, low: 0.0 }
     }
 
-    /// The exact square of a double, unless it overflows.
+    /// The exact square of a double between 2^-400 and 2^400.
     #[inline]
     pub fn square(value: f64) -> DoubleDouble {
         let (high, low) = two_product(value, value);
-        // Beyond 2^996 the split overflows although the product does not; then only the product is known.
-        DoubleDouble { high, low: if low.is_finite() { low } else { 0.0 } }
+        DoubleDouble { high, low }
+    }
+
+    /// The product with a power of two, which is exact unless it overflows or underflows.
+    pub fn scaled(self, power: f64) -> DoubleDouble {
+        DoubleDouble { high: self.high * power, low: self.low * power }
     }
 
     /// Adds one double.
@@ -82,7 +86,7 @@ impl DoubleDouble {
         DoubleDouble { high, low }
     }
 
-    /// The quotient by a double.
+    /// The quotient by a double; both below 2^990, beyond which the products in it overflow.
     pub fn over(self, divisor: f64) -> DoubleDouble {
         let quotient = self.high / divisor;
         let rest = self.minus(DoubleDouble::of(quotient).times(DoubleDouble::of(divisor)));

@@ -9,3 +9,4 @@ pub mod double_double;
 pub mod extreme;
 pub mod first_last;
 pub mod moments;
+pub mod sketch;
