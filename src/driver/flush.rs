@@ -51,17 +51,20 @@ enum Answer {
     Missing,
 }
 
-/// Writes all that is due at `now`. Rows of running days are written only if `running` is true.
+/// What a flush is to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// All that is due; rows of running days only if `running` is true.
+    Everything { running: bool },
+    /// Windows with samples alone.
+    Windows,
+}
+
+/// Writes what is due at `now`.
 ///
 /// # Errors
 /// The first failure of the sink; what had been written until then is acknowledged.
-pub fn flush(
-    engine: &Shared,
-    sink: &mut dyn Sink,
-    writer: &str,
-    now: i64,
-    running: bool,
-) -> Result<Flushed, SinkError> {
+pub fn flush(engine: &Shared, sink: &mut dyn Sink, writer: &str, now: i64, what: What) -> Result<Flushed, SinkError> {
     let Some((schema, own)) = engine.with(|e| (e.schema().clone(), e.run())) else {
         return Ok(Flushed::default());
     };
@@ -103,6 +106,7 @@ pub fn flush(
                 }
             });
         }
+        let What::Everything { running } = what else { continue };
         for batch in empty.chunks(KEYS_A_BATCH) {
             if summary.windows.contains(&WindowKind::Hourly) {
                 let wanted: Vec<_> = batch.iter().map(|(k, _, span, f)| (k.as_slice(), *span, *f)).collect();

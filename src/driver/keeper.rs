@@ -3,7 +3,7 @@
 //! It works through ports (a [`Store`], a [`Disk`]) so that tests can let them fail. It belongs to the courier's thread;
 //! the stream never waits for it.
 
-use super::flush::{self, Flushed};
+use super::flush::{self, Flushed, What};
 use super::journaling::Held;
 use super::shared::Shared;
 use crate::durable::disk::Disk;
@@ -15,6 +15,8 @@ use crate::engine::schema::Schema;
 use crate::sink::{Sink, SinkError};
 use std::sync::Arc;
 
+/// Windows that are taken back from stored state at a time, at least.
+const WAITING_A_SLICE: usize = 1_000;
 /// How often a checkpoint that meets an incomplete window is tried again.
 const CHECKPOINT_TRIES: u32 = 20;
 
@@ -111,6 +113,8 @@ impl Keeper {
         now: i64,
         running: bool,
     ) -> Result<Flushed, FlushError> {
+        // Before anything is fetched for a sink that is away.
+        sink.prepare(&self.schema)?;
         self.complete(shared)?;
         // The sink must not have what a power loss would take from us: sent again, it would count as new.
         if let Some(journaling) = shared.journaling()
@@ -119,7 +123,9 @@ impl Keeper {
             // The rows are worth more than the last seconds before a power loss.
             log::warn!("the journal cannot be synced: {e}");
         }
-        let first = flush::flush(shared, sink, &self.meta.writer, now, running);
+        let first = self
+            .write_waiting(shared, sink, now)
+            .and_then(|()| Ok(flush::flush(shared, sink, &self.meta.writer, now, What::Everything { running })?));
         let result = match first {
             Ok(flushed) if flushed.foreign > 0 => {
                 log::warn!(
@@ -127,13 +133,34 @@ impl Keeper {
                      a snapshot while it ran): going on under a new name"
                 );
                 shared.begin_run();
-                flush::flush(shared, sink, &self.meta.writer, now, running)
+                flush::flush(shared, sink, &self.meta.writer, now, What::Everything { running })
                     .map(|again| Flushed { foreign: flushed.foreign, ..again })
+                    .map_err(FlushError::Sink)
             }
             other => other,
         };
         sink.disconnect();
-        Ok(result?)
+        result
+    }
+
+    /// Writes the windows that wait in stored state because the sink has been away, some at a time.
+    fn write_waiting(&mut self, shared: &Shared, sink: &mut dyn Sink, now: i64) -> Result<(), FlushError> {
+        let mut after = (0, i64::MIN);
+        loop {
+            let (away, devices) = shared.with(|e| (e.away(), e.device_count())).unwrap_or_default();
+            if away == 0 {
+                return Ok(());
+            }
+            let windows = self.store.waiting(&self.schema, after, devices.max(WAITING_A_SLICE))?;
+            let Some(last) = windows.last() else {
+                shared.with(Engine::none_away);
+                return Ok(());
+            };
+            after = (last.device, last.span.start);
+            shared.with(|engine| engine.admit(windows));
+            flush::flush(shared, sink, &self.meta.writer, now, What::Windows)?;
+            self.checkpoint(shared, now)?;
+        }
     }
 
     /// Completes windows that have come back to memory with what is stored of them.
@@ -159,6 +186,8 @@ impl Keeper {
     /// # Errors
     /// Nothing was saved, and nothing is lost: the next checkpoint holds it.
     pub fn checkpoint(&mut self, shared: &Shared, now: i64) -> Result<Option<u64>, StateError> {
+        // What the last checkpoint saved may leave; where that leads to is saved by this one.
+        shared.with(Engine::evict);
         let mut taken = None;
         for _ in 0..CHECKPOINT_TRIES {
             self.complete(shared)?;
@@ -180,7 +209,6 @@ impl Keeper {
                 if let Some(journaling) = shared.journaling() {
                     journaling.retire(self.meta.position);
                 }
-                shared.with(Engine::evict);
                 Ok(Some(self.meta.position))
             }
             Err(error) => {

@@ -1,7 +1,7 @@
 //! Line protocol -> rows, through the engine and the flush that `run` uses, without state and without a database.
 
 use super::clock;
-use super::flush;
+use super::flush::{self, What};
 use super::shared::Shared;
 use crate::engine::frame::Framer;
 use crate::engine::schema::{Lateness, Schema, Summary};
@@ -80,7 +80,7 @@ impl Replay {
         let mut rows = Rows::default();
         // Half of the range leaves room for adding to it: every window has ended and is final.
         let judged = self.now.unwrap_or(i64::MAX / 2);
-        flush::flush(&shared, &mut rows, "replay", judged, true)?;
+        flush::flush(&shared, &mut rows, "replay", judged, What::Everything { running: true })?;
         Ok((rows, counters))
     }
 }

@@ -12,7 +12,7 @@ use crate::engine::partial::Partial;
 use crate::engine::plan::Sample;
 use crate::engine::scan::Head;
 use crate::engine::schema::Schema;
-use crate::engine::stored::{Stored, StoredDevice, StoredPart, StoredSeries, StoredSlot, StoredWindow};
+use crate::engine::stored::{Stored, StoredDevice, StoredPart, StoredSeries, StoredSlot, StoredWindow, WINDOWS_KEPT};
 use crate::engine::zone::Span;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ impl From<rusqlite::Error> for StateError {
 
 /// The port to stored state.
 pub trait Store: Send {
-    /// Everything but the windows that are done; `None` if there is no state yet.
+    /// Everything but windows that are done, or not among the newest of their device; `None` if there is no state yet.
     ///
     /// # Errors
     /// The state cannot be used.
@@ -87,6 +87,12 @@ pub trait Store: Send {
     /// # Errors
     /// The state cannot be used.
     fn window(&mut self, schema: &Schema, device: u32, start: i64) -> Result<Option<StoredWindow>, StateError>;
+
+    /// At most `count` windows that are not done, in order of device and start, behind the given one.
+    ///
+    /// # Errors
+    /// The state cannot be used.
+    fn waiting(&mut self, schema: &Schema, after: (u32, i64), count: usize) -> Result<Vec<StoredWindow>, StateError>;
 
     /// Saves a checkpoint, all of it or nothing. Windows that are done and ended before `purge_before` are removed.
     ///
@@ -124,6 +130,18 @@ impl StateDb {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Reads the parts of a window.
+    fn read_parts(&self, schema: &Schema, window: &mut StoredWindow) -> Result<(), StateError> {
+        let sql = format!("SELECT {PART_COLUMNS} FROM part p WHERE p.device = ? AND p.start = ?");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query(params![window.device, window.span.start])?;
+        while let Some(row) = rows.next()? {
+            let part = read_part(row, 0, schema, window.summary)?;
+            window.parts.push(part);
+        }
+        Ok(())
     }
 
     fn try_open(path: &PathBuf) -> Result<StateDb, StateError> {
@@ -266,8 +284,15 @@ impl Store for StateDb {
         for device in statement.query_map([], read_device)? {
             stored.devices.extend(device?);
         }
+        // The newest windows of each device.
+        let recent = format!(
+            "recent AS (SELECT device, start FROM (SELECT device, start, \
+             ROW_NUMBER() OVER (PARTITION BY device ORDER BY start DESC) AS place FROM window WHERE done = 0) \
+             WHERE place <= {WINDOWS_KEPT})"
+        );
         let sql = format!(
-            "SELECT {WINDOW_COLUMNS} FROM window w JOIN device d ON d.id = w.device WHERE w.done = 0 \
+            "WITH {recent} SELECT {WINDOW_COLUMNS} FROM recent r \
+             JOIN window w ON w.device = r.device AND w.start = r.start JOIN device d ON d.id = w.device \
              ORDER BY w.device, w.start"
         );
         let mut statement = c.prepare(&sql)?;
@@ -275,9 +300,11 @@ impl Store for StateDb {
         while let Some(row) = rows.next()? {
             stored.windows.extend(read_window(row, schema)?);
         }
+        let open: i64 = c.query_row("SELECT COUNT(*) FROM window WHERE done = 0", [], |row| row.get(0))?;
+        stored.away = open.unsigned_abs().saturating_sub(stored.windows.len() as u64);
         let sql = format!(
-            "SELECT p.device, p.start, {PART_COLUMNS} FROM window w \
-             JOIN part p ON p.device = w.device AND p.start = w.start WHERE w.done = 0 ORDER BY w.device, w.start"
+            "WITH {recent} SELECT p.device, p.start, {PART_COLUMNS} FROM recent r \
+             JOIN part p ON p.device = r.device AND p.start = r.start ORDER BY p.device, p.start"
         );
         let mut statement = c.prepare(&sql)?;
         let mut rows = statement.query([])?;
@@ -333,13 +360,27 @@ impl Store for StateDb {
         let mut rows = statement.query(params![device, start])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         let Some(mut window) = read_window(row, schema)? else { return Ok(None) };
-        let sql = format!("SELECT {PART_COLUMNS} FROM part p WHERE p.device = ? AND p.start = ?");
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![device, start])?;
-        while let Some(row) = rows.next()? {
-            window.parts.push(read_part(row, 0, schema, window.summary)?);
-        }
+        drop(rows);
+        drop(statement);
+        self.read_parts(schema, &mut window)?;
         Ok(Some(window))
+    }
+
+    fn waiting(&mut self, schema: &Schema, after: (u32, i64), count: usize) -> Result<Vec<StoredWindow>, StateError> {
+        let mut windows = Vec::new();
+        {
+            let sql = format!(
+                "SELECT {WINDOW_COLUMNS} FROM window w JOIN device d ON d.id = w.device \
+                 WHERE w.done = 0 AND (w.device, w.start) > (?, ?) ORDER BY w.device, w.start LIMIT ?"
+            );
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let mut rows = statement.query(params![after.0, after.1, count.min(i64::MAX as usize) as i64])?;
+            while let Some(row) = rows.next()? {
+                windows.extend(read_window(row, schema)?);
+            }
+        }
+        windows.iter_mut().try_for_each(|window| self.read_parts(schema, window))?;
+        Ok(windows)
     }
 
     fn commit(&mut self, schema: &Schema, meta: &Meta, stored: &Stored, purge_before: i64) -> Result<(), StateError> {

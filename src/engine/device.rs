@@ -260,6 +260,12 @@ impl Device {
                 self.forgotten = Some(self.forgotten.map_or(window.newest, |n| n.max(window.newest)));
             }
             self.evicted_until = self.evicted_until.max(window.span.end);
+            // It needs no empty row, here or later.
+            for filled in [&mut self.filled_until, &mut self.filled_provisionally] {
+                if window.newest != EMPTY && window.span.contains(*filled) {
+                    *filled = window.span.end;
+                }
+            }
         }
         self.windows.retain(|w| !done(w));
         self.recent = 0;

@@ -130,6 +130,8 @@ pub struct Engine {
     /// Index of the run that is at work.
     run: u32,
     dedupe: Dedupe,
+    /// Windows that have left memory and wait to be written.
+    away: u64,
     counters: Counters,
     /// Slot and value of the wanted fields of the line in hand; kept to reuse its memory.
     found: Vec<(usize, Sample)>,
@@ -183,6 +185,7 @@ impl Engine {
             runs: vec!["".into()],
             run: 0,
             dedupe: Dedupe::new(schema.limits.dedupe_points),
+            away: 0,
             counters: Counters::default(),
             found: Vec::new(),
             schema,

@@ -46,6 +46,13 @@ pub struct StoredWindow {
     pub parts: Vec<StoredPart>,
 }
 
+impl StoredWindow {
+    /// True if the sink has all of it, as final.
+    pub fn is_done(&self) -> bool {
+        self.written && self.final_written
+    }
+}
+
 /// What one run has seen of a window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredPart {
@@ -83,7 +90,12 @@ pub struct Stored {
     pub series: Vec<StoredSeries>,
     pub slots: Vec<StoredSlot>,
     pub dedupe: StoredDedupe,
+    /// Windows that are stored, not written as final, and not in `windows`.
+    pub away: u64,
 }
+
+/// Windows of a device that stay in memory although they could be looked up in stored state.
+pub const WINDOWS_KEPT: usize = 3;
 
 /// A window of which stored state may hold more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +133,9 @@ impl Engine {
             return;
         }
         let Some(stored) = stored else { return };
+        if !stored.is_done() {
+            self.away = self.away.saturating_sub(1);
+        }
         window.newest = window.newest.max(stored.newest);
         window.final_written = stored.final_written;
         if window.version == 0 && stored.written {
@@ -220,17 +235,62 @@ impl Engine {
         self.dedupe.mark_unsaved();
     }
 
-    /// Lets windows leave memory that are written as final and saved. A window with a pending point stays: the point may
-    /// still be replaced.
+    /// Lets windows leave memory that are saved and either written as final or not among the newest of their device: what
+    /// waits for a sink that is away waits in stored state. A window with a pending point stays: the point may still be
+    /// replaced.
     pub fn evict(&mut self) {
         for index in 0..self.devices.len() {
-            let done = |w: &Window| w.is_done() && !w.unsaved && w.is_complete;
-            if !self.devices[index].windows.iter().any(done) {
+            let device = &self.devices[index];
+            let newest = device.windows.len().saturating_sub(WINDOWS_KEPT);
+            let kept_from = device.windows.get(newest).map_or(i64::MAX, |w| w.span.start);
+            let leaves = |w: &Window| !w.unsaved && w.is_complete && (w.is_done() || w.span.start < kept_from);
+            if !device.windows.iter().any(leaves) {
                 continue;
             }
             let pending = self.pending_times(index);
-            self.devices[index].release(|w| done(w) && !pending.iter().any(|at| w.span.contains(*at)));
+            let leaves = |w: &Window| leaves(w) && !pending.iter().any(|at| w.span.contains(*at));
+            let device = &mut self.devices[index];
+            self.away += device.windows.iter().filter(|w| leaves(w) && !w.is_done()).count() as u64;
+            device.release(leaves);
         }
+    }
+
+    /// Windows in stored state that are not in memory and have not been written as final.
+    pub fn away(&self) -> u64 {
+        self.away
+    }
+
+    /// Takes windows back from stored state, to be written; those that are in memory are left as they are.
+    pub fn admit(&mut self, windows: Vec<StoredWindow>) {
+        let by_id: std::collections::HashMap<u32, usize> =
+            self.devices.iter().enumerate().map(|(index, device)| (device.id, index)).collect();
+        for stored in windows {
+            let Some(&index) = by_id.get(&stored.device) else { continue };
+            let windows = &self.devices[index].windows;
+            let Err(place) = windows.binary_search_by_key(&stored.span.start, |w| w.span.start) else { continue };
+            let restored = self.restored(stored);
+            self.devices[index].windows.insert(place, restored);
+            self.away = self.away.saturating_sub(1);
+        }
+    }
+
+    /// Notes that no window is away: stored state has none.
+    pub fn none_away(&mut self) {
+        self.away = 0;
+    }
+
+    fn restored(&mut self, stored: StoredWindow) -> Window {
+        let mut window = Window::new(stored.span, stored.newest, self.run);
+        window.older = self.parts_of(&stored.parts);
+        // The part of the run that is at work has its own place.
+        if let Some(own) = window.older.iter().position(|part| part.run == self.run) {
+            window.own = window.older.swap_remove(own);
+        }
+        window.final_written = stored.final_written;
+        window.version = 1;
+        window.acknowledged = u32::from(stored.written);
+        window.unsaved = false;
+        window
     }
 
     /// Event times of the pending points that belong to a device.
@@ -265,15 +325,14 @@ impl Engine {
         }
         for window in stored.windows {
             let Some(&index) = by_id.get(&window.device) else { continue };
-            let mut restored = Window::new(window.span, window.newest, engine.run);
-            restored.older = engine.parts_of(&window.parts);
+            let restored = engine.restored(window);
             let device = &mut engine.devices[index as usize];
-            let place = device.windows.partition_point(|w| w.span.start < window.span.start);
-            restored.final_written = window.final_written;
-            restored.version = 1;
-            restored.acknowledged = u32::from(window.written);
-            restored.unsaved = false;
+            let place = device.windows.partition_point(|w| w.span.start < restored.span.start);
             device.windows.insert(place, restored);
+        }
+        for device in engine.devices.iter_mut().filter(|device| device.windows.len() >= WINDOWS_KEPT) {
+            // There may be more of them in stored state, before the first.
+            device.evicted_until = device.evicted_until.max(device.windows[0].span.start);
         }
         let mut slots: std::collections::HashMap<u32, Vec<StoredSlot>> = std::collections::HashMap::new();
         for slot in stored.slots {
@@ -285,6 +344,7 @@ impl Engine {
             engine.restore_series(series, &slots);
         }
         engine.dedupe.restore(&stored.dedupe);
+        engine.away = stored.away;
         engine
     }
 

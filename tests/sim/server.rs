@@ -25,6 +25,8 @@ struct Tables {
     /// Statements that the server has received and not carried out.
     late: Vec<Statement>,
     mutant: Mutant,
+    /// How often a row with samples was put.
+    puts: BTreeMap<RowKey, u32>,
 }
 
 impl Tables {
@@ -39,6 +41,9 @@ impl Tables {
 
     fn put_row(&mut self, kind: WindowKind, row: &RowRecord) {
         let key = (kind, row.key.clone(), row.span.start);
+        if row.summed.samples > 0 {
+            *self.puts.entry(key.clone()).or_default() += 1;
+        }
         match self.rows.get_mut(&key) {
             Some(old) if old.revision > row.revision && self.mutant != Mutant::RowsAreNotGuarded => {}
             Some(old) => {
@@ -83,6 +88,18 @@ impl Server {
 
     pub fn rows(&self) -> Vec<(WindowKind, RowRecord)> {
         self.tables().rows.iter().map(|((kind, _, _), row)| (*kind, row.clone())).collect()
+    }
+
+    /// Rows that were put more than once.
+    pub fn twice(&self) -> Vec<(WindowKind, Vec<String>, i64, u32)> {
+        let tables = self.tables();
+        let twice = tables.puts.iter().filter(|(_, count)| **count > 1);
+        twice.map(|((kind, key, start), count)| (*kind, key.clone(), *start, *count)).collect()
+    }
+
+    /// How often each row with samples was put.
+    pub fn puts(&self) -> Vec<(WindowKind, u32)> {
+        self.tables().puts.iter().map(|((kind, _, _), count)| (*kind, *count)).collect()
     }
 
     pub fn partials(&self) -> Vec<PartialRecord> {
@@ -138,10 +155,12 @@ impl Sink for Server {
             return Err(SinkError::Temporary("simulated: connection lost".to_string()));
         }
         let tables = self.tables();
-        let wanted = |record: &&PartialRecord| {
-            ranges.iter().any(|range| range.key == record.key && range.span.contains(record.window_start))
-        };
-        Ok(tables.partials.values().filter(wanted).cloned().collect())
+        let mut out = Vec::new();
+        for PartialRange { key, span } in ranges {
+            let bound = |at: i64| (key.clone(), at, String::new());
+            out.extend(tables.partials.range(bound(span.start)..bound(span.end)).map(|(_, record)| record.clone()));
+        }
+        Ok(out)
     }
 
     fn put_rows(

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use telegraf_rollup::durable::state::{Meta, StateError, Store};
 use telegraf_rollup::engine::partial::Partial;
 use telegraf_rollup::engine::schema::Schema;
-use telegraf_rollup::engine::stored::{Stored, StoredDevice, StoredPart, StoredSeries, StoredSlot, StoredWindow};
+use telegraf_rollup::engine::stored::{
+    Stored, StoredDevice, StoredPart, StoredSeries, StoredSlot, StoredWindow, WINDOWS_KEPT,
+};
 
 #[derive(Clone, Default)]
 struct Data {
@@ -74,8 +76,14 @@ impl Store for SimStore {
             slots: data.slots.values().cloned().collect(),
             ..Stored::default()
         };
-        let open = data.windows.values().filter(|w| !(w.written && w.final_written));
-        stored.windows = open.map(|w| data.read(schema, w)).collect();
+        // The newest windows of each device.
+        let open: Vec<_> = data.windows.values().filter(|w| !w.is_done()).collect();
+        for (index, window) in open.iter().enumerate() {
+            if open.get(index + WINDOWS_KEPT).is_none_or(|later| later.device != window.device) {
+                stored.windows.push(data.read(schema, window));
+            }
+        }
+        stored.away = (open.len() - stored.windows.len()) as u64;
         stored.dedupe.oldest = data.oldest;
         stored.dedupe.chunks = data.chunks.iter().map(|(n, bytes)| (*n, bytes.clone())).collect();
         Ok(Some((meta, stored)))
@@ -85,6 +93,13 @@ impl Store for SimStore {
         chance::step();
         let data = self.data();
         Ok(data.windows.get(&(device, start)).map(|w| data.read(schema, w)))
+    }
+
+    fn waiting(&mut self, schema: &Schema, after: (u32, i64), count: usize) -> Result<Vec<StoredWindow>, StateError> {
+        chance::step();
+        let data = self.data();
+        let behind = data.windows.values().filter(|w| !w.is_done() && (w.device, w.span.start) > after);
+        Ok(behind.take(count).map(|w| data.read(schema, w)).collect())
     }
 
     fn commit(&mut self, schema: &Schema, meta: &Meta, stored: &Stored, purge_before: i64) -> Result<(), StateError> {
