@@ -10,6 +10,7 @@
 pub mod accumulate;
 pub mod dedupe;
 pub mod device;
+mod fold;
 pub mod frame;
 pub mod partial;
 pub mod pattern;
@@ -20,13 +21,14 @@ pub mod schema;
 pub mod stored;
 pub mod zone;
 
-use dedupe::{Dedupe, Seen};
+use dedupe::Dedupe;
 use device::{Device, EMPTY};
+use fold::{Fold, observe, takes};
 use hashbrown::HashMap;
 use partial::Partial;
-use plan::{Feed, FieldSlot, Found, Plans, Sample, Target, UNMATCHED};
+use plan::{FieldSlot, Found, Plans, Sample, UNMATCHED};
 use scan::{End, Value, Visit};
-use schema::{Schema, Summary};
+use schema::Schema;
 use std::sync::Arc;
 use zone::Span;
 
@@ -355,7 +357,7 @@ impl Engine {
             self.counters.late += self.found.len() as u64;
             return;
         }
-        let mut fold = Folder {
+        let mut fold = Fold {
             schema: &self.schema,
             devices: &mut self.devices,
             dedupe: &mut self.dedupe,
@@ -540,142 +542,4 @@ fn new_device(
     devices.push(Device::new(*ids, key.0, key.1.clone()));
     by_key.insert(key, index);
     Some(index)
-}
-
-/// The parts of the engine that folding a point needs.
-struct Folder<'e> {
-    schema: &'e Schema,
-    devices: &'e mut [Device],
-    dedupe: &'e mut Dedupe,
-    counters: &'e mut Counters,
-    run: u32,
-}
-
-impl Folder<'_> {
-    /// Applies the duplicate rules to a point and folds what they let through.
-    #[inline]
-    fn point(&mut self, slot: &mut FieldSlot, at: i64, sample: Sample, has_timestamp: bool) {
-        let counts = u64::from(slot.targets.iter().any(|target| takes(&target.feeds, sample)));
-        if !has_timestamp {
-            // The time of arrival is not part of the point: two equal lines are two points.
-            self.counters.points += counts;
-            self.touch(&slot.targets, at, sample, self.run);
-            self.fold(&slot.targets, at, sample, self.run);
-            return;
-        }
-        match slot.pending {
-            Some((newest, pending)) if at == newest => {
-                self.counters.duplicates += 1;
-                if pending != sample {
-                    slot.pending = Some((at, sample));
-                    slot.unsaved = true;
-                    self.touch(&slot.targets, at, sample, slot.run);
-                    self.lose(&slot.targets, at, pending, sample, slot.run);
-                }
-            }
-            Some((newest, _)) if at < newest => match self.dedupe.look_up(slot.id, at, sample.bits()) {
-                Seen::New => {
-                    self.counters.points += counts;
-                    self.touch(&slot.targets, at, sample, self.run);
-                    self.fold(&slot.targets, at, sample, self.run);
-                    self.dedupe.remember(slot.id, at, sample.bits());
-                }
-                Seen::Duplicate => self.counters.duplicates += 1,
-                Seen::Conflict => self.counters.conflicts += 1,
-            },
-            previous => {
-                self.counters.points += counts;
-                if let Some((newest, pending)) = previous {
-                    self.fold(&slot.targets, newest, pending, slot.run);
-                    self.dedupe.remember(slot.id, newest, pending.bits());
-                }
-                slot.pending = Some((at, sample));
-                slot.run = self.run;
-                slot.unsaved = true;
-                self.touch(&slot.targets, at, sample, self.run);
-            }
-        }
-    }
-
-    /// Opens the windows that take a point of a run, and marks them as changed.
-    #[inline]
-    fn touch(&mut self, targets: &[Target], at: i64, sample: Sample, run: u32) {
-        for target in targets.iter().filter(|target| takes(&target.feeds, sample)) {
-            let window = self.devices[target.device as usize].open(at, &self.schema.zone, self.run);
-            window.part(run).rev += 1;
-            window.version = window.version.wrapping_add(1);
-            window.unsaved = true;
-            window.newest = window.newest.max(at);
-        }
-    }
-
-    /// Marks the windows that have held a pending point and hold its new value no more.
-    fn lose(&mut self, targets: &[Target], at: i64, old: Sample, new: Sample, run: u32) {
-        for target in targets.iter().filter(|t| takes(&t.feeds, old) && !takes(&t.feeds, new)) {
-            if let Some(window) = self.devices[target.device as usize].window(at) {
-                window.part(run).rev += 1;
-                window.version = window.version.wrapping_add(1);
-                window.unsaved = true;
-                window.may_be_empty = true;
-            }
-        }
-    }
-
-    /// Folds a point into its windows, into the part of the run that has taken it.
-    #[inline]
-    fn fold(&mut self, targets: &[Target], at: i64, sample: Sample, run: u32) {
-        for target in targets {
-            // A window that has left memory was written with its pending points: nothing is lost.
-            if let Some(window) = self.devices[target.device as usize].window(at) {
-                let summary = &self.schema.summaries[usize::from(target.summary)];
-                let not_finite = &mut self.counters.not_finite;
-                window.unsaved = true;
-                let span = window.span;
-                observe(&mut window.part(run).partial, span, summary, &target.feeds, at, sample, not_finite);
-            }
-        }
-    }
-}
-
-fn takes(feeds: &[Feed], sample: Sample) -> bool {
-    match sample {
-        Sample::Number(value) => feeds.iter().any(|feed| feed.takes_text || scaled(feed, value).is_finite()),
-        Sample::Text(_) => feeds.iter().any(|feed| feed.takes_text),
-    }
-}
-
-/// `x * scale` rounded, `+ offset` rounded; -0 becomes 0.
-#[inline]
-fn scaled(feed: &Feed, value: f64) -> f64 {
-    value * feed.scale + feed.offset + 0.0
-}
-
-/// Folds one sample into a partial.
-#[inline]
-fn observe(
-    partial: &mut Partial,
-    span: Span,
-    summary: &Summary,
-    feeds: &[Feed],
-    at: i64,
-    sample: Sample,
-    not_finite: &mut u64,
-) {
-    if !takes(feeds, sample) {
-        return;
-    }
-    // A base window is at most an hour and a slot at least a second: the slot number fits 32 bits.
-    let slot = ((at - span.start) / summary.expect_every) as u32;
-    partial.sample(at, slot);
-    for feed in feeds {
-        let value = match sample {
-            Sample::Number(value) => scaled(feed, value),
-            Sample::Text(_) => f64::NAN,
-        };
-        if feed.takes_text || value.is_finite() {
-            partial.observe(feed.def, summary, at, slot, value);
-        } else if matches!(sample, Sample::Number(_)) {
-            *not_finite += 1;
-        }
-    }
 }
