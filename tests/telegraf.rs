@@ -29,6 +29,7 @@ fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
 /// A Telegraf with its folder: `rollup.toml`, `out.influx`, the log, the state.
 struct Agent {
     folder: tempfile::TempDir,
+    telegraf: PathBuf,
     port: u16,
     child: Option<Child>,
 }
@@ -38,7 +39,7 @@ impl Agent {
     fn start(telegraf: &Path, rollup: &str, middle: impl Fn(&Path) -> String) -> Agent {
         let folder = tempfile::tempdir().expect("a folder");
         let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
-        let mut agent = Agent { folder, port, child: None };
+        let mut agent = Agent { folder, telegraf: telegraf.to_path_buf(), port, child: None };
         agent.write_rollup(rollup);
         let config = format!(
             "[agent]\n  interval = \"1s\"\n  flush_interval = \"500ms\"\n  omit_hostname = true\n  \
@@ -50,17 +51,38 @@ impl Agent {
             agent.path("out.influx"),
         );
         std::fs::write(agent.path("telegraf.conf"), config).expect("writable");
-        let log = std::fs::File::create(agent.path("telegraf.log")).expect("writable");
-        let child = Command::new(telegraf)
+        agent.start_again();
+        agent
+    }
+
+    /// Starts Telegraf with the configuration that is there.
+    fn start_again(&mut self) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("telegraf.log"));
+        let log = log.expect("writable");
+        let child = Command::new(&self.telegraf)
             .arg("--config")
-            .arg(agent.path("telegraf.conf"))
+            .arg(self.path("telegraf.conf"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file"))
             .stderr(log)
             .spawn();
-        agent.child = Some(child.expect("Telegraf starts"));
-        wait_for("Telegraf's listener", || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        agent
+        self.child = Some(child.expect("Telegraf starts"));
+        self.wait_for_listener();
+    }
+
+    fn wait_for_listener(&self) {
+        wait_for("Telegraf's listener", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
+    }
+
+    fn signal(&self, name: &str) {
+        let child = self.child.as_ref().expect("it runs");
+        let kill = Command::new("kill").args(["-s", name, &child.id().to_string()]).status();
+        assert!(kill.expect("kill runs").success());
+    }
+
+    /// What has come out so far.
+    fn out(&self) -> String {
+        std::fs::read_to_string(self.path("out.influx")).unwrap_or_default()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -99,10 +121,9 @@ impl Agent {
 
     /// Stops Telegraf as a service manager does, and gives what came out.
     fn stop(&mut self) -> Vec<u8> {
-        let child = self.child.as_mut().expect("it runs");
         let start = Instant::now();
-        let kill = Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status();
-        assert!(kill.expect("kill runs").success());
+        self.signal("TERM");
+        let child = self.child.as_mut().expect("it runs");
         child.wait().expect("it ends");
         // Telegraf sends SIGTERM to a child that is still there after 5 s.
         assert!(start.elapsed() < Duration::from_secs(5), "stopping took {:?}", start.elapsed());
@@ -374,5 +395,127 @@ fn telegraf_accepts_every_snippet() {
         let output = Command::new(&telegraf).args(["config", "check", "--config"]).arg(&config).output();
         let output = output.expect("Telegraf starts");
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// Every line is a device of its own: what is counted twice, or not at all, shows.
+const SINGLES: &str = r#"
+[flush]
+every = "1s"
+daily_every = "1s"
+[lateness]
+max = "forever"
+[missing]
+horizon = "0s"
+[[summary]]
+name = "s"
+key = ["host"]
+windows = ["hourly"]
+  [[summary.column]]
+  name = "n"
+  method = "count"
+  sources = [{ measurement = "m", field = "v" }]
+"#;
+
+fn singles(numbers: std::ops::Range<i64>) -> Vec<u8> {
+    let line = |n: i64| format!("m,host=h{n} v={n}i {}\n", 1_700_000_000_000_000_000 + n * 1_000_000);
+    numbers.map(line).collect::<String>().into_bytes()
+}
+
+/// The hosts of the lines of `m` that came out, each with how often.
+fn hosts(out: &str) -> std::collections::BTreeMap<String, u64> {
+    let mut hosts = std::collections::BTreeMap::new();
+    for line in out.lines().filter(|line| line.starts_with("m,")) {
+        let host = line.split([',', ' ']).find_map(|tag| tag.strip_prefix("host=")).expect("a host");
+        *hosts.entry(host.to_string()).or_default() += 1;
+    }
+    hosts
+}
+
+/// Lets another Telegraf take over what the ones before have left, when all their children are gone.
+fn take_over(agent: &mut Agent) {
+    use telegraf_rollup::durable::claim::claim;
+    wait_for("the last owner's end", || claim(&agent.path("state")).is_ok());
+    agent.start_again();
+    agent.post(&singles(1_000_000..1_000_001));
+    let database = rusqlite::Connection::open(agent.path("state/summary.db")).expect("the sink");
+    wait_for("its row", || {
+        let sql = "SELECT COUNT(*) FROM s_hourly WHERE host = 'h1000000'";
+        database.query_row(sql, [], |row| row.get::<_, i64>(0)).is_ok_and(|n| n == 1)
+    });
+    agent.stop();
+}
+
+/// Every host that came out is in the rows, and each of them once.
+fn counted_once(agent: &Agent, at_least: usize) {
+    let out = hosts(&agent.out());
+    assert!(out.len() >= at_least, "{} came out\n{}", out.len(), agent.log());
+    let database = rusqlite::Connection::open(agent.path("state/summary.db")).expect("the sink");
+    let mut statement = database.prepare("SELECT host, n FROM s_hourly").expect("a query");
+    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))).expect("rows");
+    let rows: std::collections::BTreeMap<String, i64> = rows.map(|row| row.expect("a row")).collect();
+    let twice: Vec<_> = rows.iter().filter(|(_, n)| **n != 1).collect();
+    assert!(twice.is_empty(), "{} lines are not counted once: {:?}\n{}", twice.len(), twice.first(), agent.log());
+    let lost: Vec<_> = out.keys().filter(|host| !rows.contains_key(*host)).collect();
+    assert!(lost.is_empty(), "{} of {} lines are lost: {:?}\n{}", lost.len(), out.len(), lost.first(), agent.log());
+}
+
+#[test]
+fn telegraf_is_killed() {
+    let Some(telegraf) = telegraf() else { return };
+    let mut agent = Agent::start(&telegraf, SINGLES, processor);
+    for round in 0..4 {
+        let from = round * 20_000;
+        agent.post(&singles(from..from + 10_000));
+        wait_for("lines", || hosts(&agent.out()).len() > 1_000);
+        agent.post(&singles(from + 10_000..from + 20_000));
+        agent.signal("KILL");
+        agent.child.as_mut().expect("it runs").wait().expect("it ends");
+        // Our process lives on for a moment, and the next one starts beside it.
+        agent.start_again();
+    }
+    agent.post(&singles(80_000..90_000));
+    agent.stop();
+    take_over(&mut agent);
+    counted_once(&agent, 30_000);
+}
+
+#[test]
+fn telegraf_reloads() {
+    let Some(telegraf) = telegraf() else { return };
+    let mut agent = Agent::start(&telegraf, SINGLES, processor);
+    for round in 0..4 {
+        agent.post(&singles(round * 10_000..(round + 1) * 10_000));
+        agent.signal("HUP");
+        std::thread::sleep(Duration::from_millis(1_500));
+        agent.wait_for_listener();
+    }
+    agent.post(&singles(40_000..50_000));
+    agent.stop();
+    take_over(&mut agent);
+    counted_once(&agent, 30_000);
+    assert!(!agent.log().contains("is owned by another process"), "{}", agent.log());
+}
+
+/// With aggregators Telegraf starts a second instance of every processor, which sees what the aggregators make.
+#[test]
+fn aggregators_count_nothing_twice() {
+    let Some(telegraf) = telegraf() else { return };
+    let aggregators = [
+        "[[aggregators.basicstats]]\n  period = \"1s\"\n  grace = \"100000h\"\n  stats = [\"mean\"]\n",
+        "[[aggregators.final]]\n  period = \"1s\"\n  grace = \"100000h\"\n  series_timeout = \"1s\"\n  \
+         keep_original_field_names = true\n",
+        "[[aggregators.merge]]\n  period = \"1s\"\n  grace = \"100000h\"\n  drop_original = true\n",
+    ];
+    for aggregator in aggregators {
+        let middle = |folder: &Path| format!("{}\n{aggregator}", processor(folder));
+        let mut agent = Agent::start(&telegraf, SINGLES, middle);
+        for round in 0..4 {
+            agent.post(&singles(round * 2_000..(round + 1) * 2_000));
+            std::thread::sleep(Duration::from_millis(1_200));
+        }
+        wait_for("the last lines", || hosts(&agent.out()).len() >= 8_000);
+        agent.stop();
+        counted_once(&agent, 8_000);
     }
 }
