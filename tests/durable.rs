@@ -357,6 +357,80 @@ fn another_user_s_directory_is_not_touched() {
     assert_eq!(std::fs::read_dir(site.path("state")).expect("a folder").count(), 0);
 }
 
+/// 100,000 devices and 64 MB of journal: the stream does not wait for the recovery.
+#[test]
+fn a_large_state_does_not_hold_the_stream() {
+    use std::sync::Arc;
+    use telegraf_rollup::durable::disk::{Disk, Folder};
+    use telegraf_rollup::durable::entries::Encoder;
+    use telegraf_rollup::durable::journal::{self, Journal};
+    const DEVICES: i64 = 100_000;
+    const JOURNAL_BYTES: u64 = 64 << 20;
+    let site = Site::new();
+    let all: String = (0..DEVICES).map(|n| format!("m,host=h{n} v=1 {}\n", START + n)).collect();
+    site.run("state", all.as_bytes());
+    // What a process has journaled that was killed before it saved.
+    let disk: Arc<dyn Disk> = Arc::new(Folder::new(site.path("state/journal")));
+    let from = journal::read(&*disk, 0, |_| ()).expect("readable").position;
+    let mut journal = Journal::new(disk, from);
+    let mut encoder = Encoder::new(7);
+    encoder.go_on_at(from);
+    let mut number = 0_i64;
+    while encoder.position() - from < JOURNAL_BYTES {
+        for _ in 0..1000 {
+            let head = format!("m,host=h{}", number % DEVICES);
+            let line = format!("{head} v=1 {}\n", START + 1_000_000_000 + number);
+            encoder.line(((number % DEVICES) as u32, head.len()), line.as_bytes());
+            number += 1;
+        }
+        journal.append(&mut encoder.take(START).expect("lines")).expect("written");
+    }
+    let mut command = site.command("state");
+    let began = Instant::now();
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
+    let (mut stdin, stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+    let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
+    let recovered = std::thread::spawn(move || {
+        let (mut all, mut at) = (String::new(), None);
+        while log.read_line(&mut all).expect("UTF-8") > 0 {
+            if at.is_none() && all.contains("recovered") {
+                at = Some(began.elapsed());
+            }
+        }
+        (all, at.expect("it says so"))
+    });
+    let mut stdout = BufReader::new(stdout);
+    let (mut sent, mut first, mut longest) = (0_i64, None, Duration::ZERO);
+    let mut line = String::new();
+    // One line at a time, each of which must come back.
+    while began.elapsed() < Duration::from_secs(3) || (!recovered.is_finished() && sent < 1_000) {
+        let now = Instant::now();
+        writeln!(stdin, "m,host=h{} v=1 {}", sent % DEVICES, START + 9_000_000_000 + sent).expect("it reads");
+        line.clear();
+        stdout.read_line(&mut line).expect("UTF-8");
+        longest = longest.max(now.elapsed());
+        first = first.or_else(|| Some(began.elapsed()));
+        sent += 1;
+    }
+    drop(stdin);
+    child.wait().expect("it ends");
+    let (log, recovered) = recovered.join().expect("no panic");
+    let first = first.expect("a line");
+    println!("first line after {first:?}, recovered after {recovered:?}, longest wait for a line {longest:?}: {log}");
+    assert!(first < recovered, "the stream waited for the recovery: {first:?}, {recovered:?}");
+    assert!(longest < recovered / 2 + Duration::from_millis(300), "{longest:?} of {recovered:?}");
+    // The rest is written by the next one, if the first had no time for it.
+    let mut next = Live::start(&site, "state");
+    next.send(format!("m,host=h0 v=1 {}\n", START + 99_000_000_000).as_bytes());
+    let wanted = DEVICES + number + sent + 1;
+    wait_for("all rows", Duration::from_secs(120), || {
+        let found = site.value("SELECT SUM(n) FROM s_hourly");
+        assert!(found <= wanted, "{found} points are counted, {wanted} were sent");
+        found == wanted
+    });
+    next.end();
+}
+
 /// 200 kills under a steady stream: what the reader got is in the rows, nothing is counted twice, no line is torn.
 #[test]
 fn two_hundred_kills() {
