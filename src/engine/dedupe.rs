@@ -44,6 +44,8 @@ pub struct Dedupe {
     index: HashTable<u32>,
     /// Chunks that have changed since they were saved.
     unsaved: BTreeSet<usize>,
+    /// The chunk that was marked last: the next entry is most likely in it.
+    last_unsaved: usize,
 }
 
 /// The stored form, or the part of it that has changed.
@@ -71,6 +73,7 @@ impl Dedupe {
             oldest: 0,
             index: HashTable::new(),
             unsaved: BTreeSet::new(),
+            last_unsaved: usize::MAX,
         }
     }
 
@@ -106,7 +109,10 @@ impl Dedupe {
             self.ring[place] = entry;
             place
         };
-        self.unsaved.insert(place / CHUNK);
+        if self.last_unsaved != place / CHUNK {
+            self.last_unsaved = place / CHUNK;
+            self.unsaved.insert(place / CHUNK);
+        }
         self.insert(place);
     }
 
@@ -122,6 +128,7 @@ impl Dedupe {
     /// Gives what has changed since the last call.
     pub fn take_unsaved(&mut self) -> StoredDedupe {
         let chunks = std::mem::take(&mut self.unsaved);
+        self.last_unsaved = usize::MAX;
         let chunk = |number: usize| {
             let mut bytes = Vec::with_capacity(CHUNK * ENTRY_BYTES);
             for entry in self.ring.iter().skip(number * CHUNK).take(CHUNK) {
