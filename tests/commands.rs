@@ -63,7 +63,6 @@ fn every_bad_configuration_is_explained() {
             "line 6: summary[0].windows[0]: write \"hourly\" or \"daily\"",
         ),
         ("windows = [\"hourly\"]", "expect_every = \"1\"", "\"1\" is not a duration"),
-        ("windows = [\"hourly\"]", "timezone_tag = \"tz\"", "is not supported by this version yet"),
         (
             "method = \"avg\"",
             "method = \"average\"",

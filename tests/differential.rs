@@ -46,7 +46,7 @@ fn engine(config_toml: &str, input: &[u8], now: Option<i64>) -> Vec<Found> {
             out.extend(table.into_iter().map(|row| Found {
                 table: statements::row_table_name(summary, *kind),
                 start: row.span.start,
-                local: statements::local(&schema, *kind, row.span.start),
+                local: statements::local(&row.zone, *kind, row.span.start),
                 keys: row.key,
                 cells: row.summed.cells,
                 samples: row.summed.samples,

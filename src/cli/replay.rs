@@ -151,7 +151,7 @@ fn csv(out: &mut impl Write, schema: &Schema, rows: &Rows) -> anyhow::Result<()>
             let mut line = vec![
                 statements::row_table_name(summary, kind),
                 statements::datetime(row.span.start),
-                statements::local(schema, kind, row.span.start),
+                statements::local(&row.zone, kind, row.span.start),
             ];
             for name in &names {
                 let key = summary.key.iter().position(|k| k == name).map(|i| quoted(&row.key[i]));
@@ -175,7 +175,7 @@ fn json(out: &mut impl Write, schema: &Schema, rows: &Rows) -> anyhow::Result<()
         for row in rows {
             let mut object = serde_json::Map::new();
             object.insert("table".to_string(), statements::row_table_name(summary, kind).into());
-            for (name, bound) in statements::bind_row(schema, summary, kind, row, 0) {
+            for (name, bound) in statements::bind_row(summary, kind, row, 0) {
                 if name == "updated_at" {
                     continue;
                 }
@@ -224,7 +224,7 @@ fn table(out: &mut impl Write, schema: &Schema, rows: &Rows) -> anyhow::Result<(
                 }
                 continue;
             }
-            let mut line = vec![statements::local(schema, kind, row.span.start)];
+            let mut line = vec![statements::local(&row.zone, kind, row.span.start)];
             line.extend(row.key.iter().map(|k| k.escape_debug().to_string()));
             line.extend(row.summed.cells.iter().map(|cell| match cell {
                 Cell::Null => "-".to_string(),

@@ -88,10 +88,7 @@ fn summary(table: &Table<'_, '_>, rules: &[Rule], used: &mut BTreeSet<String>) -
             document.problem_at(name, message);
         }
     }
-    if table.has("timezone_tag") {
-        let message = "is not supported by this version yet: remove it, and set `timezone` for all devices";
-        document.problem(table.offset_of("timezone_tag"), &format!("{}.timezone_tag", table.path), message);
-    }
+    let timezone_tag = table.string("timezone_tag").map(|tag| tag.value);
     let key = key(table);
     let windows = windows(table);
     let expect_every = match table.duration("expect_every") {
@@ -121,6 +118,7 @@ fn summary(table: &Table<'_, '_>, rules: &[Rule], used: &mut BTreeSet<String>) -
         expect_every,
         columns,
         accumulators,
+        timezone_tag,
     })
 }
 

@@ -537,6 +537,10 @@ impl Watch {
             (grown(c.over_limit, s.over_limit), "lines exceed limits.series or limits.devices"),
             (grown(c.late, s.late), "points are older than lateness.max"),
             (grown(c.future, s.future), "points are further in the future than lateness.future: look at that clock"),
+            (
+                grown(c.unknown_zones, s.unknown_zones),
+                "series name an unknown time zone, their windows are cut in `timezone`",
+            ),
             (grown(c.no_key, s.no_key), "lines match a source but lack a key tag"),
             (grown(c.conflicts, s.conflicts), "points came again with another value"),
             (grown(c.not_finite, s.not_finite), "values are not finite after scale and offset"),

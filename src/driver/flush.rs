@@ -6,11 +6,12 @@
 
 use super::rows;
 use super::shared::Shared;
-use crate::engine::schema::{Schema, Summary};
-use crate::engine::zone::{Span, WindowKind};
+use crate::engine::schema::Summary;
+use crate::engine::zone::{Span, WindowKind, Zone};
 use crate::engine::{Due, DueDay};
 use crate::sink::{PartialRange, PartialRecord, RowRecord, Sink, SinkError};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Devices that are looked at under one lock.
 const DEVICES_A_SLICE: usize = 2_000;
@@ -33,6 +34,7 @@ pub struct Flushed {
 struct Item {
     device: u32,
     key: Vec<String>,
+    zone: Arc<Zone>,
     span: Span,
     version: u32,
     is_final: bool,
@@ -76,18 +78,18 @@ pub fn flush(engine: &Shared, sink: &mut dyn Sink, writer: &str, now: i64, what:
         for batch in windows.chunks(KEYS_A_BATCH) {
             let (items, records) = copy(engine, summary, batch, writer, allowed, now);
             sink.put_partials(summary, &records, now)?;
-            let wanted: Vec<_> = items.iter().map(|i| (i.key.as_slice(), i.span, i.is_final)).collect();
+            let wanted: Vec<_> = items.iter().map(|i| (i.key.as_slice(), i.span, i.is_final, &i.zone)).collect();
             let found = read(sink, summary, &wanted)?;
             let answers = answers(&items, &records, &found, own);
             if summary.windows.contains(&WindowKind::Hourly) {
-                let mut rows = rows_of(&found, &schema, summary, &wanted);
+                let mut rows = rows_of(&found, summary, &wanted);
                 // Without a sample there is no row, unless there has been one.
                 rows.retain(|row| {
                     let is_new = |i: &Item| i.span == row.span && i.key == row.key && !i.was_written;
                     row.summed.samples > 0 || !items.iter().any(is_new)
                 });
                 flushed.hourly += rows.len();
-                sink.put_rows(&schema, summary, WindowKind::Hourly, &rows, now)?;
+                sink.put_rows(summary, WindowKind::Hourly, &rows, now)?;
             }
             let missing = answers.iter().filter(|a| matches!(a, Answer::Missing)).count();
             if missing > 0 {
@@ -109,29 +111,30 @@ pub fn flush(engine: &Shared, sink: &mut dyn Sink, writer: &str, now: i64, what:
         let What::Everything { running } = what else { continue };
         for batch in empty.chunks(KEYS_A_BATCH) {
             if summary.windows.contains(&WindowKind::Hourly) {
-                let wanted: Vec<_> = batch.iter().map(|(k, _, span, f)| (k.as_slice(), *span, *f)).collect();
-                let rows = rows_of(&read(sink, summary, &wanted)?, &schema, summary, &wanted);
+                let wanted: Vec<_> = batch.iter().map(|e| (e.key.as_slice(), e.span, e.is_final, &e.zone)).collect();
+                let rows = rows_of(&read(sink, summary, &wanted)?, summary, &wanted);
                 flushed.hourly += rows.len();
-                sink.put_rows(&schema, summary, WindowKind::Hourly, &rows, now)?;
+                sink.put_rows(summary, WindowKind::Hourly, &rows, now)?;
             }
             engine.with(|engine| {
-                for (_, device, span, is_final) in batch {
-                    engine.acknowledge_empty(*device, &[(*span, *is_final)]);
+                for e in batch {
+                    engine.acknowledge_empty(e.device, &[(e.span, e.is_final)]);
                 }
             });
         }
         let days = due_days(engine, index as u16, now, running);
         for batch in days.chunks(DAYS_A_BATCH) {
             if summary.windows.contains(&WindowKind::Daily) {
-                let wanted: Vec<_> = batch.iter().map(|(k, day)| (k.as_slice(), day.span, day.is_final)).collect();
-                let mut rows = rows_of(&read(sink, summary, &wanted)?, &schema, summary, &wanted);
+                let wanted: Vec<_> =
+                    batch.iter().map(|(k, day, zone)| (k.as_slice(), day.span, day.is_final, zone)).collect();
+                let mut rows = rows_of(&read(sink, summary, &wanted)?, summary, &wanted);
                 // A running day of which nothing is known yet has no row.
                 rows.retain(|row| row.summed.samples > 0 || row.span.end <= now);
                 flushed.daily += rows.len();
-                sink.put_rows(&schema, summary, WindowKind::Daily, &rows, now)?;
+                sink.put_rows(summary, WindowKind::Daily, &rows, now)?;
             }
             engine.with(|engine| {
-                for (_, day) in batch {
+                for (_, day, _) in batch {
                     engine.acknowledge_day(day.device, day.span.start, day.is_final);
                 }
             });
@@ -173,6 +176,7 @@ fn copy(
             items.push(Item {
                 device,
                 key: snapshot.key,
+                zone: snapshot.zone,
                 span: snapshot.span,
                 version: snapshot.version,
                 is_final: snapshot.span.end.saturating_add(allowed) <= now,
@@ -208,31 +212,22 @@ fn answers(items: &[Item], records: &[PartialRecord], found: &[PartialRecord], o
 }
 
 /// Step 2: all writers' partials of some windows.
-fn read(
-    sink: &mut dyn Sink,
-    summary: &Summary,
-    wanted: &[(&[String], Span, bool)],
-) -> Result<Vec<PartialRecord>, SinkError> {
-    let ranges: Vec<_> = wanted.iter().map(|(key, span, _)| PartialRange { key: key.to_vec(), span: *span }).collect();
+fn read(sink: &mut dyn Sink, summary: &Summary, wanted: &[Wanted<'_>]) -> Result<Vec<PartialRecord>, SinkError> {
+    let ranges: Vec<_> = wanted.iter().map(|(key, span, ..)| PartialRange { key: key.to_vec(), span: *span }).collect();
     sink.read_partials(summary, &ranges)
 }
 
 /// The rows of some windows, merged from all writers' partials.
-fn rows_of(
-    records: &[PartialRecord],
-    schema: &Schema,
-    summary: &Summary,
-    wanted: &[(&[String], Span, bool)],
-) -> Vec<RowRecord> {
+fn rows_of(records: &[PartialRecord], summary: &Summary, wanted: &[Wanted<'_>]) -> Vec<RowRecord> {
     let mut by_key: HashMap<&[String], Vec<&PartialRecord>> = HashMap::new();
     for record in records {
         by_key.entry(&record.key).or_default().push(record);
     }
     let mut rows = Vec::with_capacity(wanted.len());
-    for (key, span, is_final) in wanted {
+    for (key, span, is_final, zone) in wanted {
         let all = by_key.get(key).map(Vec::as_slice).unwrap_or_default();
         let inside: Vec<_> = all.iter().copied().filter(|r| span.contains(r.window_start)).collect();
-        match rows::from_records(schema, summary, key, *span, *is_final, &inside) {
+        match rows::from_records(zone, summary, key, *span, *is_final, &inside) {
             Ok(row) => rows.push(row),
             // A row that cannot be computed must not hold up the others; it is named once a minute.
             Err(message) => log::error!("{}: {message}", summary.name),
@@ -241,11 +236,20 @@ fn rows_of(
     rows
 }
 
+/// A window of which a row is wanted: key, span, whether it is final, and its zone.
+type Wanted<'a> = (&'a [String], Span, bool, &'a Arc<Zone>);
 type DueKey = (Vec<String>, u32, Span);
-type EmptyKey = (Vec<String>, u32, Span, bool);
+
+struct EmptyWindow {
+    key: Vec<String>,
+    device: u32,
+    span: Span,
+    is_final: bool,
+    zone: Arc<Zone>,
+}
 
 /// The due windows and empty windows of one summary, in order of key.
-fn due(engine: &Shared, summary: u16, now: i64) -> (Vec<DueKey>, Vec<EmptyKey>) {
+fn due(engine: &Shared, summary: u16, now: i64) -> (Vec<DueKey>, Vec<EmptyWindow>) {
     let (mut windows, mut empty) = (Vec::new(), Vec::new());
     let mut from = Some(0);
     while let Some(at) = from {
@@ -253,15 +257,21 @@ fn due(engine: &Shared, summary: u16, now: i64) -> (Vec<DueKey>, Vec<EmptyKey>) 
             let mut due = Due::default();
             let next = engine.due(at, DEVICES_A_SLICE, now, &mut due);
             for window in due.windows {
-                let (owner, key) = engine.device(window.device);
+                let (owner, key, _) = engine.device(window.device);
                 if owner == summary {
                     windows.push((key.to_vec(), window.device, window.span));
                 }
             }
             for window in due.empty {
-                let (owner, key) = engine.device(window.device);
+                let (owner, key, zone) = engine.device(window.device);
                 if owner == summary {
-                    empty.push((key.to_vec(), window.device, window.span, window.is_final));
+                    empty.push(EmptyWindow {
+                        key: key.to_vec(),
+                        device: window.device,
+                        span: window.span,
+                        is_final: window.is_final,
+                        zone: zone.clone(),
+                    });
                 }
             }
             next
@@ -269,12 +279,12 @@ fn due(engine: &Shared, summary: u16, now: i64) -> (Vec<DueKey>, Vec<EmptyKey>) 
         from = next.flatten();
     }
     windows.sort();
-    empty.sort();
+    empty.sort_by(|a, b| (&a.key, a.span).cmp(&(&b.key, b.span)));
     (windows, empty)
 }
 
 /// The due days of one summary, in order of key.
-fn due_days(engine: &Shared, summary: u16, now: i64, running: bool) -> Vec<(Vec<String>, DueDay)> {
+fn due_days(engine: &Shared, summary: u16, now: i64, running: bool) -> Vec<(Vec<String>, DueDay, Arc<Zone>)> {
     let mut days = Vec::new();
     let mut from = Some(0);
     while let Some(at) = from {
@@ -282,9 +292,9 @@ fn due_days(engine: &Shared, summary: u16, now: i64, running: bool) -> Vec<(Vec<
             let mut due = Vec::new();
             let next = engine.due_days(at, DEVICES_A_SLICE, now, running, &mut due);
             for day in due {
-                let (owner, key) = engine.device(day.device);
+                let (owner, key, zone) = engine.device(day.device);
                 if owner == summary {
-                    days.push((key.to_vec(), day));
+                    days.push((key.to_vec(), day, zone.clone()));
                 }
             }
             next

@@ -123,14 +123,7 @@ impl Sink for Rows {
         Ok(out)
     }
 
-    fn put_rows(
-        &mut self,
-        _: &Schema,
-        summary: &Summary,
-        kind: WindowKind,
-        rows: &[RowRecord],
-        _: i64,
-    ) -> Result<(), SinkError> {
+    fn put_rows(&mut self, summary: &Summary, kind: WindowKind, rows: &[RowRecord], _: i64) -> Result<(), SinkError> {
         self.rows.entry((summary.name.clone(), kind)).or_default().extend(rows.iter().cloned());
         Ok(())
     }

@@ -2,19 +2,20 @@
 
 use crate::engine::partial::Partial;
 use crate::engine::row;
-use crate::engine::schema::{Schema, Summary};
-use crate::engine::zone::Span;
+use crate::engine::schema::Summary;
+use crate::engine::zone::{Span, Zone};
 use crate::sink::{PartialRecord, RowRecord};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Slots of a whole window: the sum over its base windows.
-pub fn slots(schema: &Schema, summary: &Summary, span: Span) -> u64 {
+pub fn slots(zone: &Zone, summary: &Summary, span: Span) -> u64 {
     let mut at = span.start;
     let mut slots = 0;
     while at < span.end {
-        let hour = schema.zone.hour(at);
-        slots += summary.slots_in(hour.length());
-        at = hour.end;
+        let end = zone.hour(at).end.min(span.end);
+        slots += summary.slots_in(end - at);
+        at = end;
     }
     slots
 }
@@ -24,7 +25,7 @@ pub fn slots(schema: &Schema, summary: &Summary, span: Span) -> u64 {
 /// # Errors
 /// A partial that cannot be read: its text, and why.
 pub fn from_records(
-    schema: &Schema,
+    zone: &Arc<Zone>,
     summary: &Summary,
     key: &[String],
     span: Span,
@@ -48,7 +49,8 @@ pub fn from_records(
     Ok(RowRecord {
         key: key.to_vec(),
         span,
-        summed: row::sum_up(summary, &hours, slots(schema, summary, span)),
+        zone: zone.clone(),
+        summed: row::sum_up(summary, &hours, slots(zone, summary, span)),
         is_final,
         revision,
         writers: u32::try_from(writers.len()).unwrap_or(u32::MAX),

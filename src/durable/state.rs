@@ -203,6 +203,7 @@ fn cursors(device: &StoredDevice) -> String {
         "provisional": device.filled_provisionally,
         "forgotten": device.forgotten,
         "evicted": device.evicted_until,
+        "zone": device.zone,
         "days": days,
     })
     .to_string()
@@ -225,6 +226,7 @@ fn read_device(row: &Row<'_>) -> rusqlite::Result<Option<StoredDevice>> {
         id: row.get(0)?,
         summary: row.get(1)?,
         key,
+        zone: json["zone"].as_str().map(str::to_string),
         filled_until: json["filled"].as_i64().unwrap_or(i64::MAX),
         filled_provisionally: json["provisional"].as_i64().unwrap_or(i64::MAX),
         forgotten: json["forgotten"].as_i64(),

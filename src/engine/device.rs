@@ -126,6 +126,8 @@ pub struct Device {
     /// Names the device in stored state.
     pub id: u32,
     pub summary: u16,
+    /// The zone that cuts its windows: an index in the engine.
+    pub zone: u16,
     /// The text of the key tags.
     pub key: Vec<String>,
     pub windows: Vec<Window>,
@@ -151,6 +153,7 @@ impl Device {
         Device {
             id,
             summary,
+            zone: 0,
             key,
             windows: Vec::new(),
             days: Vec::new(),
@@ -187,7 +190,14 @@ impl Device {
         if self.windows.get(self.recent).is_some_and(|w| w.span.contains(at)) {
             return;
         }
-        let span = zone.hour(at);
+        // A device that has changed its zone may have windows that were cut in the old one: they stay.
+        let mut span = zone.hour(at);
+        if let Some(before) = self.recent.checked_sub(1).and_then(|place| self.windows.get(place)) {
+            span.start = span.start.max(before.span.end);
+        }
+        if let Some(behind) = self.windows.get(self.recent) {
+            span.end = span.end.min(behind.span.start);
+        }
         let mut window = Window::new(span, at, run);
         window.is_complete = span.start >= self.evicted_until;
         self.windows.insert(self.recent, window);
@@ -201,7 +211,14 @@ impl Device {
     pub fn open_day(&mut self, at: i64, zone: &Zone) -> &mut Day {
         let place = self.days.partition_point(|d| d.span.end <= at);
         if self.days.get(place).is_none_or(|d| !d.span.contains(at)) {
-            self.days.insert(place, Day { span: zone.day(at), stale: false, final_written: false });
+            let mut span = zone.day(at);
+            if let Some(before) = place.checked_sub(1).and_then(|place| self.days.get(place)) {
+                span.start = span.start.max(before.span.end);
+            }
+            if let Some(behind) = self.days.get(place) {
+                span.end = span.end.min(behind.span.start);
+            }
+            self.days.insert(place, Day { span, stale: false, final_written: false });
         }
         &mut self.days[place]
     }

@@ -10,11 +10,13 @@ use super::device::Device;
 use super::partial::Partial;
 use super::plan::{Feed, FieldSlot, Sample, Target};
 use super::schema::{Schema, Summary};
-use super::zone::Span;
+use super::zone::{Span, Zone};
+use std::sync::Arc;
 
 /// The parts of the engine that folding a point needs.
 pub struct Fold<'e> {
     pub schema: &'e Schema,
+    pub zones: &'e [Arc<Zone>],
     pub devices: &'e mut [Device],
     pub dedupe: &'e mut Dedupe,
     pub counters: &'e mut Counters,
@@ -72,7 +74,14 @@ impl Fold<'_> {
     #[inline]
     fn touch(&mut self, targets: &[Target], at: i64, sample: Sample, run: u32) {
         for target in targets.iter().filter(|target| takes(&target.feeds, sample)) {
-            let window = self.devices[target.device as usize].open(at, &self.schema.zone, self.run);
+            let device = &mut self.devices[target.device as usize];
+            if let Some(zone) = target.zone
+                && zone != device.zone
+            {
+                device.zone = zone;
+                device.unsaved = true;
+            }
+            let window = device.open(at, &self.zones[usize::from(device.zone)], self.run);
             window.part(run).rev += 1;
             window.version = window.version.wrapping_add(1);
             window.unsaved = true;

@@ -30,7 +30,7 @@ use plan::{FieldSlot, Found, Plans, Sample, UNMATCHED};
 use scan::{End, Value, Visit};
 use schema::Schema;
 use std::sync::Arc;
-use zone::Span;
+use zone::{Span, Zone};
 
 /// Event times outside of the years 1828 to 2112 are no measurement, whatever `lateness` allows: they are counted as late
 /// or as in the future. Inside, no sum of a time, a window and a duration of the configuration leaves 64 bits.
@@ -60,6 +60,8 @@ pub struct Counters {
     pub no_key: u64,
     /// Lines beyond `limits.series` or `limits.devices`.
     pub over_limit: u64,
+    /// Series that name a time zone which does not exist.
+    pub unknown_zones: u64,
     /// Values that scale and offset turned into something that is not a finite number.
     pub not_finite: u64,
     /// Lines that were counted but could not be journaled: a kill before the next checkpoint loses them.
@@ -101,6 +103,7 @@ pub struct Due {
 pub struct Snapshot {
     pub summary: u16,
     pub key: Vec<String>,
+    pub zone: Arc<Zone>,
     pub span: Span,
     pub version: u32,
     /// The sink has a row of it.
@@ -127,6 +130,8 @@ pub struct Engine {
     by_key: HashMap<plan::DeviceKey, u32, foldhash::fast::FixedState>,
     /// The highest id that a device has.
     device_ids: u32,
+    /// The zones of devices; the first is that of the schema.
+    zones: Vec<Arc<Zone>>,
     /// Names of the runs of which there are parts.
     runs: Vec<Arc<str>>,
     /// Index of the run that is at work.
@@ -184,6 +189,7 @@ impl Engine {
             devices: Vec::new(),
             by_key: HashMap::default(),
             device_ids: 0,
+            zones: vec![schema.zone.clone()],
             runs: vec!["".into()],
             run: 0,
             dedupe: Dedupe::new(schema.limits.dedupe_points),
@@ -259,15 +265,22 @@ impl Engine {
     /// the line belongs to a series that feeds a column.
     pub fn ingest(&mut self, line: &[u8], now: i64) -> bool {
         let (schema, devices, by_key, ids) = (&self.schema, &mut self.devices, &mut self.by_key, &mut self.device_ids);
+        let (zones, unknown_zones) = (&mut self.zones, &mut self.counters.unknown_zones);
         let mut touched: Vec<u32> = Vec::new();
         let known_series = self.plans.series.len();
         let found = self.plans.find(line, |head, is_full| {
-            plan::compile(schema, head, |key| {
+            let device = |key| {
                 // Where no series can be added, no device is made for one.
                 let index = if is_full { None } else { new_device(schema, devices, by_key, ids, key) };
                 touched.extend(index);
                 index
-            })
+            };
+            let zone = |name: &[u8]| {
+                let zone = zone_index(zones, name);
+                *unknown_zones += u64::from(zone.is_none());
+                zone
+            };
+            plan::compile(schema, head, device, zone)
         });
         if self.plans.series.len() > known_series {
             for device in touched {
@@ -359,6 +372,7 @@ impl Engine {
         }
         let mut fold = Fold {
             schema: &self.schema,
+            zones: &self.zones,
             devices: &mut self.devices,
             dedupe: &mut self.dedupe,
             counters: &mut self.counters,
@@ -389,7 +403,8 @@ impl Engine {
                     due.windows.push(DueWindow { device: index as u32, span: window.span });
                 }
             }
-            device.empty_windows(&schema.zone, schema.missing_horizon, allowed, now, |span, is_final| {
+            let zone = &self.zones[usize::from(device.zone)];
+            device.empty_windows(zone, schema.missing_horizon, allowed, now, |span, is_final| {
                 due.empty.push(DueEmpty { device: index as u32, span, is_final });
             });
         }
@@ -434,10 +449,10 @@ impl Engine {
         (until < self.devices.len()).then_some(until)
     }
 
-    /// Summary and key of a device.
-    pub fn device(&self, device: u32) -> (u16, &[String]) {
+    /// Summary, key and zone of a device.
+    pub fn device(&self, device: u32) -> (u16, &[String], &Arc<Zone>) {
         let device = &self.devices[device as usize];
-        (device.summary, &device.key)
+        (device.summary, &device.key, &self.zones[usize::from(device.zone)])
     }
 
     /// Base windows in memory that lie in `span`.
@@ -475,6 +490,7 @@ impl Engine {
         Some(Snapshot {
             summary: state.summary,
             key: state.key.clone(),
+            zone: self.zones[usize::from(state.zone)].clone(),
             span: window.span,
             version: window.version,
             was_written: window.parts().any(|part| part.acknowledged > 0),
@@ -484,8 +500,8 @@ impl Engine {
 
     /// Notes that the sink has a window at `version`, as final or not, and `parts` of it: run and `rev` of each.
     pub fn acknowledge(&mut self, device: u32, start: i64, version: u32, is_final: bool, parts: &[(u32, u64)]) {
-        let zone = &self.schema.zone;
         let device = &mut self.devices[device as usize];
+        let zone = &self.zones[usize::from(device.zone)];
         let Ok(place) = device.windows.binary_search_by_key(&start, |w| w.span.start) else { return };
         let window = &mut device.windows[place];
         for (run, rev) in parts {
@@ -500,8 +516,8 @@ impl Engine {
 
     /// Notes that the empty rows of a device have been written.
     pub fn acknowledge_empty(&mut self, device: u32, windows: &[(Span, bool)]) {
-        let zone = &self.schema.zone;
         let device = &mut self.devices[device as usize];
+        let zone = &self.zones[usize::from(device.zone)];
         device.acknowledge_empty(windows);
         device.unsaved = true;
         for (span, _) in windows {
@@ -521,6 +537,18 @@ impl Engine {
             device.days[place].final_written = is_final;
         }
     }
+}
+
+/// Index of a zone; `None` if there is no zone of that name.
+fn zone_index(zones: &mut Vec<Arc<Zone>>, name: &[u8]) -> Option<u16> {
+    let name = std::str::from_utf8(name).ok()?;
+    if let Some(known) = zones.iter().position(|zone| zone.name() == name) {
+        return u16::try_from(known).ok();
+    }
+    let zone = Zone::named(name)?;
+    let index = u16::try_from(zones.len()).ok()?;
+    zones.push(Arc::new(zone));
+    Some(index)
 }
 
 /// Index of a device, which is made if need be; `None` if the limit on devices is reached.

@@ -41,6 +41,8 @@ pub struct Feed {
 pub struct Target {
     pub device: u32,
     pub summary: u16,
+    /// The zone that the head names for the device: an index in the engine.
+    pub zone: Option<u16>,
     pub feeds: Box<[Feed]>,
 }
 
@@ -313,8 +315,14 @@ pub type DeviceKey = (u16, Vec<String>);
 
 /// Matches a head against every source and lists what its fields feed.
 ///
-/// `device` gives the index of a device, or `None` if the limit on devices is reached.
-pub fn compile(schema: &Schema, head: &Head, mut device: impl FnMut(DeviceKey) -> Option<u32>) -> Compiled {
+/// `device` gives the index of a device, or `None` if the limit on devices is reached; `zone` that of a zone by its name,
+/// or `None` if there is no such zone.
+pub fn compile(
+    schema: &Schema,
+    head: &Head,
+    mut device: impl FnMut(DeviceKey) -> Option<u32>,
+    mut zone: impl FnMut(&[u8]) -> Option<u16>,
+) -> Compiled {
     let mut fields: Vec<(Box<[u8]>, Vec<Target>)> = Vec::new();
     let mut without_key = false;
     let mut over_limit = false;
@@ -350,8 +358,10 @@ pub fn compile(schema: &Schema, head: &Head, mut device: impl FnMut(DeviceKey) -
             over_limit = true;
             continue;
         };
+        let named = summary.timezone_tag.as_ref().and_then(|tag| head.tag(tag.as_bytes()));
+        let zone = named.and_then(&mut zone);
         for (field, feeds) in wanted {
-            let target = Target { device, summary: index as u16, feeds: feeds.into() };
+            let target = Target { device, summary: index as u16, zone, feeds: feeds.into() };
             match fields.iter_mut().find(|(key, _)| **key == *field.as_bytes()) {
                 Some((_, targets)) => targets.push(target),
                 None => fields.push((field.as_bytes().into(), vec![target])),

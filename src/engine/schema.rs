@@ -5,12 +5,13 @@
 
 use super::zone::{WindowKind, Zone};
 use super::{partial::Kind, pattern::Pattern};
+use std::sync::Arc;
 
 /// Everything that decides what the rows say.
 #[derive(Clone, Debug)]
 pub struct Schema {
-    /// The zone that cuts the windows.
-    pub zone: Zone,
+    /// The zone that cuts the windows of devices that name none of their own.
+    pub zone: Arc<Zone>,
     pub lateness: Lateness,
     /// A window that ended without a sample gets an empty row while it starts less than this many nanoseconds after the
     /// device's last sample. 0: never.
@@ -55,6 +56,8 @@ pub struct Summary {
     pub columns: Vec<Column>,
     /// Every accumulator that a partial of this summary may hold; columns refer to them by index.
     pub accumulators: Vec<AccumulatorDef>,
+    /// The tag in which a device names its zone.
+    pub timezone_tag: Option<String>,
 }
 
 impl Summary {

@@ -24,6 +24,8 @@ pub struct StoredDevice {
     /// Name of the summary.
     pub summary: String,
     pub key: Vec<String>,
+    /// Name of the zone, if it is not that of the schema.
+    pub zone: Option<String>,
     pub filled_until: i64,
     pub filled_provisionally: i64,
     pub forgotten: Option<i64>,
@@ -199,6 +201,7 @@ impl Engine {
                     id: device.id,
                     summary: self.schema.summaries[usize::from(device.summary)].name.clone(),
                     key: device.key.clone(),
+                    zone: (device.zone > 0).then(|| self.zones[usize::from(device.zone)].name().to_string()),
                     filled_until: device.filled_until,
                     filled_provisionally: device.filled_provisionally,
                     forgotten: device.forgotten,
@@ -314,7 +317,9 @@ impl Engine {
             let index = engine.devices.len() as u32;
             by_id.insert(device.id, index);
             engine.by_key.insert((summary as u16, device.key.clone()), index);
+            let zone = device.zone.and_then(|name| super::zone_index(&mut engine.zones, name.as_bytes()));
             let mut restored = Device::new(device.id, summary as u16, device.key);
+            restored.zone = zone.unwrap_or(0);
             restored.filled_until = device.filled_until;
             restored.filled_provisionally = device.filled_provisionally;
             restored.forgotten = device.forgotten;
@@ -351,11 +356,14 @@ impl Engine {
     fn restore_series(&mut self, stored: StoredSeries, slots: &std::collections::HashMap<u32, Vec<StoredSlot>>) {
         let schema = self.schema.clone();
         let mut touched = Vec::new();
-        let compiled = plan::compile(&schema, &stored.head, |key| {
+        let mut zones = std::mem::take(&mut self.zones);
+        let device = |key| {
             let index = self.device_for(key);
             touched.extend(index);
             index
-        });
+        };
+        let compiled = plan::compile(&schema, &stored.head, device, |name| super::zone_index(&mut zones, name));
+        self.zones = zones;
         let Some(series) = self.plans.restore(stored.id, stored.head, compiled) else { return };
         for device in touched {
             self.devices[device as usize].series.push(series);
@@ -373,7 +381,8 @@ impl Engine {
             for target in &slot.targets {
                 let device = &mut self.devices[target.device as usize];
                 if device.window(at).is_none() {
-                    device.open(at, &schema.zone, self.run).is_complete = false;
+                    let zone = &self.zones[usize::from(device.zone)];
+                    device.open(at, zone, self.run).is_complete = false;
                 }
             }
         }

@@ -18,7 +18,8 @@ pub mod statements;
 use crate::config::SinkConfig;
 use crate::engine::row::Summed;
 use crate::engine::schema::{Schema, Summary};
-use crate::engine::zone::{Span, WindowKind};
+use crate::engine::zone::{Span, WindowKind, Zone};
+use std::sync::Arc;
 
 /// What one run has seen of a base window of a device, as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub struct PartialRange {
 pub struct RowRecord {
     pub key: Vec<String>,
     pub span: Span,
+    /// The zone that cut the window.
+    pub zone: Arc<Zone>,
     pub summed: Summed,
     /// The window's end plus the allowed lateness has passed.
     pub is_final: bool,
@@ -101,14 +104,7 @@ pub trait Sink {
     ///
     /// # Errors
     /// Some or all rows may not have been written: compute and put them again.
-    fn put_rows(
-        &mut self,
-        schema: &Schema,
-        summary: &Summary,
-        kind: WindowKind,
-        rows: &[RowRecord],
-        now: i64,
-    ) -> Result<(), SinkError>;
+    fn put_rows(&mut self, summary: &Summary, kind: WindowKind, rows: &[RowRecord], now: i64) -> Result<(), SinkError>;
 
     /// Ends the connection; the next [`Sink::prepare`] makes a new one.
     fn disconnect(&mut self);

@@ -353,20 +353,13 @@ impl Sink for MySqlSink {
         Ok(out)
     }
 
-    fn put_rows(
-        &mut self,
-        schema: &Schema,
-        summary: &Summary,
-        kind: WindowKind,
-        rows: &[RowRecord],
-        now: i64,
-    ) -> Result<(), SinkError> {
+    fn put_rows(&mut self, summary: &Summary, kind: WindowKind, rows: &[RowRecord], now: i64) -> Result<(), SinkError> {
         let table = statements::row_table_name(summary, kind);
         let written = self.written.get(&table).cloned().unwrap_or_default();
         let mut columns: Vec<&str> = Vec::new();
         let mut bound = Vec::new();
         for row in rows {
-            let kept = statements::bind_row(schema, summary, kind, row, now);
+            let kept = statements::bind_row(summary, kind, row, now);
             let (names, values): (Vec<_>, Vec<_>) =
                 kept.into_iter().filter(|(name, _)| written.contains(*name)).unzip();
             columns = names;

@@ -151,17 +151,10 @@ impl Sink for Sqlite {
         read().map_err(|e| self.error(&e))
     }
 
-    fn put_rows(
-        &mut self,
-        schema: &Schema,
-        summary: &Summary,
-        kind: WindowKind,
-        rows: &[RowRecord],
-        now: i64,
-    ) -> Result<(), SinkError> {
+    fn put_rows(&mut self, summary: &Summary, kind: WindowKind, rows: &[RowRecord], now: i64) -> Result<(), SinkError> {
         self.transaction(|connection| {
             for row in rows {
-                let bound = statements::bind_row(schema, summary, kind, row, now);
+                let bound = statements::bind_row(summary, kind, row, now);
                 let columns: Vec<&str> = bound.iter().map(|(name, _)| *name).collect();
                 let sql = statements::upsert_rows(Dialect::Sqlite, summary, kind, &columns, 1);
                 connection.prepare_cached(&sql)?.execute(params_from_iter(bound.into_iter().map(|(_, b)| b)))?;

@@ -9,7 +9,7 @@ use super::{PartialRecord, RowRecord};
 use crate::engine::plan::KEY_CHARS_MAX;
 use crate::engine::row::Cell;
 use crate::engine::schema::{Schema, Summary};
-use crate::engine::zone::{self, WindowKind};
+use crate::engine::zone::{self, WindowKind, Zone};
 use jiff::civil;
 
 /// The two spellings of SQL; MariaDB differs from MySQL in the names of collations alone.
@@ -319,21 +319,15 @@ pub fn upsert_rows(dialect: Dialect, summary: &Summary, kind: WindowKind, column
 }
 
 /// All values of one row with their columns.
-pub fn bind_row<'s>(
-    schema: &Schema,
-    summary: &'s Summary,
-    kind: WindowKind,
-    row: &RowRecord,
-    now: i64,
-) -> Vec<(&'s str, Bound)> {
+pub fn bind_row<'s>(summary: &'s Summary, kind: WindowKind, row: &RowRecord, now: i64) -> Vec<(&'s str, Bound)> {
     let integer = |value: u64| Bound::Integer(value.min(i64::MAX as u64) as i64);
     let mut out: Vec<(&str, Bound)> = Vec::new();
     for (name, text) in summary.key.iter().zip(&row.key) {
         out.push((name, Bound::Text(text.clone())));
     }
     out.push(("window_start", Bound::Text(datetime(row.span.start))));
-    out.push((local_column(kind), Bound::Text(local(schema, kind, row.span.start))));
-    out.push(("zone", Bound::Text(schema.zone.name().to_string())));
+    out.push((local_column(kind), Bound::Text(local(&row.zone, kind, row.span.start))));
+    out.push(("zone", Bound::Text(row.zone.name().to_string())));
     for (column, cell) in summary.columns.iter().zip(&row.summed.cells) {
         let value = match cell {
             Cell::Null => Bound::Null,
@@ -355,8 +349,8 @@ pub fn bind_row<'s>(
 }
 
 /// The local start of a window: a datetime for hours, a date for days.
-pub fn local(schema: &Schema, kind: WindowKind, start: i64) -> String {
-    let local = schema.zone.local(start);
+pub fn local(zone: &Zone, kind: WindowKind, start: i64) -> String {
+    let local = zone.local(start);
     match kind {
         WindowKind::Hourly => civil_text(local),
         WindowKind::Daily => local.date().to_string(),

@@ -163,14 +163,7 @@ impl Sink for Server {
         Ok(out)
     }
 
-    fn put_rows(
-        &mut self,
-        _: &Schema,
-        _: &Summary,
-        kind: WindowKind,
-        rows: &[RowRecord],
-        _: i64,
-    ) -> Result<(), SinkError> {
+    fn put_rows(&mut self, _: &Summary, kind: WindowKind, rows: &[RowRecord], _: i64) -> Result<(), SinkError> {
         self.execute(Statement::Rows(kind, rows.to_vec()))
     }
 
