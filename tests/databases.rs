@@ -327,6 +327,32 @@ fn columns_are_added(kind: Kind) {
     );
 }
 
+/// Rows of one key are no rows of another: a person has to decide.
+fn a_changed_key_is_named(kind: Kind) {
+    let Some(database) = Database::start(kind) else { return };
+    let sink = make(&database, "d");
+    feed(&mut Run::new(&sink, CONFIG).command(), &points(0..300));
+    let changed = CONFIG.replace("key = [\"host\"]", "key = [\"site\", \"host\"]");
+    assert_ne!(changed, CONFIG);
+    let output = feed(&mut Run::new(&sink, &changed).command(), b"m,site=a,host=b v=1 1700000000000000000\n");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        log.contains("has the primary key (host, window_start)") && log.contains("(site, host, window_start)"),
+        "{log}"
+    );
+    assert_eq!(database.value("SELECT SUM(samples) FROM d.s_hourly"), "300");
+}
+
+#[test]
+fn a_changed_key_is_named_on_mysql() {
+    a_changed_key_is_named(Kind::MySql);
+}
+
+#[test]
+fn a_changed_key_is_named_on_mariadb() {
+    a_changed_key_is_named(Kind::MariaDb);
+}
+
 #[test]
 fn columns_are_added_on_mysql() {
     columns_are_added(Kind::MySql);

@@ -180,6 +180,48 @@ fn a_changed_configuration_keeps_what_it_does_not_know() {
     assert_eq!(site.value("SELECT CAST(MAX(max_v) AS INTEGER) FROM s_daily"), expected);
 }
 
+#[test]
+fn a_changed_key_is_named() {
+    let site = Site::new();
+    site.run("state", &lines(0..300));
+    let path = site.configure("state");
+    let text = std::fs::read_to_string(&path).expect("readable").replace("[\"host\"]", "[\"site\", \"host\"]");
+    std::fs::write(&path, text).expect("writable");
+    let mut command = program();
+    command.args(["run", "--config"]).arg(&path);
+    let output = feed(&mut command, b"m,site=a,host=b v=1 1700000000000000000\n");
+    assert!(log(&output).contains("the key of the summary was changed"), "{}", log(&output));
+    // The rows of the old key are as they were, and go on with it.
+    site.run("state", &lines(300..400));
+    site.holds(&lines(0..400));
+}
+
+/// A device that names its zone in a tag, and moves.
+#[test]
+fn a_device_changes_its_zone_between_two_processes() {
+    let site = Site::new();
+    let path = site.configure("state");
+    let text = std::fs::read_to_string(&path).expect("readable");
+    std::fs::write(&path, text.replace("key = [\"host\"]", "key = [\"host\"]\ntimezone_tag = \"tz\""))
+        .expect("writable");
+    let run = |numbers: std::ops::Range<i64>, zone: &str| {
+        let line = |n: i64| format!("m,host=h,tz={zone} v=1 {}\n", START + n * 300_000_000_000);
+        let mut command = program();
+        command.args(["run", "--config"]).arg(&path);
+        assert!(feed(&mut command, numbers.map(line).collect::<String>().as_bytes()).status.success());
+    };
+    run(0..100, "Europe/Berlin");
+    run(100..130, "Asia/Kathmandu");
+    run(130..200, "Asia/Kathmandu");
+    run(200..300, "Mars/Olympus");
+    assert_eq!(site.value("SELECT SUM(n) FROM s_hourly"), 300);
+    assert_eq!(site.value("SELECT SUM(n) FROM s_daily"), 300);
+    assert_eq!(site.value("SELECT COUNT(DISTINCT zone) FROM s_hourly"), 2);
+    // Windows do not overlap: a quarter past in the new zone, the first of them shorter.
+    assert_eq!(site.value("SELECT COUNT(*) FROM s_hourly WHERE zone LIKE 'Asia%' AND window_start LIKE '%:15:00'"), 16);
+    assert_eq!(site.value("SELECT MAX(n) FROM s_hourly"), 12);
+}
+
 /// What a clone and its original write adds up: each counts what it has seen, and what they have in common once.
 #[test]
 fn a_cloned_state_counts_nothing_twice() {

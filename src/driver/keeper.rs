@@ -174,7 +174,7 @@ impl Keeper {
                 return Ok(());
             }
             for window in incomplete {
-                let stored = self.store.window(&self.schema, window.id, window.start)?;
+                let stored = self.store.window(&self.schema, window.id, window.at)?;
                 shared.with(|engine| engine.complete(window.device, window.start, stored));
             }
         }

@@ -68,7 +68,7 @@ fn complete(engine: &mut Engine, schema: &Schema, store: &mut dyn Store) -> Resu
             return Ok(());
         }
         for window in incomplete {
-            let stored: Option<StoredWindow> = store.window(schema, window.id, window.start)?;
+            let stored: Option<StoredWindow> = store.window(schema, window.id, window.at)?;
             engine.complete(window.device, window.start, stored);
         }
     }

@@ -82,11 +82,11 @@ pub trait Store: Send {
     /// The state cannot be used.
     fn load(&mut self, schema: &Schema) -> Result<Option<(Meta, Stored)>, StateError>;
 
-    /// One window.
+    /// The window of a device that holds `at`.
     ///
     /// # Errors
     /// The state cannot be used.
-    fn window(&mut self, schema: &Schema, device: u32, start: i64) -> Result<Option<StoredWindow>, StateError>;
+    fn window(&mut self, schema: &Schema, device: u32, at: i64) -> Result<Option<StoredWindow>, StateError>;
 
     /// At most `count` windows that are not done, in order of device and start, behind the given one.
     ///
@@ -354,12 +354,13 @@ impl Store for StateDb {
         Ok(Some((meta, stored)))
     }
 
-    fn window(&mut self, schema: &Schema, device: u32, start: i64) -> Result<Option<StoredWindow>, StateError> {
+    fn window(&mut self, schema: &Schema, device: u32, at: i64) -> Result<Option<StoredWindow>, StateError> {
         let sql = format!(
-            "SELECT {WINDOW_COLUMNS} FROM window w JOIN device d ON d.id = w.device WHERE w.device = ? AND w.start = ?"
+            "SELECT {WINDOW_COLUMNS} FROM window w JOIN device d ON d.id = w.device WHERE w.device = ? AND w.start <= ? AND w.end > ? \
+             ORDER BY w.start DESC LIMIT 1"
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![device, start])?;
+        let mut rows = statement.query(params![device, at, at])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         let Some(mut window) = read_window(row, schema)? else { return Ok(None) };
         drop(rows);

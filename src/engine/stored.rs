@@ -107,6 +107,8 @@ pub struct Incomplete {
     /// Its id in stored state.
     pub id: u32,
     pub start: i64,
+    /// A time within the window; the stored one may have been cut in another zone.
+    pub at: i64,
 }
 
 impl Engine {
@@ -118,7 +120,12 @@ impl Engine {
                 if out.len() == most {
                     return out;
                 }
-                out.push(Incomplete { device: index as u32, id: device.id, start: window.span.start });
+                out.push(Incomplete {
+                    device: index as u32,
+                    id: device.id,
+                    start: window.span.start,
+                    at: window.newest,
+                });
             }
         }
         out
@@ -134,7 +141,18 @@ impl Engine {
         if std::mem::replace(&mut window.is_complete, true) {
             return;
         }
-        let Some(stored) = stored else { return };
+        let Some(stored) = stored else {
+            let device = &mut self.devices[device as usize];
+            if device.windows[place].version == 0 {
+                // It was opened for a pending point that counted elsewhere, before the configuration was changed.
+                device.windows.remove(place);
+                if device.windows.is_empty() && device.forgotten.is_none() {
+                    device.days.clear();
+                }
+            }
+            return;
+        };
+        window.span = stored.span;
         if !stored.is_done() {
             self.away = self.away.saturating_sub(1);
         }

@@ -229,11 +229,15 @@ impl MySqlSink {
         Ok(())
     }
 
-    fn columns(&mut self, table: &str) -> Result<BTreeSet<String>, SinkError> {
-        let sql = "SELECT LOWER(column_name) FROM information_schema.columns \
+    /// The columns of a table, in lower case, and which of them are the primary key.
+    fn columns(&mut self, table: &str) -> Result<(BTreeSet<String>, Vec<String>), SinkError> {
+        let sql = "SELECT LOWER(column_name), column_key = 'PRI' FROM information_schema.columns \
                    WHERE table_schema = DATABASE() AND table_name = ?";
         let rows = self.query("the list of columns", sql, vec![Value::from(table)])?;
-        Ok(rows.into_iter().filter_map(|row| row.get::<String, _>(0)).collect())
+        let columns: Vec<(String, bool)> =
+            rows.into_iter().filter_map(|row| Some((row.get(0)?, row.get::<bool, _>(1)?))).collect();
+        let key = columns.iter().filter(|(_, key)| *key).map(|(name, _)| name.clone()).collect();
+        Ok((columns.into_iter().map(|(name, _)| name).collect(), key))
     }
 
     /// Makes or completes the tables, or, if they may not be changed, learns what can be written.
@@ -241,7 +245,12 @@ impl MySqlSink {
         let dialect = self.dialect;
         let mut written = BTreeMap::new();
         for table in statements::tables(dialect, schema) {
-            let mut present = self.columns(&table.name)?;
+            let (mut present, key) = self.columns(&table.name)?;
+            if !present.is_empty()
+                && let Some(problem) = statements::key_problem(&table, &key)
+            {
+                return Err(SinkError::Setup(problem));
+            }
             if present.is_empty() && !self.config.migrate {
                 let ddl = statements::create_table(dialect, &table).join("; ");
                 return Err(SinkError::Setup(format!(
@@ -383,7 +392,7 @@ impl Sink for MySqlSink {
         self.connect()?;
         let mut out = Vec::new();
         for table in statements::tables(self.dialect, schema) {
-            let content = if self.columns(&table.name)?.is_empty() {
+            let content = if self.columns(&table.name)?.0.is_empty() {
                 None
             } else {
                 let name = statements::quote(self.dialect, &table.name);

@@ -4,7 +4,7 @@
 //! a power loss. Every step of the protocol is one transaction, which SQLite needs for speed; the protocol does not rely
 //! on it.
 
-use super::statements::{self, Bound, Dialect};
+use super::statements::{self, Bound, ColumnDef, Dialect};
 use super::{PartialRange, PartialRecord, RowRecord, Sink, SinkError, TableInfo};
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::WindowKind;
@@ -20,6 +20,8 @@ const BUSY_WAIT: Duration = Duration::from_secs(5);
 pub struct Sqlite {
     path: PathBuf,
     connection: Option<Connection>,
+    /// Which file the connection has open.
+    opened: Option<(u64, u64)>,
 }
 
 impl ToSql for Bound {
@@ -36,7 +38,7 @@ impl ToSql for Bound {
 impl Sqlite {
     /// A sink in the file at `path`, which is made when the first rows are written.
     pub fn new(path: PathBuf) -> Sqlite {
-        Sqlite { path, connection: None }
+        Sqlite { path, connection: None, opened: None }
     }
 
     fn error(&self, error: &rusqlite::Error) -> SinkError {
@@ -64,7 +66,8 @@ impl Sqlite {
             std::fs::create_dir_all(folder)
                 .map_err(|e| SinkError::Setup(format!("cannot make the folder {}: {e}", folder.display())))?;
         }
-        let open = || -> rusqlite::Result<Connection> {
+        let mut problem = None;
+        let mut open = || -> rusqlite::Result<Connection> {
             let connection = Connection::open(&self.path)?;
             connection.busy_timeout(BUSY_WAIT)?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -74,14 +77,23 @@ impl Sqlite {
                     connection.execute(&sql, [])?;
                 }
                 let present = columns(&connection, &table.name)?;
-                for missing in table.columns.iter().filter(|c| !present.iter().any(|p| p.eq_ignore_ascii_case(&c.name)))
-                {
+                let key: Vec<String> = present.iter().filter(|(_, key)| *key).map(|(name, _)| name.clone()).collect();
+                problem = statements::key_problem(&table, &key);
+                if problem.is_some() {
+                    return Ok(connection);
+                }
+                let is_present = |c: &ColumnDef| present.iter().any(|(name, _)| name.eq_ignore_ascii_case(&c.name));
+                for missing in table.columns.iter().filter(|c| !is_present(c)) {
                     connection.execute(&statements::add_column(Dialect::Sqlite, &table.name, missing), [])?;
                 }
             }
             Ok(connection)
         };
-        open().map_err(|e| self.error(&e))
+        let connection = open().map_err(|e| self.error(&e))?;
+        match problem {
+            Some(problem) => Err(SinkError::Setup(format!("{}: {problem}", self.path.display()))),
+            None => Ok(connection),
+        }
     }
 
     fn transaction(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), SinkError> {
@@ -95,19 +107,33 @@ impl Sqlite {
     }
 }
 
-fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
-    let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?)")?;
-    statement.query_map([table], |row| row.get(0))?.collect()
+/// The columns of a table, and whether each is part of the primary key.
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<(String, bool)>> {
+    let mut statement = connection.prepare("SELECT name, pk > 0 FROM pragma_table_info(?)")?;
+    statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+/// What tells a file from another of the same name; `None` where that is not known.
+#[cfg(unix)]
+fn identity(path: &std::path::Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(path: &std::path::Path) -> Option<(u64, u64)> {
+    path.exists().then_some((0, 0))
 }
 
 impl Sink for Sqlite {
     fn prepare(&mut self, schema: &Schema) -> Result<(), SinkError> {
         // A file that was deleted or replaced under an open connection would swallow rows for ever.
-        if self.connection.is_some() && !self.path.exists() {
+        if self.connection.is_some() && identity(&self.path) != self.opened {
             self.connection = None;
         }
         if self.connection.is_none() {
             self.connection = Some(self.open(schema)?);
+            self.opened = identity(&self.path);
         }
         Ok(())
     }

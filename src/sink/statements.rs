@@ -174,6 +174,25 @@ fn definition(dialect: Dialect, c: &ColumnDef) -> String {
     format!("{} {} {}", quote(dialect, &c.name), c.sql_type, if c.nullable { "NULL" } else { "NOT NULL" })
 }
 
+/// What is wrong with the primary key of a table that is there, if anything: a summary whose key has been changed speaks of
+/// other devices than the rows of the table.
+pub fn key_problem(table: &TableDef, present: &[String]) -> Option<String> {
+    let names = |names: &[String]| {
+        let mut names: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
+        names.sort();
+        names
+    };
+    (names(&table.key) != names(present)).then(|| {
+        format!(
+            "the table {} has the primary key ({}), and this configuration needs ({}): the key of the summary was changed. \
+             Give the summary another name, or rename the tables of the old one",
+            table.name,
+            present.join(", "),
+            table.key.join(", ")
+        )
+    })
+}
+
 /// Creates a table unless it exists. SQLite needs a second statement for the index.
 pub fn create_table(dialect: Dialect, table: &TableDef) -> Vec<String> {
     let name = quote(dialect, &table.name);

@@ -89,10 +89,11 @@ impl Store for SimStore {
         Ok(Some((meta, stored)))
     }
 
-    fn window(&mut self, schema: &Schema, device: u32, start: i64) -> Result<Option<StoredWindow>, StateError> {
+    fn window(&mut self, schema: &Schema, device: u32, at: i64) -> Result<Option<StoredWindow>, StateError> {
         chance::step();
         let data = self.data();
-        Ok(data.windows.get(&(device, start)).map(|w| data.read(schema, w)))
+        let found = data.windows.range((device, i64::MIN)..=(device, at)).next_back().map(|(_, window)| window);
+        Ok(found.filter(|w| w.span.contains(at)).map(|w| data.read(schema, w)))
     }
 
     fn waiting(&mut self, schema: &Schema, after: (u32, i64), count: usize) -> Result<Vec<StoredWindow>, StateError> {
