@@ -451,12 +451,14 @@ impl Work {
             Ok(Ok(Some(position))) => remove_old(keeper.disk(), position),
             Ok(Ok(None)) => {}
             Ok(Err(e)) => log::error!("the state cannot be saved: {e}; trying again; the journal keeps the lines"),
-            // The panic is in the log. What it took out is not saved: the next one is complete.
-            Err(_) => self
-                .engine
-                .with(|engine| engine.mark_all_unsaved(&crate::engine::stored::Stored::default()))
-                .unwrap_or(()),
+            // The panic is in the log.
+            Err(_) => self.save_all(),
         }
+    }
+
+    /// What a checkpoint that has panicked took out is not saved: the next one is complete.
+    fn save_all(&self) {
+        self.engine.with(|engine| engine.mark_all_unsaved(&crate::engine::stored::Stored::default()));
     }
 
     /// One flush. True if everything was written.
@@ -481,6 +483,7 @@ impl Work {
             Err(_) => {
                 // The panic is in the log. A new sink starts without whatever state led to it.
                 *sink = sink::open(&config.sink);
+                self.save_all();
                 false
             }
         }

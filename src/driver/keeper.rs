@@ -28,6 +28,9 @@ pub struct Keeper {
     meta: Meta,
     /// The position up to which the journal was recovered: what a checkpoint stands for while nothing is journaled.
     recovered: u64,
+    /// A sync of the journal has failed since the last checkpoint: a power loss may take what lies behind that, whatever
+    /// later syncs say.
+    unsynced: bool,
 }
 
 /// Why a flush did not write everything.
@@ -83,7 +86,8 @@ impl Keeper {
         let is_first_start = restored.meta.is_none();
         let meta = restored.meta.unwrap_or(Meta { writer, ..Meta::default() });
         let schema = schema.clone();
-        let keeper = Keeper { store, disk, schema, meta, recovered: restored.journal.position };
+        let keeper =
+            Keeper { store, disk, schema, meta, recovered: restored.journal.position, unsynced: !is_synced };
         Ok(Opened { keeper, engine: restored.engine, journal: restored.journal, is_synced, is_first_start })
     }
 
@@ -116,13 +120,7 @@ impl Keeper {
         // Before anything is fetched for a sink that is away.
         sink.prepare(&self.schema)?;
         self.complete(shared)?;
-        // The sink must not have what a power loss would take from us: sent again, it would count as new.
-        if let Some(journaling) = shared.journaling()
-            && let Err(e) = journaling.sync()
-        {
-            // The rows are worth more than the last seconds before a power loss.
-            log::warn!("the journal cannot be synced: {e}");
-        }
+        self.secure(shared, now);
         let first = self
             .write_waiting(shared, sink, now)
             .and_then(|()| Ok(flush::flush(shared, sink, &self.meta.writer, now, What::Everything { running })?));
@@ -163,6 +161,22 @@ impl Keeper {
         }
     }
 
+    /// The sink must not have what a power loss would take from us: sent again, it would count as new.
+    fn secure(&mut self, shared: &Shared, now: i64) {
+        if let Some(journaling) = shared.journaling() {
+            if let Err(e) = journaling.sync() {
+                log::warn!("the journal cannot be synced: {e}");
+            }
+            self.unsynced |= journaling.takes_sync_failure();
+        }
+        if self.unsynced
+            && let Err(e) = self.checkpoint(shared, now)
+        {
+            // The rows are worth more than the last seconds before a power loss.
+            log::warn!("the journal could not be synced, and the state cannot be saved: {e}");
+        }
+    }
+
     /// Completes windows that have come back to memory with what is stored of them.
     ///
     /// # Errors
@@ -186,6 +200,17 @@ impl Keeper {
     /// # Errors
     /// Nothing was saved, and nothing is lost: the next checkpoint holds it.
     pub fn checkpoint(&mut self, shared: &Shared, now: i64) -> Result<Option<u64>, StateError> {
+        // Taken before the copy: a sync that fails from now on may concern what comes behind it.
+        let unsynced = std::mem::take(&mut self.unsynced)
+            | shared.journaling().is_some_and(|journaling| journaling.takes_sync_failure());
+        let result = self.save(shared, now);
+        if !matches!(result, Ok(Some(_))) {
+            self.unsynced |= unsynced;
+        }
+        result
+    }
+
+    fn save(&mut self, shared: &Shared, now: i64) -> Result<Option<u64>, StateError> {
         // What the last checkpoint saved may leave; where that leads to is saved by this one.
         shared.with(Engine::evict);
         let mut taken = None;

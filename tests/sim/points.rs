@@ -2,7 +2,7 @@
 //!
 //! The values of one window are different powers of two, so a sum says exactly which of them it holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub const HOUR: i64 = 3_600_000_000_000;
 /// A double holds a sum of so many powers of two exactly.
@@ -28,6 +28,9 @@ pub struct Point {
     pub device: usize,
     pub at: i64,
     sent: Vec<Sent>,
+    /// It may count so many times more: a power loss may have taken from the journal what the sink has of it, and not
+    /// what came of it later.
+    again: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,13 +63,13 @@ impl Points {
 
     /// A new point; its number.
     pub fn add(&mut self, device: usize, at: i64) -> usize {
-        self.points.push(Point { device, at, sent: Vec::new() });
+        self.points.push(Point { device, at, sent: Vec::new(), again: 0 });
         self.points.len() - 1
     }
 
     /// Sends a point in a batch, with a value of its own or with the last one again. Gives the line.
     pub fn send(&mut self, point: usize, batch: usize, again: bool) -> String {
-        let Point { device, at, sent } = &mut self.points[point];
+        let Point { device, at, sent, .. } = &mut self.points[point];
         let bit = match sent.last().filter(|_| again) {
             Some(last) => last.bit,
             None => {
@@ -92,8 +95,37 @@ impl Points {
         self.points[point].sent.iter().any(|sent| sent.batch == batch)
     }
 
+    /// Notes that power was lost while the sink may have had some of these batches, and the journal no more.
+    pub fn may_count_again(&mut self, batches: &[usize]) {
+        for point in &mut self.points {
+            if point.sent.iter().filter(|sent| batches.contains(&sent.batch)).count() > 1 {
+                point.again += 1;
+            }
+        }
+    }
+
     /// What of the values of a window is wrong in `sum`; `None` if it is right.
     pub fn wrong(&self, device: usize, hour: i64, sum: u64, count: u64) -> Option<String> {
+        let again = self.points.iter().filter(|p| p.device == device && p.at.div_euclid(HOUR) == hour && p.again > 0);
+        // Without what has come again, in every possible way.
+        let mut without = vec![(sum, count)];
+        for point in again {
+            let bits: BTreeSet<u32> = point.sent.iter().map(|sent| sent.bit).collect();
+            for _ in 0..point.again {
+                for index in 0..without.len() {
+                    let (sum, count) = without[index];
+                    let less = bits.iter().filter_map(|bit| Some((sum.checked_sub(1 << bit)?, count.checked_sub(1)?)));
+                    without.extend(less);
+                }
+            }
+        }
+        let mut wrong = without.iter().map(|(sum, count)| self.wrong_once(device, hour, *sum, *count));
+        let first = wrong.next().flatten();
+        first.filter(|_| wrong.all(|wrong| wrong.is_some()))
+    }
+
+    /// The same if nothing counts again.
+    fn wrong_once(&self, device: usize, hour: i64, sum: u64, count: u64) -> Option<String> {
         if u64::from(sum.count_ones()) != count {
             return Some(format!("{count} points make the sum {sum:#b}"));
         }

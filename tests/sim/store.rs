@@ -22,6 +22,8 @@ struct Data {
     slots: BTreeMap<u32, StoredSlot>,
     chunks: BTreeMap<u64, Vec<u8>>,
     oldest: u64,
+    /// Commits of which it was said that they were saved.
+    saved: u64,
     mutant: Mutant,
 }
 
@@ -35,6 +37,11 @@ impl SimStore {
 
     fn data(&self) -> MutexGuard<'_, Data> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Commits of which it was said that they were saved.
+    pub fn saved(&self) -> u64 {
+        self.data().saved
     }
 
     pub fn cloned(&self) -> SimStore {
@@ -145,6 +152,7 @@ impl Store for SimStore {
         if chance::percent(chance::faults().store) {
             return Err(StateError::Unusable("simulated: saved, but it was not said".to_string()));
         }
+        data.saved += 1;
         Ok(())
     }
 }

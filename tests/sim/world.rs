@@ -76,6 +76,11 @@ struct Site {
     shared_points: usize,
     /// A sync has failed since the last checkpoint.
     sync_failed: bool,
+    /// The sink may have what a power loss would take: a sync has failed, and no checkpoint was possible, or nobody who
+    /// lives knows of it.
+    is_exposed: bool,
+    /// Batches that no checkpoint covers.
+    uncovered: Vec<usize>,
 }
 
 pub struct World {
@@ -112,6 +117,12 @@ pub fn run(seed: u64, mutant: Mutant) -> Result<(), String> {
     world.judge().map_err(|wrong| format!("seed {seed}: {wrong}\n{}", world.trace.join("\n")))
 }
 
+/// True if a checkpoint may fail.
+fn store_fails() -> bool {
+    let faults = chance::faults();
+    faults.full || faults.store > 0
+}
+
 /// The number in a cell of a row.
 fn number(cell: Option<&Cell>) -> u64 {
     match cell {
@@ -133,6 +144,8 @@ impl World {
             newest: [i64::MIN; DEVICES as usize],
             shared_points,
             sync_failed: false,
+            is_exposed: false,
+            uncovered: Vec::new(),
         });
     }
 
@@ -254,9 +267,11 @@ impl World {
         let opened = Keeper::open(Box::new(store.clone()), disk.clone(), &self.schema, &abandoned, run, writer);
         let Ok(opened) = opened else { return };
         let recovered = opened.journal;
-        if !opened.is_synced || self.sites[site].disk.has_dropped() {
-            self.sync_has_failed(site);
+        if opened.is_synced && self.sites[site].disk.has_dropped() {
+            // An earlier process was told, and this one is not.
+            self.is_exposed(site);
         }
+        self.sites[site].sync_failed |= !opened.is_synced;
         let Some(process) = &mut self.sites[site].process else { return };
         let mut keeper = opened.keeper;
         process.shared.start(opened.engine, |held| {
@@ -286,6 +301,7 @@ impl World {
         // Until it has left, it may or may not be counted.
         let new = Batch { site, life, journaled: false, covered: false, synced: false, fate: Fate::Unsure };
         self.points.batches.push(new);
+        self.sites[site].uncovered.push(batch);
         let mut lines = Vec::new();
         for _ in 0..1 + chance::below(4) {
             lines.extend(self.line(site, batch));
@@ -393,6 +409,7 @@ impl World {
     fn flush(&mut self, site: usize) {
         let (now, running) = (self.now, chance::percent(70));
         let mut server = self.server.clone();
+        let saved = self.sites[site].store.saved();
         let Some(Process { shared, keeper: Some(keeper), journaling, .. }) = &mut self.sites[site].process else {
             return;
         };
@@ -400,17 +417,33 @@ impl World {
         let failed = journaling.has_failed();
         let text = format!("flush at {}: {:?}", now / 1_000_000_000, result.as_ref().map_err(ToString::to_string));
         self.note(site, text);
-        if failed || self.sites[site].disk.has_dropped() {
-            self.sync_has_failed(site);
+        if self.sites[site].store.saved() > saved {
+            self.is_covered(site);
+        } else if failed || self.sites[site].disk.has_dropped() {
+            self.sites[site].sync_failed = true;
+            if store_fails() {
+                self.is_exposed(site);
+            }
         } else if result.is_ok() {
             self.synced(site);
         }
     }
 
     /// What was not synced and has been flushed must not be sent again: after a power loss it would count as new.
-    fn sync_has_failed(&mut self, site: usize) {
-        self.sites[site].sync_failed = true;
-        self.sites[site].recent.clear();
+    fn is_exposed(&mut self, site: usize) {
+        let site = &mut self.sites[site];
+        (site.sync_failed, site.is_exposed) = (true, true);
+        site.recent.clear();
+    }
+
+    /// A checkpoint covers all that has come.
+    fn is_covered(&mut self, site: usize) {
+        let life = self.sites[site].life;
+        let batches = self.points.batches.iter_mut();
+        batches.filter(|b| b.site == site && b.life <= life).for_each(|b| b.covered = true);
+        let site = &mut self.sites[site];
+        (site.sync_failed, site.is_exposed) = (false, false);
+        site.uncovered.clear();
     }
 
     fn sync(&mut self, site: usize) {
@@ -418,7 +451,7 @@ impl World {
         if process.journaling.sync().is_ok() && !self.sites[site].disk.has_dropped() {
             self.synced(site);
         } else {
-            self.sync_has_failed(site);
+            self.sites[site].sync_failed = true;
         }
         self.note(site, "sync");
     }
@@ -444,10 +477,7 @@ impl World {
         let position = result.as_ref().ok().copied().flatten();
         self.note(site, format!("checkpoint: {:?}", result.as_ref().map_err(ToString::to_string)));
         let Some(position) = position else { return };
-        let life = self.sites[site].life;
-        let batches = self.points.batches.iter_mut();
-        batches.filter(|b| b.site == site && b.life <= life).for_each(|b| b.covered = true);
-        self.sites[site].sync_failed = false;
+        self.is_covered(site);
         let _ = journal::remove_before(&*disk, position);
     }
 
@@ -476,6 +506,11 @@ impl World {
         // What may be lost is not sent again: it is not known what the state knows of it.
         self.sites[site].recent.retain(|p| points.last_batch(*p).is_some_and(|b| b.fate == Fate::Sure));
         if power {
+            // It may have been flushing while neither the journal nor the state could be saved.
+            let Site { disk, is_exposed, uncovered, .. } = &self.sites[site];
+            if *is_exposed || disk.has_dropped() && store_fails() {
+                self.points.may_count_again(uncovered);
+            }
             self.sites[site].disk.power_lost();
             // What survived a power loss survives the next one.
             self.points.batches.iter_mut().filter(|b| b.site == site && b.journaled).for_each(|b| b.synced = true);
@@ -496,9 +531,9 @@ impl World {
         let points = &self.points;
         self.sites[site].recent.retain(|p| points.last_batch(*p).is_some_and(|b| b.synced || b.covered));
         self.add_site(disk, store);
-        let newest = self.sites[site].newest;
+        let (newest, uncovered) = (self.sites[site].newest, self.sites[site].uncovered.clone());
         if let Some(site) = self.sites.last_mut() {
-            site.newest = newest;
+            (site.newest, site.uncovered) = (newest, uncovered);
         }
         self.sites[site].shared_points = self.points.points.len();
     }
