@@ -23,7 +23,7 @@ use telegraf_rollup::engine::zone::WindowKind;
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 10_000;
 /// Seeds that have failed once.
-const KEPT: [u64; 0] = [];
+const KEPT: [u64; 2] = [396, 272_529];
 
 fn seeds() -> u64 {
     std::env::var("ROLLUP_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(SEEDS)

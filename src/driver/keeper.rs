@@ -28,9 +28,10 @@ pub struct Keeper {
     meta: Meta,
     /// The position up to which the journal was recovered: what a checkpoint stands for while nothing is journaled.
     recovered: u64,
-    /// A sync of the journal has failed since the last checkpoint: a power loss may take what lies behind that, whatever
-    /// later syncs say.
-    unsynced: bool,
+    /// The journal may not give back what the engine holds. A sync of it has failed since the last checkpoint: a power loss
+    /// may take what lies behind that, whatever later syncs say. Or the guest's file is not part of it: then its lines
+    /// come behind those of another guest, perhaps.
+    doubtful: bool,
 }
 
 /// Why a flush did not write everything.
@@ -86,8 +87,7 @@ impl Keeper {
         let is_first_start = restored.meta.is_none();
         let meta = restored.meta.unwrap_or(Meta { writer, ..Meta::default() });
         let schema = schema.clone();
-        let keeper =
-            Keeper { store, disk, schema, meta, recovered: restored.journal.position, unsynced: !is_synced };
+        let keeper = Keeper { store, disk, schema, meta, recovered: restored.journal.position, doubtful: !is_synced };
         Ok(Opened { keeper, engine: restored.engine, journal: restored.journal, is_synced, is_first_start })
     }
 
@@ -97,8 +97,9 @@ impl Keeper {
     }
 
     /// Notes that the lines of a guest's file will be in the next checkpoint: the file must not be read again after that.
-    pub fn absorb(&mut self, guest: String) {
-        self.meta.absorbed.push(guest);
+    pub fn absorb(&mut self, guest: GuestFile) {
+        self.doubtful |= !guest.is_adopted;
+        self.meta.absorbed.push(guest.name);
     }
 
     /// Where the journal is.
@@ -167,13 +168,13 @@ impl Keeper {
             if let Err(e) = journaling.sync() {
                 log::warn!("the journal cannot be synced: {e}");
             }
-            self.unsynced |= journaling.takes_sync_failure();
+            self.doubtful |= journaling.takes_sync_failure();
         }
-        if self.unsynced
+        if self.doubtful
             && let Err(e) = self.checkpoint(shared, now)
         {
-            // The rows are worth more than the last seconds before a power loss.
-            log::warn!("the journal could not be synced, and the state cannot be saved: {e}");
+            // The rows are worth more than that.
+            log::warn!("neither the journal is safe, nor can the state be saved: {e}");
         }
     }
 
@@ -201,11 +202,11 @@ impl Keeper {
     /// Nothing was saved, and nothing is lost: the next checkpoint holds it.
     pub fn checkpoint(&mut self, shared: &Shared, now: i64) -> Result<Option<u64>, StateError> {
         // Taken before the copy: a sync that fails from now on may concern what comes behind it.
-        let unsynced = std::mem::take(&mut self.unsynced)
+        let doubtful = std::mem::take(&mut self.doubtful)
             | shared.journaling().is_some_and(|journaling| journaling.takes_sync_failure());
         let result = self.save(shared, now);
         if !matches!(result, Ok(Some(_))) {
-            self.unsynced |= unsynced;
+            self.doubtful |= doubtful;
         }
         result
     }
@@ -244,8 +245,15 @@ impl Keeper {
     }
 }
 
+/// The file of this process's own time as a guest.
+pub struct GuestFile {
+    name: String,
+    /// It is part of the journal now.
+    pub is_adopted: bool,
+}
+
 /// Makes the journal go on in the name of the owner, from the position to which it was recovered: behind the lines of this
-/// process's own time as a guest. Gives the position of the next frame, and the name of the guest's file, which is to be
+/// process's own time as a guest. Gives the position of the next frame, and the guest's file, which is to be
 /// [absorbed](Keeper::absorb): it may not have its new name yet, or may lose it again to a power loss.
 pub fn own_journal(
     held: &mut Held<'_>,
@@ -253,7 +261,7 @@ pub fn own_journal(
     guest: u128,
     recovered: &journal::Recovered,
     bytes_max: u64,
-) -> (u64, String) {
+) -> (u64, GuestFile) {
     let position = recovered.position;
     let (name, bytes) = (journal::guest_name(guest), held.journal().guest_bytes());
     let mut journal = Journal::new(disk.clone(), position).limited_to(bytes_max);
@@ -261,8 +269,8 @@ pub fn own_journal(
     journal.syncer().inherit(&held.journal().syncer(), position);
     let (end, adopted) = journal.adopt(name.clone(), position, bytes);
     held.replace(journal);
-    if let Err(e) = adopted {
+    if let Err(e) = &adopted {
         log::warn!("{name} cannot be made part of the journal: {e}; trying again");
     }
-    (end, name)
+    (end, GuestFile { name, is_adopted: adopted.is_ok() })
 }

@@ -58,6 +58,8 @@ struct Process {
     keeper: Option<Keeper>,
     journaling: Journaling,
     run: u128,
+    /// Its file as a guest is part of the journal, if it is the owner.
+    is_adopted: bool,
     /// A write that the disk does not answer.
     stalled: Option<(Journaling, Frame)>,
 }
@@ -235,7 +237,8 @@ impl World {
         let journaling = Journaling::retrying_after(journal, Duration::ZERO);
         shared.configured(Engine::new(self.schema.clone()), Some(journaling.clone()));
         self.sites[site].life += 1;
-        self.sites[site].process = Some(Process { shared, keeper: None, journaling, run, stalled: None });
+        self.sites[site].process =
+            Some(Process { shared, keeper: None, journaling, run, is_adopted: true, stalled: None });
         self.note(site, format!("starts as {run:032x}"));
     }
 
@@ -273,12 +276,14 @@ impl World {
         }
         self.sites[site].sync_failed |= !opened.is_synced;
         let Some(process) = &mut self.sites[site].process else { return };
-        let mut keeper = opened.keeper;
+        let (mut keeper, mut is_adopted) = (opened.keeper, true);
         process.shared.start(opened.engine, |held| {
             let (position, guest) = own_journal(held, &disk, run, &recovered, 1 << 20);
+            is_adopted = guest.is_adopted;
             keeper.absorb(guest);
             position
         });
+        process.is_adopted = is_adopted;
         process.keeper = Some(keeper);
         let text = format!("owns the state, from {}, {} frames", recovered.position, recovered.frames);
         self.note(site, text);
@@ -410,6 +415,10 @@ impl World {
         let (now, running) = (self.now, chance::percent(70));
         let mut server = self.server.clone();
         let saved = self.sites[site].store.saved();
+        if store_fails() && self.sites[site].process.as_ref().is_some_and(|p| !p.is_adopted) {
+            // The sink may have what the next owner reads behind the lines of another guest.
+            self.is_exposed(site);
+        }
         let Some(Process { shared, keeper: Some(keeper), journaling, .. }) = &mut self.sites[site].process else {
             return;
         };
@@ -444,6 +453,9 @@ impl World {
         let site = &mut self.sites[site];
         (site.sync_failed, site.is_exposed) = (false, false);
         site.uncovered.clear();
+        if let Some(process) = &mut site.process {
+            process.is_adopted = true;
+        }
     }
 
     fn sync(&mut self, site: usize) {
