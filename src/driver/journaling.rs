@@ -32,8 +32,6 @@ struct State {
     /// When writing may be tried again, and how often it was in vain; looked at only while `failing`.
     retry: Mutex<(Instant, u32)>,
     sync_failed: Mutex<Option<Instant>>,
-    /// A sync has failed since this was asked last.
-    unsynced: AtomicBool,
     retry_after: Duration,
     failing: AtomicBool,
     /// A write has failed, and none has succeeded since.
@@ -64,7 +62,6 @@ impl Journaling {
             failed: AtomicBool::new(false),
             retry: Mutex::new((Instant::now(), 0)),
             sync_failed: Mutex::default(),
-            unsynced: AtomicBool::new(false),
             retry_after,
             failing: AtomicBool::new(false),
             recovering: AtomicBool::new(false),
@@ -103,10 +100,9 @@ impl Journaling {
         self.0.failed.load(Ordering::Relaxed)
     }
 
-    /// True, once, after a sync that failed. The system may have dropped what it could not write, and it says so only once:
-    /// a later sync that succeeds does not bring it back, a checkpoint does.
+    /// True, once, after a sync that failed: only a checkpoint makes good for it.
     pub fn takes_sync_failure(&self) -> bool {
-        self.0.unsynced.swap(false, Ordering::Relaxed)
+        self.syncer().takes_failure()
     }
 
     /// Waits until nobody writes, and keeps it so. Takes as long as the disk does.
@@ -141,7 +137,6 @@ impl Journaling {
     /// The disk could not sync it. What it said to be written may be gone: the journal goes on in a new segment.
     pub fn sync(&self) -> std::io::Result<()> {
         self.syncer().sync().inspect_err(|_| {
-            self.0.unsynced.store(true, Ordering::Relaxed);
             let mut last = self.0.sync_failed.lock().unwrap_or_else(PoisonError::into_inner);
             if last.is_none_or(|last| last.elapsed() >= self.0.retry_after * SYNC_FAILURE_EVERY) {
                 *last = Some(Instant::now());

@@ -28,9 +28,9 @@ pub struct Keeper {
     meta: Meta,
     /// The position up to which the journal was recovered: what a checkpoint stands for while nothing is journaled.
     recovered: u64,
-    /// The journal may not give back what the engine holds. A sync of it has failed since the last checkpoint: a power loss
-    /// may take what lies behind that, whatever later syncs say. Or the guest's file is not part of it: then its lines
-    /// come behind those of another guest, perhaps.
+    /// The journal may not give back what the engine holds. A sync of it has failed since the last checkpoint: a power
+    /// loss may take what lies behind that, whatever later syncs say. Or the guest's file is not part of it: its lines may
+    /// come behind those of another guest then.
     doubtful: bool,
 }
 
@@ -264,10 +264,11 @@ pub fn own_journal(
 ) -> (u64, GuestFile) {
     let position = recovered.position;
     let (name, bytes) = (journal::guest_name(guest), held.journal().guest_bytes());
-    let mut journal = Journal::new(disk.clone(), position).limited_to(bytes_max);
-    journal.syncer().found(recovered);
-    journal.syncer().inherit(&held.journal().syncer(), position);
+    let syncer = held.journal().syncer();
+    let mut journal = Journal::new(disk.clone(), position).limited_to(bytes_max).synced_by(syncer);
     let (end, adopted) = journal.adopt(name.clone(), position, bytes);
+    // Behind the new name, which is to be synced too.
+    journal.syncer().found(recovered);
     held.replace(journal);
     if let Err(e) = &adopted {
         log::warn!("{name} cannot be made part of the journal: {e}; trying again");

@@ -33,7 +33,7 @@ use super::disk::{Disk, Segment};
 use super::entries::{self, Frame};
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// First bytes of a segment.
@@ -158,6 +158,10 @@ pub fn is_guest(name: &str) -> bool {
 pub struct Syncer {
     disk: Arc<dyn Disk>,
     state: Arc<Mutex<Unsynced>>,
+    /// Held while something is being synced: whoever comes then has to wait for that too.
+    working: Arc<Mutex<()>>,
+    /// A sync has failed since this was asked last.
+    has_failed: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -172,7 +176,7 @@ struct Unsynced {
 
 impl Syncer {
     fn new(disk: Arc<dyn Disk>) -> Syncer {
-        Syncer { disk, state: Arc::default() }
+        Syncer { disk, state: Arc::default(), working: Arc::default(), has_failed: Arc::default() }
     }
 
     fn written(&self, start: u64, segment: &Arc<dyn Segment>, is_new: bool) {
@@ -194,14 +198,6 @@ impl Syncer {
         }
     }
 
-    /// Takes over what a guest has written, which lies from `position` on now.
-    pub fn inherit(&self, guest: &Syncer, position: u64) {
-        let theirs = std::mem::take(&mut *guest.state.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.names_changed = true;
-        state.segments.splice(0..0, theirs.segments.into_iter().map(|(_, segment)| (position, segment)));
-    }
-
     /// Adds what a recovery has found: whoever wrote it may not have lived to sync it.
     pub fn found(&self, recovered: &Recovered) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -210,11 +206,18 @@ impl Syncer {
         state.names_changed = true;
     }
 
+    /// True, once, after a sync that failed. The system may have dropped what it could not write, and it says so only
+    /// once: a later sync that succeeds does not bring it back, a checkpoint does.
+    pub fn takes_failure(&self) -> bool {
+        self.has_failed.swap(false, Ordering::Relaxed)
+    }
+
     /// Makes all that was appended before this call survive a power loss. Appends may go on meanwhile.
     ///
     /// # Errors
     /// Something was not synced; it will be tried again by the next call.
     pub fn sync(&self) -> io::Result<()> {
+        let _working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = std::mem::take(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner));
         let work = || {
             if taken.names_changed {
@@ -233,6 +236,7 @@ impl Syncer {
         if result.is_err() {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             let newer = std::mem::replace(&mut *state, taken);
+            self.has_failed.store(true, Ordering::Relaxed);
             state.names_changed |= newer.names_changed;
             if !newer.found.is_empty() {
                 (state.found, state.found_until) = (newer.found, newer.found_until);
@@ -328,6 +332,12 @@ impl Journal {
                 Ok(())
             }
         }
+    }
+
+    /// Goes on with what a guest has not synced yet, which lies where this journal begins now.
+    pub fn synced_by(mut self, guest: Syncer) -> Journal {
+        self.syncer = guest;
+        self
     }
 
     /// Limits the bytes that the journal may hold. What would exceed it is refused until a checkpoint makes room.
@@ -711,6 +721,50 @@ mod tests {
         std::fs::rename(folder.path().join(segment_name(0)), folder.path().join(segment_name(77))).expect("renamed");
         assert_eq!(all(&*disk, 0).0, []);
         assert_eq!(all(&*disk, 77).0, []);
+    }
+
+    /// A segment whose sync takes until it is told to go on.
+    struct Slow {
+        begun: std::sync::mpsc::SyncSender<()>,
+        go_on: Mutex<std::sync::mpsc::Receiver<()>>,
+        done: AtomicBool,
+    }
+
+    impl Segment for Slow {
+        fn append(&self, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn truncate(&self, _: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            self.begun.send(()).expect("somebody listens");
+            self.go_on.lock().expect("nobody panics").recv().expect("somebody speaks");
+            self.done.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_sync_waits_for_the_one_before_it() {
+        let (_folder, disk) = folder();
+        let (begun, has_begun) = std::sync::mpsc::sync_channel(1);
+        let (go, go_on) = std::sync::mpsc::channel();
+        let slow = Arc::new(Slow { begun, go_on: Mutex::new(go_on), done: false.into() });
+        let segment: Arc<dyn Segment> = slow.clone();
+        let syncer = Syncer::new(disk);
+        syncer.written(0, &segment, false);
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| syncer.sync());
+            has_begun.recv().expect("it begins");
+            let second = scope.spawn(|| syncer.sync().map(|()| slow.done.load(Ordering::Relaxed)));
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            go.send(()).expect("it waits");
+            first.join().expect("no panic").expect("synced");
+            assert!(second.join().expect("no panic").expect("synced"), "it was not on the disk yet");
+        });
     }
 
     #[test]

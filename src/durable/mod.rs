@@ -11,8 +11,9 @@
 //! The rule that everything follows from: *what the engine holds is the stored state plus the journal behind its
 //! position, through the same engine.* A line is in the journal before it is forwarded, so a kill loses nothing that was
 //! forwarded. The journal is synced on a timer and before a flush, so a power loss takes at most what came since, and never
-//! something that the sink has. A checkpoint is one transaction, synced by itself; what it covers of the journal needs no
-//! sync any more.
+//! something that the sink has. Where the journal cannot be relied on (a sync has failed, a file is not in its place),
+//! a flush saves a checkpoint first. A checkpoint is one transaction, synced by itself; what it covers of the journal
+//! needs no sync any more.
 
 pub mod claim;
 pub mod disk;
