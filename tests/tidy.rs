@@ -134,3 +134,23 @@ fn the_repository_speaks_of_the_product_alone() {
         }
     }
 }
+
+#[test]
+fn the_table_of_rules_names_tests_that_exist() {
+    let text = std::fs::read_to_string(repository("docs/semantics.md")).expect("text");
+    let mut named = 0;
+    for row in text.lines().filter(|line| line.starts_with("| ") && !line.contains("shown by")) {
+        let shown = row.trim_end_matches(" |").rsplit(" | ").next().expect("three columns");
+        for name in shown.split('`').skip(1).step_by(2) {
+            named += 1;
+            match name.split_once(": ") {
+                Some((file, test)) => {
+                    let tests = std::fs::read_to_string(repository("tests").join(file)).expect("a file of tests");
+                    assert!(tests.contains(&format!("fn {test}(")), "there is no test {name}");
+                }
+                None => assert!(repository("tests/cases").join(name).is_dir(), "there is no case {name}"),
+            }
+        }
+    }
+    assert!(named > 80, "only {named} names");
+}
