@@ -71,7 +71,9 @@ fn every_bad_configuration_is_explained() {
         ("method = \"avg\"", "method = \"agv\"", "did you mean \"avg\"?"),
         ("method = \"avg\"", "method = \"p101\"", "or a percentile as in \"p95\""),
         ("field = \"v\"", "fild = \"v\"", "missing key `field`"),
-        ("field = \"v\"", "field = \"v\", scale = \"2\"", "expected a number, as in 1.5, found a string"),
+        ("field = \"v\"", "field = \"v\", scale = inf", "expected a finite number, as in 1.5"),
+        ("when = \"> 80\"", "when = \"> 80\"\n[sink]\ntls = \"off\"", "sink.tls: is for MySQL"),
+        ("field = \"v\"", "field = \"v\", scale = \"2\"", "expected a finite number, as in 1.5, found a string"),
         ("sources = [{ measurement = \"m\", field = \"v\" }]", "", "missing key `sources`"),
         (
             "rules = [\"high\"]",

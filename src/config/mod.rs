@@ -281,6 +281,13 @@ fn sink(root: &Table<'_, '_>, state_dir: &std::path::Path) -> Option<SinkConfig>
                 true
             }
         };
+        let is_mysql = url.as_ref().is_some_and(|url| !url.value.starts_with("sqlite://"));
+        if let (Some(table), false) = (table, is_mysql) {
+            for key in ["password_file", "tls", "ca_file", "migrate"].into_iter().filter(|key| table.has(key)) {
+                let message = "is for MySQL: a SQLite file has no use for it; remove it, or set `url`";
+                document.problem(table.offset_of(key), &format!("sink.{key}"), message);
+            }
+        }
         let Some(url) = url else {
             return Some(SinkConfig::Sqlite(state_dir.join("summary.db")));
         };

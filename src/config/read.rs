@@ -188,7 +188,7 @@ impl<'d, 'i> Table<'d, 'i> {
         match number {
             Some(number) if number.is_finite() => Some(number),
             _ => {
-                self.wrong_type(key, value, "a number, as in 1.5");
+                self.wrong_type(key, value, "a finite number, as in 1.5");
                 None
             }
         }

@@ -348,6 +348,7 @@ impl Engine {
 
     fn fields(&mut self, line: &[u8], series: usize, fields_at: usize, now: i64) {
         self.counters.matched += 1;
+        self.counters.over_limit += u64::from(self.plans.series[series].lacks_room);
         let slots = &mut self.plans.series[series].slots;
         self.found.clear();
         let mut wanted = Wanted { slots, found: &mut self.found, timestamp: None };

@@ -16,6 +16,7 @@ use super::scan::{self, Head};
 use super::schema::Schema;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 /// Index of a series. [`UNMATCHED`] is the series that feeds nothing.
@@ -84,6 +85,8 @@ pub struct FieldSlot {
 pub struct Series {
     /// Names the series in stored state.
     pub id: u32,
+    /// One of several summaries had no room for the device.
+    pub lacks_room: bool,
     pub slots: Box<[FieldSlot]>,
 }
 
@@ -111,7 +114,8 @@ pub enum Found {
 
 /// What a head compiles to.
 pub enum Compiled {
-    Feeds(Vec<(Box<[u8]>, Vec<Target>)>),
+    /// Fields and what they feed; true if a summary had no room for the device.
+    Feeds(Vec<(Box<[u8]>, Vec<Target>)>, bool),
     Nothing,
     NoKey,
     OverLimit,
@@ -132,8 +136,20 @@ pub struct Plans {
     /// The cached head of the line that was found last, or [`NO_HEAD`].
     hit: u32,
     heads_max: usize,
+    /// Cached heads that feed nothing, the oldest first, and their bytes.
+    idle: VecDeque<u32>,
+    idle_bytes: usize,
+    /// Heads in `by_identity` that lack a key.
+    without_key: usize,
     unmatched: Vec<String>,
 }
+
+/// Bytes of cached heads that feed nothing.
+const IDLE_BYTES_MAX: usize = 32 << 20;
+/// A longer head that feeds nothing is not cached.
+const IDLE_HEAD_BYTES_MAX: usize = 4096;
+/// Heads without a key that are remembered; others are looked at every time.
+const WITHOUT_KEY_MAX: usize = 10_000;
 
 /// Unmatched heads that are kept to be shown.
 const UNMATCHED_SHOWN_MAX: usize = 3;
@@ -151,7 +167,10 @@ impl Plans {
             unsaved: Vec::new(),
             last: NO_HEAD,
             hit: NO_HEAD,
-            heads_max: heads_max.min(NO_HEAD as usize - 1),
+            heads_max: heads_max.min(NO_HEAD as usize / 2 - 1),
+            idle: VecDeque::new(),
+            idle_bytes: 0,
+            without_key: 0,
             unmatched: Vec::new(),
         }
     }
@@ -217,21 +236,30 @@ impl Plans {
         let (series, found) = match self.by_identity.get(&head) {
             Some(known) => *known,
             None => {
-                let is_full = self.by_identity.len() >= self.heads_max;
+                let is_full = self.by_identity.len() - self.without_key >= self.heads_max;
                 let known = match compile(&head, is_full) {
                     Compiled::Nothing => (UNMATCHED, Found::Empty),
                     Compiled::NoKey => (UNMATCHED, Found::NoKey),
                     Compiled::OverLimit => return Found::OverLimit,
-                    Compiled::Feeds(fields) => {
-                        let series = self.add(fields);
+                    Compiled::Feeds(fields, lacks_room) => {
+                        let series = self.add(fields, lacks_room);
                         self.unsaved.push((self.series[series as usize].id, head.clone()));
                         (series, Found::Empty)
                     }
                 };
                 // The identity is needed only to join spellings of a series that feeds something, and to count lines
                 // without a key; unmatched heads are remembered by their bytes alone.
-                if known != (UNMATCHED, Found::Empty) && !is_full {
-                    self.by_identity.insert(head, known);
+                match known {
+                    (UNMATCHED, Found::Empty) => {}
+                    (UNMATCHED, _) if self.without_key >= WITHOUT_KEY_MAX => {}
+                    (UNMATCHED, _) => {
+                        self.without_key += 1;
+                        self.by_identity.insert(head, known);
+                    }
+                    _ if is_full => {}
+                    _ => {
+                        self.by_identity.insert(head, known);
+                    }
                 }
                 known
             }
@@ -245,10 +273,9 @@ impl Plans {
         if let Some((length, hash)) = plain
             && fields_at > length
             && line[..length].iter().all(|b| !matches!(b, b'\t' | 0x0b | 0x0c))
-            && self.heads.len() < self.heads_max
+            && let Some(index) = self.place_for(series, length)
         {
-            let index = self.heads.len() as u32;
-            self.heads.push(CachedHead { bytes: line[..length].into(), series, successors: [NO_HEAD; 2] });
+            self.heads[index as usize] = CachedHead { bytes: line[..length].into(), series, successors: [NO_HEAD; 2] };
             let (heads, hasher) = (&self.heads, &self.hasher);
             self.by_bytes.insert_unique(hash, index, |&i| hasher.hash_one(&*heads[i as usize].bytes));
             self.follow(index);
@@ -257,12 +284,40 @@ impl Plans {
         Found::Series(series, fields_at)
     }
 
+    /// A place in the cache for a head of this length; `None` if there is none. What feeds nothing gives way to what comes
+    /// after it, and never takes the place of what does.
+    fn place_for(&mut self, series: SeriesId, length: usize) -> Option<u32> {
+        if series != UNMATCHED {
+            if self.heads.len() - self.idle.len() >= self.heads_max {
+                return None;
+            }
+        } else if length > IDLE_HEAD_BYTES_MAX {
+            return None;
+        } else if self.idle.len() >= self.heads_max || self.idle_bytes + length > IDLE_BYTES_MAX {
+            let index = self.idle.pop_front()?;
+            let old = &self.heads[index as usize].bytes;
+            self.idle_bytes = self.idle_bytes - old.len() + length;
+            if let Ok(found) = self.by_bytes.find_entry(self.hasher.hash_one(&**old), |&i| i == index) {
+                found.remove();
+            }
+            self.idle.push_back(index);
+            return Some(index);
+        }
+        let index = self.heads.len() as u32;
+        self.heads.push(CachedHead { bytes: Box::default(), series, successors: [NO_HEAD; 2] });
+        if series == UNMATCHED {
+            self.idle.push_back(index);
+            self.idle_bytes += length;
+        }
+        Some(index)
+    }
+
     fn next_id(&mut self) -> u32 {
         self.ids += 1;
         self.ids
     }
 
-    fn add(&mut self, fields: Vec<(Box<[u8]>, Vec<Target>)>) -> SeriesId {
+    fn add(&mut self, fields: Vec<(Box<[u8]>, Vec<Target>)>, lacks_room: bool) -> SeriesId {
         let id = self.next_id();
         let slots = fields
             .into_iter()
@@ -275,15 +330,15 @@ impl Plans {
                 targets: targets.into(),
             })
             .collect();
-        self.series.push(Series { id, slots });
+        self.series.push(Series { id, lacks_room, slots });
         (self.series.len() - 1) as SeriesId
     }
 
     /// Puts back a series of stored state; gives its index, or `None` if it feeds nothing any more.
     pub fn restore(&mut self, id: u32, head: Head, compiled: Compiled) -> Option<SeriesId> {
         self.ids = self.ids.max(id);
-        let Compiled::Feeds(fields) = compiled else { return None };
-        let series = self.add(fields);
+        let Compiled::Feeds(fields, lacks_room) = compiled else { return None };
+        let series = self.add(fields, lacks_room);
         self.series[series as usize].id = id;
         self.by_identity.insert(head, (series, Found::Empty));
         Some(series)
@@ -370,7 +425,7 @@ pub fn compile(
     }
     match fields.is_empty() {
         // A summary that has no room for one more device does not keep the others from counting.
-        false => Compiled::Feeds(fields),
+        false => Compiled::Feeds(fields, over_limit),
         true if over_limit => Compiled::OverLimit,
         true if without_key => Compiled::NoKey,
         true => Compiled::Nothing,

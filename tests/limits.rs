@@ -1,0 +1,60 @@
+//! What is kept is bounded, and what is over a limit is counted.
+
+use telegraf_rollup::config::Config;
+use telegraf_rollup::engine::Engine;
+
+const GOOD: &str = "[[summary]]\nname = \"s\"\nkey = [\"host\"]\n[[summary.column]]\nname = \"n\"\nmethod = \"count\"\n\
+    sources = [{ measurement = \"m\", field = \"v\" }]\n";
+
+/// Heads that feed nothing are remembered within bounds, and never take the place of those that do.
+#[test]
+fn a_flood_of_heads_that_feed_nothing_is_bounded() {
+    let config = Config::check(GOOD, &|_| None).unwrap_or_else(|report| panic!("{report}"));
+    let mut engine = Engine::new(config.schema);
+    let flood = 40_000;
+    for n in 0..flood {
+        // 2 KB each: three times what is kept.
+        let line = format!("other,id={n},pad={} v=1 1700000000000000000\n", "x".repeat(2_000));
+        assert!(!engine.ingest(line.as_bytes(), 1_700_000_000_000_000_000));
+        if n % 1_000 == 0 {
+            let line = format!("m,host=h{n} v=1 1700000000000000000\n");
+            assert!(engine.ingest(line.as_bytes(), 1_700_000_000_000_000_000));
+        }
+    }
+    for n in (0..flood).step_by(1_000) {
+        let line = format!("m,host=h{n} v=2 1700000001000000000\n");
+        assert!(engine.ingest(line.as_bytes(), 1_700_000_001_000_000_000));
+    }
+    assert_eq!(engine.series_count(), 40);
+    assert_eq!(engine.counters().points, 80);
+    // Once more, from the oldest to the newest: what was let go of is found to feed nothing again.
+    for n in 0..flood {
+        let line = format!("other,id={n},pad={} v=1 1700000000000000000\n", "x".repeat(2_000));
+        assert!(!engine.ingest(line.as_bytes(), 1_700_000_000_000_000_000));
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if let Some(line) = status.lines().find(|line| line.starts_with("VmHWM:")) {
+        let kib: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
+        // The heads of the flood alone are 80 MB.
+        assert!(kib < 75_000, "{kib} KiB");
+    }
+}
+
+#[test]
+fn a_device_that_one_of_two_summaries_has_no_room_for_is_counted() {
+    let summary = |name: &str, key: &str| {
+        format!(
+            "[[summary]]\nname = \"{name}\"\nkey = [\"{key}\"]\n[[summary.column]]\nname = \"n\"\nmethod = \"count\"\n\
+             sources = [{{ measurement = \"m\", field = \"v\" }}]\n"
+        )
+    };
+    let text = format!("[limits]\ndevices = 2\n{}{}", summary("a", "site"), summary("b", "host"));
+    let config = Config::check(&text, &|_| None).unwrap_or_else(|report| panic!("{report}"));
+    let mut engine = Engine::new(config.schema);
+    let at = 1_700_000_000_000_000_000;
+    for host in ["x", "y", "z"] {
+        assert!(engine.ingest(format!("m,site=s,host={host} v=1 {at}\n").as_bytes(), at));
+    }
+    assert_eq!(engine.counters().over_limit, 2);
+    assert_eq!(engine.device_count(), 2);
+}
