@@ -18,6 +18,8 @@ use telegraf_rollup::durable::disk::{Disk, Folder};
 use telegraf_rollup::durable::journal::{Journal, remove_before};
 use telegraf_rollup::durable::state::StateDb;
 use telegraf_rollup::engine::Engine;
+use telegraf_rollup::engine::row::Cell;
+use telegraf_rollup::engine::schema::{Method, Schema};
 use telegraf_rollup::engine::zone::WindowKind;
 
 /// Seeds of an ordinary run.
@@ -113,6 +115,25 @@ fn bytes_in(folder: &std::path::Path) -> u64 {
         .sum()
 }
 
+/// Starts a process on a folder, as the owner of the state there.
+fn begin(folder: &std::path::Path, schema: &Arc<Schema>) -> (Shared, Keeper) {
+    let disk: Arc<dyn Disk> = Arc::new(Folder::new(folder.join("journal")));
+    let run = chance::id();
+    let shared = Shared::starting(run, chance::id);
+    let journaling = Journaling::new(Journal::guest(disk.clone(), run));
+    shared.configured(Engine::new(schema.clone()), Some(journaling));
+    let (store, aside) = StateDb::open(folder, 0).expect("a folder");
+    assert_eq!(aside, None);
+    let opened = Keeper::open(Box::new(store), disk.clone(), schema, &[], run, format!("{run:x}")).expect("a state");
+    let mut keeper = opened.keeper;
+    shared.start(opened.engine, |held| {
+        let (position, guest) = own_journal(held, &disk, run, &opened.journal, 1 << 30);
+        keeper.absorb(guest);
+        position
+    });
+    (shared, keeper)
+}
+
 #[test]
 fn a_week_without_the_sink() {
     const DEVICES: i64 = 1_000;
@@ -124,23 +145,8 @@ fn a_week_without_the_sink() {
         [[summary.column]]\nname = \"a\"\nmethod = \"avg\"\nsources = [{ measurement = \"m\", field = \"v\" }]\n\
         [[summary.column]]\nname = \"b\"\nmethod = \"max\"\nsources = [{ measurement = \"m\", field = \"v\" }]\n";
     let schema = Config::check(config, &|_| None).unwrap_or_else(|report| panic!("{report}")).schema;
+    let begin = || begin(folder.path(), &schema);
     let disk: Arc<dyn Disk> = Arc::new(Folder::new(folder.path().join("journal")));
-    let begin = || {
-        let run = chance::id();
-        let shared = Shared::starting(run, chance::id);
-        let journaling = Journaling::new(Journal::guest(disk.clone(), run));
-        shared.configured(Engine::new(schema.clone()), Some(journaling));
-        let (store, aside) = StateDb::open(folder.path(), 0).expect("a folder");
-        assert_eq!(aside, None);
-        let opened = Keeper::open(Box::new(store), disk.clone(), &schema, &[], run, "w".to_string()).expect("a state");
-        let mut keeper = opened.keeper;
-        shared.start(opened.engine, |held| {
-            let (position, guest) = own_journal(held, &disk, run, &opened.journal, 1 << 30);
-            keeper.absorb(guest);
-            position
-        });
-        (shared, keeper)
-    };
     let (mut shared, mut keeper) = begin();
     let mut server = Server::default();
     chance::set_faults(chance::Faults { sink_away: true, ..Default::default() });
@@ -191,4 +197,97 @@ fn a_week_without_the_sink() {
     // Other tests run in this process: a window is about 500 bytes, and all of them would be 80 MB.
     assert!(after_a_week < after_a_day + 40_000, "{after_a_day} KiB after a day, {after_a_week} KiB after a week");
     assert!(disk_bytes as i64 <= 1_000 * DEVICES * HOURS, "{disk_bytes} bytes");
+}
+
+/// The same points in any order, in any pieces, divided over three writers that start again in between: the same rows.
+#[test]
+fn any_order_any_pieces_any_writers() {
+    const METHODS: [&str; 11] = ["avg", "sum", "stddev", "min", "max", "range", "first", "last", "count", "p50", "p99"];
+    let start = 1_700_000_000_000_000_000;
+    let mut config =
+        "state_dir = \"unused\"\ntimezone = \"Asia/Kathmandu\"\n[lateness]\nmax = \"forever\"\n[[summary]]\n\
+        name = \"s\"\nkey = [\"host\"]\n"
+            .to_string();
+    for method in METHODS {
+        let sources = "[{ measurement = \"a\", field = \"v\" }, { measurement = \"b\", field = \"v\", scale = 0.1 }]";
+        config += &format!("[[summary.column]]\nname = \"{method}_v\"\nmethod = \"{method}\"\nsources = {sources}\n");
+    }
+    config += "[[summary.column]]\nname = \"hot\"\nmethod = \"anomalies\"\nrules = [\"r\"]\n[[anomaly]]\nname = \"r\"\n\
+        column = \"max_v\"\nwhen = \"> 500\"\n";
+    let schema = Config::check(&config, &|_| None).unwrap_or_else(|report| panic!("{report}")).schema;
+    let now = start + 30 * 24 * 3_600_000_000_000;
+    let feed = |shared: &Shared, lines: &[String]| {
+        let (taken, _) = shared.batch(lines.iter().map(|line| line.as_bytes()), now);
+        let Taken::Journal(journaling, frame) = taken else { panic!("every line matches") };
+        assert!(journaling.append(frame));
+    };
+    for seed in 0..20 {
+        chance::start(seed);
+        let mut lines = Vec::new();
+        for n in 0..600 {
+            // Distinct times: of equal ones the order of arrival would decide.
+            let at = start + (chance::below(30 * 3600) * 1_000_000_000 + n) as i64;
+            let value = (chance::below(2_000_000) as f64 - 1e6) / 1e3;
+            let measurement = if chance::percent(60) { "a" } else { "b" };
+            lines.push(format!("{measurement},host=h{} v={value} {at}\n", chance::below(3)));
+        }
+        lines.sort_by_key(|line| line.rsplit(' ').next().map(str::to_string));
+        let mut whole = Server::default();
+        let folder = tempfile::tempdir().expect("a folder");
+        let (shared, mut keeper) = begin(folder.path(), &schema);
+        feed(&shared, &lines);
+        keeper.flush(&shared, &mut whole, now, true).expect("written");
+
+        let mut parts = Server::default();
+        let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().expect("a folder")).collect();
+        let mut writers: Vec<_> = folders.iter().map(|folder| begin(folder.path(), &schema)).collect();
+        while !lines.is_empty() {
+            let writer = chance::below(3) as usize;
+            let piece: Vec<String> = (0..1 + chance::below(40))
+                .map_while(|_| {
+                    (!lines.is_empty()).then(|| lines.swap_remove(chance::below(lines.len() as u64) as usize))
+                })
+                .collect();
+            let (shared, keeper) = &mut writers[writer];
+            feed(shared, &piece);
+            match chance::below(6) {
+                0 => {
+                    keeper.checkpoint(shared, now).expect("saved");
+                }
+                1 => {
+                    keeper.flush(shared, &mut parts, now, true).expect("written");
+                }
+                2 => writers[writer] = begin(folders[writer].path(), &schema),
+                _ => {}
+            }
+        }
+        // Whoever comes last sees everything; before, each saw what was there.
+        for _ in 0..2 {
+            for (shared, keeper) in &mut writers {
+                keeper.flush(shared, &mut parts, now, true).expect("written");
+            }
+        }
+        let (whole, parts) = (whole.rows(), parts.rows());
+        assert_eq!(whole.len(), parts.len(), "seed {seed}");
+        assert!(whole.len() > 90, "{} rows", whole.len());
+        for ((kind, a), (_, b)) in whole.iter().zip(&parts) {
+            let place = format!("seed {seed}: {kind:?} {:?} {}", a.key, a.span.start);
+            assert_eq!(
+                (&a.key, a.span, a.summed.samples, a.summed.seen),
+                (&b.key, b.span, b.summed.samples, b.summed.seen)
+            );
+            assert_eq!(a.summed.coverage.to_bits(), b.summed.coverage.to_bits(), "{place}");
+            for (column, (x, y)) in schema.summaries[0].columns.iter().zip(a.summed.cells.iter().zip(&b.summed.cells)) {
+                let same = match (column.method, x, y) {
+                    // 1e-12 of the mean magnitude, which is about 500; for a sum of the sum of magnitudes.
+                    (Method::Avg | Method::Stddev, Cell::Float(x), Cell::Float(y)) => (x - y).abs() <= 1e-9,
+                    (Method::Sum, Cell::Float(x), Cell::Float(y)) => {
+                        (x - y).abs() <= 1e-12 * 500.0 * a.summed.samples as f64
+                    }
+                    _ => x == y,
+                };
+                assert!(same, "{place}: {} is {x:?} and {y:?}", column.name);
+            }
+        }
+    }
 }
