@@ -42,7 +42,7 @@ impl Run {
     }
 
     fn oracle(&self, input: &[u8]) -> String {
-        let rows = oracle::rollup(&self.config, input, &oracle::Options { now_ns: None });
+        let rows = oracle::rollup(&self.config, input, &oracle::Options { now_ns: None, ..Default::default() });
         oracle::to_csv(&self.config, &rows)
     }
 }

@@ -84,8 +84,13 @@ fn same_cell(found: &Cell, expected: &oracle::Cell, method: &str) -> bool {
 
 /// The first difference, in words.
 fn difference(config_toml: &str, input: &[u8], now: Option<i64>) -> Option<String> {
-    let found = engine(config_toml, input, now);
-    let mut expected = oracle::rollup(config_toml, input, &oracle::Options { now_ns: now });
+    difference_to(config_toml, input, &oracle::Options { now_ns: now, ..Default::default() })
+}
+
+/// The first difference to an oracle, which may have a broken rule.
+fn difference_to(config_toml: &str, input: &[u8], options: &oracle::Options) -> Option<String> {
+    let found = engine(config_toml, input, options.now_ns);
+    let mut expected = oracle::rollup(config_toml, input, options);
     let tables: Vec<String> = found.iter().map(|f| f.table.clone()).collect();
     expected.sort_by(|a, b| {
         let place = |row: &oracle::Row| tables.iter().position(|t| *t == row.table);
@@ -139,6 +144,38 @@ fn random_cases_agree() {
         let (config, input) = random::case(seed);
         if let Some(difference) = difference(&config, &input, None) {
             panic!("seed {seed}: {difference}");
+        }
+    }
+}
+
+/// Seeds within which a broken rule must show.
+const SEEDS_TO_FIND: u64 = 200;
+
+#[test]
+fn a_broken_rule_is_found() {
+    use oracle::Broken;
+    let rules = [
+        Broken::FirstValueWins,
+        Broken::OlderIsReplaced,
+        Broken::DuplicatesCount,
+        Broken::WindowHoldsItsEnd,
+        Broken::ZoneIsForgotten,
+        Broken::FirstSourceFeeds,
+        Broken::SourceOfTheDay,
+        Broken::EverySampleIsASlot,
+        Broken::NoEmptyRows,
+        Broken::DeviationByN,
+        Broken::SmallerIsLast,
+    ];
+    for rule in rules {
+        let options = oracle::Options { broken: Some(rule), ..Default::default() };
+        let found = (0..SEEDS_TO_FIND).find(|seed| {
+            let (config, input) = random::case(*seed);
+            difference_to(&config, &input, &options).is_some()
+        });
+        match found {
+            Some(seed) => println!("{rule:?}: seed {seed}"),
+            None => panic!("{rule:?} makes no difference in {SEEDS_TO_FIND} seeds"),
         }
     }
 }

@@ -218,7 +218,7 @@ fn parts(count: usize) -> Vec<Vec<u8>> {
 }
 
 fn expected(config: &str, input: &[u8]) -> String {
-    oracle::to_csv(config, &oracle::rollup(config, input, &oracle::Options { now_ns: None }))
+    oracle::to_csv(config, &oracle::rollup(config, input, &oracle::Options { now_ns: None, ..Default::default() }))
 }
 
 /// The rows must be those of what came out, computed by the oracle.
@@ -283,7 +283,7 @@ fn rows_reach_mysql_and_survive_its_stop() {
         "SELECT host, DATE_FORMAT(window_start,'%Y-%m-%d %H:%i:%s'), FORMAT(avg_cpu,6), FORMAT(max_temp,6), \
          FORMAT(avg_power,6), anomaly_count, samples FROM device_summary_hourly ORDER BY host, window_start",
     );
-    let rows = oracle::rollup(&config, &out, &oracle::Options { now_ns: None });
+    let rows = oracle::rollup(&config, &out, &oracle::Options { now_ns: None, ..Default::default() });
     let mut hours: Vec<_> = rows.iter().filter(|r| r.table == "device_summary_hourly").collect();
     hours.sort_by(|a, b| (&a.keys, a.window_start_ns).cmp(&(&b.keys, b.window_start_ns)));
     assert_eq!(found.len(), hours.len());

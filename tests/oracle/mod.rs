@@ -39,6 +39,35 @@ pub struct Options {
     /// `None`: nothing is late, all windows have ended and are final, lines without timestamp are
     /// skipped. `Some(t)`: every line arrives at `t` (nanoseconds since 1970).
     pub now_ns: Option<i64>,
+    /// A rule that is broken on purpose, to see that a comparison finds it.
+    pub broken: Option<Broken>,
+}
+
+/// Rules to break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// Of the newest point the first value counts.
+    FirstValueWins,
+    /// An older point that comes again replaces what was there.
+    OlderIsReplaced,
+    /// A point that comes again is another point.
+    DuplicatesCount,
+    /// A window holds its end instead of its start.
+    WindowHoldsItsEnd,
+    /// Windows are cut in UTC.
+    ZoneIsForgotten,
+    /// The first source with a sample feeds a column.
+    FirstSourceFeeds,
+    /// The source is chosen for the whole day.
+    SourceOfTheDay,
+    /// Slots are counted for each series.
+    EverySampleIsASlot,
+    /// Windows without a sample have no row.
+    NoEmptyRows,
+    /// The deviation is that of a population.
+    DeviationByN,
+    /// Of equal times the smaller value is the last.
+    SmallerIsLast,
 }
 
 /// One value of a row.
@@ -961,6 +990,7 @@ fn accepted_points(config: &Config, input: &[u8], options: &Options) -> Vec<Poin
         let Some(ts) = line.timestamp.or(options.now_ns) else {
             continue;
         };
+        let broken = |rule| options.broken == Some(rule);
         if let Some(now) = options.now_ns {
             let age = i128::from(now) - i128::from(ts);
             let too_new = -age > config.future_ns;
@@ -972,7 +1002,7 @@ fn accepted_points(config: &Config, input: &[u8], options: &Options) -> Vec<Poin
         let series = Series { measurement: line.measurement, tags: line.tags };
         for (field, value) in line.fields {
             let point = Point { series: series.clone(), field: field.clone(), ts, value };
-            if line.timestamp.is_none() {
+            if line.timestamp.is_none() || broken(Broken::DuplicatesCount) {
                 points.push(point);
                 continue;
             }
@@ -984,7 +1014,7 @@ fn accepted_points(config: &Config, input: &[u8], options: &Options) -> Vec<Poin
                     *newest = ts.max(*newest);
                 }
                 std::collections::hash_map::Entry::Occupied(entry) => {
-                    if ts == *newest {
+                    if (ts == *newest && !broken(Broken::FirstValueWins)) || broken(Broken::OlderIsReplaced) {
                         points[*entry.get()].value = point.value;
                     }
                 }
@@ -1180,8 +1210,10 @@ fn summary_rows(config: &Config, summary: &Summary, points: &[Point], options: &
         let Some(key) = summary.key.iter().map(|tag| tags.get(tag.as_bytes()).cloned()).collect() else {
             continue;
         };
-        let zone = zone_of(config, summary, point);
-        let window = windows.hour(zone, point.ts.div_euclid(NANOS));
+        let broken = |rule| options.broken == Some(rule);
+        let zone = if broken(Broken::ZoneIsForgotten) { chrono_tz::UTC } else { zone_of(config, summary, point) };
+        let cut = if broken(Broken::WindowHoldsItsEnd) { point.ts - 1 } else { point.ts };
+        let window = windows.hour(zone, cut.div_euclid(NANOS));
         let taken = takers(summary, point);
         if taken.is_empty() {
             continue;
@@ -1221,6 +1253,9 @@ fn summary_rows(config: &Config, summary: &Summary, points: &[Point], options: &
             // The windows without a sample behind each window with one, up to the next with one.
             let mut empty: Vec<Window> = Vec::new();
             for (window, hours) in &grouped {
+                if options.broken == Some(Broken::NoEmptyRows) {
+                    break;
+                }
                 let last = hours.iter().flat_map(|hour| &hour.taken).max().expect("a window has a sample");
                 let mut next = window_at(window.end);
                 while !grouped.contains_key(&next)
@@ -1298,11 +1333,14 @@ fn row_of(
 ) -> Row {
     let mut columns = Vec::new();
     for (at, column) in summary.columns.iter().enumerate() {
-        if let Some(cell) = cell_of(summary, at, hours) {
+        if let Some(cell) = cell_of(summary, at, hours, options.broken) {
             columns.push((column.name.clone(), cell));
         }
     }
-    let covered: usize = hours.iter().map(|hour| hour.slots_of(summary, hour.taken.iter())).sum();
+    let mut covered: usize = hours.iter().map(|hour| hour.slots_of(summary, hour.taken.iter())).sum();
+    if options.broken == Some(Broken::EverySampleIsASlot) {
+        covered = hours.iter().map(|hour| hour.taken.len()).sum();
+    }
     // The slots of all base windows inside the window, also of those without a sample.
     let mut slots = 0;
     let mut at = window.start;
@@ -1341,9 +1379,20 @@ fn shown(value: &[u8]) -> String {
 }
 
 /// One cell from the chosen samples of the hours; `None` where the method is not computed here.
-fn cell_of(summary: &Summary, at: usize, hours: &[&HourOfDevice]) -> Option<Cell> {
+fn cell_of(summary: &Summary, at: usize, hours: &[&HourOfDevice], broken: Option<Broken>) -> Option<Cell> {
     let column = &summary.columns[at];
-    let chosen: Vec<(i64, Option<f64>)> = hours.iter().flat_map(|hour| hour.chosen(summary, at)).copied().collect();
+    let mut chosen: Vec<(i64, Option<f64>)> = hours.iter().flat_map(|hour| hour.chosen(summary, at)).copied().collect();
+    if broken == Some(Broken::FirstSourceFeeds) {
+        let first = |hour: &&HourOfDevice| hour.by_column[at].iter().find(|found| !found.is_empty()).cloned();
+        chosen = hours.iter().filter_map(first).flatten().collect();
+    }
+    if broken == Some(Broken::SourceOfTheDay) && column.method != Method::Anomalies {
+        let of_day = |source: usize| -> Vec<_> {
+            hours.iter().flat_map(|hour| hour.by_column[at][source].iter().copied()).collect()
+        };
+        let sources = (0..column.sources.len()).map(of_day);
+        chosen = sources.max_by_key(Vec::len).unwrap_or_default();
+    }
     match column.method {
         Method::OtherOfNumbers | Method::OtherOfAnything => return None,
         Method::Anomalies => return anomaly_count(summary, at, hours),
@@ -1361,7 +1410,10 @@ fn cell_of(summary: &Summary, at: usize, hours: &[&HourOfDevice]) -> Option<Cell
     // Of equal timestamps the larger value is both the first and the last.
     let largest_at = |wanted: i64| {
         let there = values.iter().filter(|(ts, _)| *ts == wanted);
-        there.map(|(_, value)| *value).fold(f64::NEG_INFINITY, f64::max)
+        match broken {
+            Some(Broken::SmallerIsLast) => there.map(|(_, value)| *value).fold(f64::INFINITY, f64::min),
+            _ => there.map(|(_, value)| *value).fold(f64::NEG_INFINITY, f64::max),
+        }
     };
     let times = || values.iter().map(|(ts, _)| *ts);
     let result = match column.method {
@@ -1372,6 +1424,10 @@ fn cell_of(summary: &Summary, at: usize, hours: &[&HourOfDevice]) -> Option<Cell
         Method::Last => Some(largest_at(times().max().expect("not empty"))),
         Method::Sum => Some(exact_sum(&numbers)),
         Method::Avg => Some(exact_mean(&numbers)),
+        Method::Stddev if broken == Some(Broken::DeviationByN) => {
+            let n = numbers.len() as f64;
+            exact_stddev(&numbers).map(|deviation| deviation * ((n - 1.0) / n).sqrt())
+        }
         Method::Stddev => exact_stddev(&numbers),
         Method::Percentile(share) => {
             let mut sorted = numbers.clone();

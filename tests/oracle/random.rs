@@ -100,8 +100,9 @@ pub fn case(seed: u64) -> (String, Vec<u8>) {
 // ------------------------------------------------------------------------------------------------
 
 fn config(dice: &mut Dice, zone: &str) -> String {
+    let horizon = dice.pick(&["0s", "50m", "3h", "26h"]);
     let mut out = format!(
-        "timezone = {}\n\n[lateness]\nallowed = \"10m\"\nmax = \"36500d\"\nfuture = \"5m\"\n\n[missing]\nhorizon = \"0s\"\n",
+        "timezone = {}\n\n[lateness]\nallowed = \"10m\"\nmax = \"36500d\"\nfuture = \"5m\"\n\n[missing]\nhorizon = \"{horizon}\"\n",
         quoted(zone)
     );
     let mut anomalies = String::new();
