@@ -58,3 +58,22 @@ fn a_device_that_one_of_two_summaries_has_no_room_for_is_counted() {
     assert_eq!(engine.counters().over_limit, 2);
     assert_eq!(engine.device_count(), 2);
 }
+
+/// A point that comes again with another value changes no number, and marks its window for a backfill.
+#[test]
+fn a_conflict_marks_its_window() {
+    let config = Config::check(GOOD, &|_| None).unwrap_or_else(|report| panic!("{report}"));
+    let mut engine = Engine::new(config.schema);
+    let at = 1_700_000_000_000_000_000;
+    let hour = 3_600_000_000_000;
+    for (value, at) in [(1, at), (2, at + hour), (9, at), (9, at)] {
+        assert!(engine.ingest(format!("m,host=h v={value} {at}\n").as_bytes(), at + 2 * hour));
+    }
+    assert_eq!((engine.counters().points, engine.counters().conflicts), (2, 2));
+    let snapshot = engine.snapshot(0, at - at % hour).expect("the window");
+    assert_eq!((snapshot.parts[0].partial.samples, snapshot.parts[0].partial.conflicts), (1, 2));
+    let text = snapshot.parts[0].partial.to_json(&engine.schema().summaries[0]);
+    assert!(text.contains("\"stale\":2"), "{text}");
+    let other = engine.snapshot(0, at - at % hour + hour).expect("the window");
+    assert_eq!(other.parts[0].partial.conflicts, 0);
+}

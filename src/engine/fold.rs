@@ -54,7 +54,11 @@ impl Fold<'_> {
                     self.dedupe.remember(slot.id, at, sample.bits());
                 }
                 Seen::Duplicate => self.counters.duplicates += 1,
-                Seen::Conflict => self.counters.conflicts += 1,
+                Seen::Conflict => {
+                    self.counters.conflicts += 1;
+                    self.touch(&slot.targets, at, sample, self.run);
+                    self.mark_stale(&slot.targets, at, sample);
+                }
             },
             previous => {
                 self.counters.points += counts;
@@ -97,6 +101,15 @@ impl Fold<'_> {
                 window.version = window.version.wrapping_add(1);
                 window.unsaved = true;
                 window.may_be_empty = true;
+            }
+        }
+    }
+
+    /// Marks the windows of a point that came again with another value.
+    fn mark_stale(&mut self, targets: &[Target], at: i64, sample: Sample) {
+        for target in targets.iter().filter(|target| takes(&target.feeds, sample)) {
+            if let Some(window) = self.devices[target.device as usize].window(at) {
+                window.part(self.run).partial.conflicts += 1;
             }
         }
     }

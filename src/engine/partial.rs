@@ -11,7 +11,8 @@
 //! `every` is the length of a slot in seconds, `n` the number of samples, `first` and `last` the event times in
 //! milliseconds. Each accumulator stands under the hash of its definition, so a changed definition is a new accumulator.
 //! A reader keeps what it does not know and writes it again. `uj` is the
-//! number of points that were counted while the journal could not take them; it is there only if it is not 0.
+//! number of points that were counted while the journal could not take them, `stale` that of points that came again with
+//! another value; they are there only if they are not 0.
 
 use super::accumulate::count::{Count, Flags};
 use super::accumulate::coverage::Slots;
@@ -212,6 +213,8 @@ pub struct Partial {
     pub accumulators: Vec<Accumulator>,
     /// Lines that were counted but not journaled: a kill before the next checkpoint would have lost them.
     pub unjournaled: u64,
+    /// Points that came again with another value: the raw store may have that one, so the window is due for a backfill.
+    pub conflicts: u64,
     /// Stored accumulators that this configuration does not define.
     pub unknown: Option<Box<Map<String, Value>>>,
 }
@@ -251,6 +254,7 @@ impl Partial {
     /// Adds another partial of the same window and device: other points, seen by another writer.
     pub fn merge(&mut self, other: &Partial) {
         self.unjournaled += other.unjournaled;
+        self.conflicts += other.conflicts;
         if let Some(theirs) = &other.unknown {
             let mine = self.unknown.get_or_insert_default();
             for (hash, state) in theirs.iter() {
@@ -262,8 +266,8 @@ impl Partial {
             return;
         }
         if self.samples == 0 {
-            let (unjournaled, unknown) = (self.unjournaled, self.unknown.take());
-            *self = Partial { unjournaled, unknown, ..other.clone() };
+            let (unjournaled, conflicts, unknown) = (self.unjournaled, self.conflicts, self.unknown.take());
+            *self = Partial { unjournaled, conflicts, unknown, ..other.clone() };
             return;
         }
         self.samples += other.samples;
@@ -308,6 +312,9 @@ impl Partial {
         if self.unjournaled > 0 {
             json["uj"] = self.unjournaled.into();
         }
+        if self.conflicts > 0 {
+            json["stale"] = self.conflicts.into();
+        }
         json.to_string()
     }
 
@@ -348,6 +355,7 @@ impl Partial {
             slots: slots(&json)?,
             accumulators,
             unjournaled: json["uj"].as_u64().unwrap_or(0),
+            conflicts: json["stale"].as_u64().unwrap_or(0),
             unknown,
         })
     }

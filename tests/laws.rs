@@ -1,0 +1,103 @@
+//! The laws of partial aggregates: an empty one changes nothing, neither order nor grouping matters, and the stored form
+//! holds all of it.
+
+use telegraf_rollup::config::Config;
+use telegraf_rollup::engine::partial::Partial;
+use telegraf_rollup::engine::row::{self, Cell};
+use telegraf_rollup::engine::schema::{Method, Summary};
+
+const METHODS: [&str; 10] = ["avg", "sum", "stddev", "min", "max", "range", "first", "last", "count", "p95"];
+const HOUR: i64 = 3_600_000_000_000;
+
+fn summary() -> Summary {
+    let mut config = "[[summary]]\nname = \"s\"\nkey = [\"host\"]\n".to_string();
+    for method in METHODS {
+        let source = "[{ measurement = \"m\", field = \"v\" }]";
+        config += &format!("[[summary.column]]\nname = \"{method}_v\"\nmethod = \"{method}\"\nsources = {source}\n");
+    }
+    config += "[[summary.column]]\nname = \"hot\"\nmethod = \"anomalies\"\nrules = [\"r\"]\n[[anomaly]]\nname = \"r\"\n\
+        column = \"max_v\"\nwhen = \"> 1\"\n";
+    let config = Config::check(&config, &|_| None).unwrap_or_else(|report| panic!("{report}"));
+    config.schema.summaries[0].clone()
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+
+    /// A value of any magnitude.
+    fn value(&mut self) -> f64 {
+        let digits = self.below(2_000_001) as f64 - 1e6;
+        let exponents = [-200, -6, -3, 0, 0, 0, 3, 200];
+        digits * 10f64.powi(exponents[self.below(8) as usize])
+    }
+}
+
+fn partial(summary: &Summary, points: &[(i64, f64)]) -> Partial {
+    let mut partial = Partial::default();
+    for (at, value) in points {
+        let slot = (at / 60_000_000_000) as u32;
+        partial.sample(*at, slot);
+        for def in 0..summary.accumulators.len() {
+            partial.observe(def as u16, summary, *at, slot, *value);
+        }
+    }
+    partial
+}
+
+fn merged(parts: &[&Partial]) -> Partial {
+    let mut all = Partial::default();
+    parts.iter().for_each(|part| all.merge(part));
+    all
+}
+
+/// Every column must say the same; those that add may differ by the rounding of their promise.
+fn same(summary: &Summary, a: &Partial, b: &Partial, magnitude: f64) {
+    let (a, b) = (row::sum_up(summary, std::slice::from_ref(a), 60), row::sum_up(summary, std::slice::from_ref(b), 60));
+    assert_eq!((a.samples, a.coverage.to_bits(), a.seen), (b.samples, b.coverage.to_bits(), b.seen));
+    for (column, (x, y)) in summary.columns.iter().zip(a.cells.iter().zip(&b.cells)) {
+        let agree = match (column.method, x, y) {
+            (Method::Avg, Cell::Float(x), Cell::Float(y)) => (x - y).abs() <= 1e-12 * magnitude,
+            (Method::Sum, Cell::Float(x), Cell::Float(y)) => (x - y).abs() <= 1e-12 * magnitude * a.samples as f64,
+            (Method::Stddev, Cell::Float(x), Cell::Float(y)) => (x - y).abs() <= 1e-9 * x.abs().max(y.abs()),
+            _ => x == y,
+        };
+        assert!(agree, "{}: {x:?} and {y:?}", column.name);
+    }
+}
+
+#[test]
+fn merging_obeys_its_laws() {
+    let summary = summary();
+    let mut random = Random(7);
+    for round in 0..500 {
+        let count = random.below(60);
+        // Distinct times, so that first and last do not depend on a tie.
+        let points: Vec<(i64, f64)> = (0..count)
+            .map(|n| ((random.below(HOUR as u64 / 1_000_000) as i64 * 1_000 + n as i64) * 1_000, random.value()))
+            .collect();
+        let magnitude = points.iter().map(|(_, v)| v.abs()).sum::<f64>() / points.len().max(1) as f64;
+        let mut parts: [Vec<(i64, f64)>; 3] = Default::default();
+        points.iter().for_each(|point| parts[random.below(3) as usize].push(*point));
+        let whole = partial(&summary, &points);
+        let [a, b, c] = parts.map(|points| partial(&summary, &points));
+        let nothing = Partial::default();
+        same(&summary, &merged(&[&whole, &nothing]), &whole, magnitude);
+        same(&summary, &merged(&[&nothing, &whole]), &whole, magnitude);
+        same(&summary, &merged(&[&a, &b]), &merged(&[&b, &a]), magnitude);
+        same(&summary, &merged(&[&merged(&[&a, &b]), &c]), &merged(&[&a, &merged(&[&b, &c])]), magnitude);
+        same(&summary, &merged(&[&c, &a, &b]), &whole, magnitude);
+        for one in [&whole, &a, &merged(&[&a, &c])] {
+            let text = one.to_json(&summary);
+            let back = Partial::from_json(&text, &summary).unwrap_or_else(|e| panic!("round {round}: {e}: {text}"));
+            assert_eq!(back.to_json(&summary), text, "round {round}");
+            // Times are stored to the millisecond.
+            let (x, y) = (row::sum_up(&summary, &[back], 60), row::sum_up(&summary, std::slice::from_ref(one), 60));
+            assert_eq!((x.cells, x.samples), (y.cells, y.samples), "round {round}");
+        }
+    }
+}
