@@ -118,9 +118,9 @@ impl Keeper {
         now: i64,
         running: bool,
     ) -> Result<Flushed, FlushError> {
-        // Before anything is fetched for a sink that is away.
-        sink.prepare(&self.schema)?;
         self.complete(shared)?;
+        // Before anything is fetched for a sink that is away. From here on every way out disconnects.
+        sink.prepare(&self.schema)?;
         self.secure(shared, now);
         let first = self
             .write_waiting(shared, sink, now)

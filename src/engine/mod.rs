@@ -456,12 +456,6 @@ impl Engine {
         (device.summary, &device.key, &self.zones[usize::from(device.zone)])
     }
 
-    /// Base windows in memory that lie in `span`.
-    pub fn windows_in(&self, device: u32, span: Span) -> Vec<Span> {
-        let windows = self.devices[device as usize].windows.iter();
-        windows.map(|w| w.span).filter(|w| span.start <= w.start && w.end <= span.end).collect()
-    }
-
     /// A window with those of its parts that the sink does not have; `None` if it has left memory.
     pub fn snapshot(&self, device: u32, start: i64) -> Option<Snapshot> {
         let state = &self.devices[device as usize];
