@@ -158,9 +158,10 @@ impl Engine {
         }
         window.newest = window.newest.max(stored.newest);
         window.final_written = stored.final_written;
-        if window.version == 0 && stored.written {
-            // It is here for a pending point alone: there is nothing new to write.
+        if window.version == 0 {
+            // It is here for a pending point alone: what is due is what was due when it left.
             window.unsaved = false;
+            window.version = u32::from(!stored.written);
         }
         for part in parts {
             // What is in memory has come on top of what is stored.
