@@ -86,7 +86,12 @@ fn every_bad_configuration_is_explained() {
         ("column = \"avg_v\"\n", "", "needs either `column`"),
         ("when = \"> 80\"", "when = \"80\"", "line 18: anomaly[0].when: \"80\" is not a condition"),
         ("when = \"> 80\"", "when = \"> inf\"", "is not a condition"),
-        ("when = \"> 80\"", "zscore = 3.0", "zscore rules are not supported by this version yet"),
+        ("when = \"> 80\"", "", "missing key `when`"),
+        ("when = \"> 80\"", "when = \"> 80\"\nzscore = 3.0", "has both `when` and a z-score"),
+        ("when = \"> 80\"", "zscore = -3.0", "anomaly[0].zscore: must be above 0"),
+        ("when = \"> 80\"", "baseline = 24", "missing key `zscore`"),
+        ("when = \"> 80\"", "zscore = 3.0\nbaseline = 0", "line 19: anomaly[0].baseline: must be from 1 to 720"),
+        ("when = \"> 80\"", "zscore = 3.0\nbaseline = 100000", "must be from 1 to 720"),
         (
             "when = \"> 80\"",
             "when = \"> 80\"\n[sink]\nurl = \"postgres://x/y\"",

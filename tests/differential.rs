@@ -166,6 +166,8 @@ fn a_broken_rule_is_found() {
         Broken::NoEmptyRows,
         Broken::DeviationByN,
         Broken::SmallerIsLast,
+        Broken::BaselineMoves,
+        Broken::AboveOnly,
     ];
     for rule in rules {
         let options = oracle::Options { broken: Some(rule), ..Default::default() };

@@ -2,6 +2,7 @@
 //! holds all of it.
 
 use telegraf_rollup::config::Config;
+use telegraf_rollup::engine::accumulate::baseline::Baseline;
 use telegraf_rollup::engine::partial::Partial;
 use telegraf_rollup::engine::row::{self, Cell};
 use telegraf_rollup::engine::schema::{Method, Summary};
@@ -15,8 +16,8 @@ fn summary() -> Summary {
         let source = "[{ measurement = \"m\", field = \"v\" }]";
         config += &format!("[[summary.column]]\nname = \"{method}_v\"\nmethod = \"{method}\"\nsources = {source}\n");
     }
-    config += "[[summary.column]]\nname = \"hot\"\nmethod = \"anomalies\"\nrules = [\"r\"]\n[[anomaly]]\nname = \"r\"\n\
-        column = \"max_v\"\nwhen = \"> 1\"\n";
+    config += "[[summary.column]]\nname = \"hot\"\nmethod = \"anomalies\"\nrules = [\"r\", \"z\"]\n[[anomaly]]\nname = \"r\"\n\
+        column = \"max_v\"\nwhen = \"> 1\"\n[[anomaly]]\nname = \"z\"\ncolumn = \"max_v\"\nzscore = 1.5\n";
     let config = Config::check(&config, &|_| None).unwrap_or_else(|report| panic!("{report}"));
     config.schema.summaries[0].clone()
 }
@@ -39,6 +40,9 @@ impl Random {
 
 fn partial(summary: &Summary, points: &[(i64, f64)]) -> Partial {
     let mut partial = Partial::default();
+    for (def, score) in &summary.scores {
+        partial.settle(*def, score.threshold, Some(Baseline { mean: 3.0, deviation: 1e4 }));
+    }
     for (at, value) in points {
         let slot = (at / 60_000_000_000) as u32;
         partial.sample(*at, slot);

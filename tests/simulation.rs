@@ -291,3 +291,79 @@ fn any_order_any_pieces_any_writers() {
         }
     }
 }
+
+/// What a z-score judges by is the same whether windows leave memory and the process starts again in between or not.
+#[test]
+fn a_baseline_survives_leaving_memory_and_restarts() {
+    let start = 1_700_000_000_000_000_000;
+    let hour = 3_600_000_000_000;
+    let sources = "[{ measurement = \"a\", field = \"v\" }, { measurement = \"b\", field = \"v\", scale = 0.1 }]";
+    let config = format!(
+        "state_dir = \"unused\"\n[lateness]\nmax = \"forever\"\n[[summary]]\nname = \"s\"\nkey = [\"host\"]\n\
+         [[summary.column]]\nname = \"v\"\nmethod = \"max\"\nsources = {sources}\n\
+         [[summary.column]]\nname = \"odd\"\nmethod = \"anomalies\"\nrules = [\"near\", \"far\"]\n\
+         [[anomaly]]\nname = \"near\"\ncolumn = \"v\"\nzscore = 0.7\nbaseline = 2\n\
+         [[anomaly]]\nname = \"far\"\ncolumn = \"v\"\nzscore = 1.3\nbaseline = 9\n"
+    );
+    let schema = Config::check(&config, &|_| None).unwrap_or_else(|report| panic!("{report}")).schema;
+    let feed = |shared: &Shared, lines: &[String], now: i64| {
+        let (taken, _) = shared.batch(lines.iter().map(|line| line.as_bytes()), now);
+        let Taken::Journal(journaling, frame) = taken else { panic!("every line matches") };
+        assert!(journaling.append(frame));
+    };
+    let mut flagged = 0;
+    for seed in 0..10 {
+        chance::start(seed);
+        // A third of them late, by up to four hours.
+        let mut lines: Vec<(i64, String)> = (0..1500)
+            .map(|n| {
+                let at = start + (chance::below(72 * 3600) * 1_000_000_000 + n) as i64;
+                let late = if chance::percent(33) { chance::below(4 * 3600) as i64 * 1_000_000_000 } else { 0 };
+                let value = (chance::below(2_000_000) as f64 - 1e6) / 1e3;
+                let measurement = if chance::percent(60) { "a" } else { "b" };
+                (at + late, format!("{measurement},host=h{} v={value} {at}\n", chance::below(3)))
+            })
+            .collect();
+        lines.sort();
+        let (mut whole, mut parts) = (Server::default(), Server::default());
+        let (calm_folder, folder) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let (calm, mut calm_keeper) = begin(calm_folder.path(), &schema);
+        let (mut shared, mut keeper) = begin(folder.path(), &schema);
+        let mut restarts = 0;
+        for piece in lines.chunks(12) {
+            let now = piece.last().expect("a chunk holds something").0 + 1_000_000_000;
+            let piece: Vec<String> = piece.iter().map(|(_, line)| line.clone()).collect();
+            feed(&calm, &piece, now);
+            feed(&shared, &piece, now);
+            match chance::below(4) {
+                0 => {
+                    keeper.checkpoint(&shared, now).expect("saved");
+                }
+                1 => {
+                    keeper.flush(&shared, &mut parts, now, true).expect("written");
+                    keeper.checkpoint(&shared, now).expect("saved");
+                }
+                2 if chance::percent(50) => {
+                    drop((shared, keeper));
+                    (shared, keeper) = begin(folder.path(), &schema);
+                    restarts += 1;
+                }
+                _ => {}
+            }
+        }
+        assert!(restarts > 3, "{restarts} restarts");
+        let now = start + 100 * hour;
+        calm_keeper.flush(&calm, &mut whole, now, true).expect("written");
+        keeper.flush(&shared, &mut parts, now, true).expect("written");
+        let (whole, parts) = (whole.rows(), parts.rows());
+        assert_eq!(whole.len(), parts.len(), "seed {seed}");
+        for ((kind, a), (_, b)) in whole.iter().zip(&parts) {
+            assert_eq!(a.summed.samples, b.summed.samples, "seed {seed}: {kind:?} {:?} {}", a.key, a.span.start);
+            assert_eq!(a.summed.cells[1], b.summed.cells[1], "seed {seed}: {kind:?} {:?} {}", a.key, a.span.start);
+            if let Cell::Integer(n) = a.summed.cells[1] {
+                flagged += n;
+            }
+        }
+    }
+    assert!(flagged > 1000, "{flagged} values are flagged");
+}

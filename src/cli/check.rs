@@ -3,7 +3,7 @@
 use super::load;
 use crate::config::{Config, SinkConfig};
 use crate::engine::scan;
-use crate::engine::schema::{AccumulatorDef, Method, Summary};
+use crate::engine::schema::{AccumulatorDef, Method, Rule, Summary};
 use crate::sink::{self, statements};
 use clap::Args;
 use std::io::Write;
@@ -151,8 +151,13 @@ fn verdict(point: &scan::Point<'_>, accumulator: &AccumulatorDef, method: Method
     if !scaled.is_finite() && method != Method::Count {
         return Err(format!("{number} is not a finite number after scale and offset"));
     }
-    let flagged = accumulator.when.map(|when| if when.holds(scaled) { ", flagged" } else { ", not flagged" });
-    Ok(format!("{scaled}{}", flagged.unwrap_or_default()))
+    let flagged = match accumulator.rule {
+        None => "",
+        Some(Rule::When(when)) if when.holds(scaled) => ", flagged",
+        Some(Rule::When(_)) => ", not flagged",
+        Some(Rule::ZScore(_)) => ", compared with the hours before",
+    };
+    Ok(format!("{scaled}{flagged}"))
 }
 
 fn print_verdict(

@@ -159,7 +159,9 @@ fn build(root: &Table<'_, '_>) -> Option<Config> {
     let limits = limits(root);
     let durability = durability(root);
     let summaries = summaries::summaries(root, &mut warnings);
-    let schema = Schema { zone: Arc::new(zone?), lateness, missing_horizon, limits, summaries: summaries? };
+    let summaries = summaries?;
+    let judges = summaries.iter().any(|summary| !summary.scores.is_empty());
+    let schema = Schema { zone: Arc::new(zone?), lateness, missing_horizon, limits, summaries, judges };
     Some(Config { state_dir, sink: sink?, flush, durability, schema: Arc::new(schema), warnings })
 }
 

@@ -2,7 +2,7 @@
 
 use super::read::{At, Table, nearest};
 use crate::engine::pattern::Pattern;
-use crate::engine::schema::{AccumulatorDef, Column, Group, Method, Operator, Source, Summary, When};
+use crate::engine::schema::{self, AccumulatorDef, Column, Group, Method, Operator, Source, Summary, When, ZScore};
 use crate::engine::zone::WindowKind;
 use std::collections::BTreeSet;
 
@@ -34,12 +34,23 @@ const ACCUMULATORS_MAX: usize = u16::MAX as usize;
 
 const SECOND: i64 = 1_000_000_000;
 
+/// Finished windows that a z-score is made from, unless the rule says another number, and at most (a month).
+const BASELINE: u16 = 24;
+const BASELINE_MAX: u16 = 720;
+
+/// What a rule flags, as written.
+#[derive(Clone, Copy)]
+enum Judge {
+    When(When),
+    ZScore { threshold: f64, baseline: u16 },
+}
+
 /// A rule as written.
 struct Rule {
     name: At<String>,
     column: Option<At<String>>,
     source: Option<Source>,
-    when: Option<When>,
+    judge: Option<Judge>,
 }
 
 /// A column as written.
@@ -111,6 +122,12 @@ fn summary(table: &Table<'_, '_>, rules: &[Rule], used: &mut BTreeSet<String>) -
     if !taken {
         return None;
     }
+    let score = |(def, accumulator): (usize, &AccumulatorDef)| match accumulator.rule {
+        // A summary has at most 65,536 accumulators: `assemble` sees to it.
+        Some(schema::Rule::ZScore(score)) => Some((def as u16, score)),
+        _ => None,
+    };
+    let scores = accumulators.iter().enumerate().filter_map(score).collect();
     Some(Summary {
         name: name?.value,
         key: key?.into_iter().map(|k| k.value).collect(),
@@ -119,6 +136,7 @@ fn summary(table: &Table<'_, '_>, rules: &[Rule], used: &mut BTreeSet<String>) -
         columns,
         accumulators,
         timezone_tag,
+        scores,
     })
 }
 
@@ -286,13 +304,19 @@ fn rules(root: &Table<'_, '_>) -> Vec<Rule> {
             }
             when
         });
-        let has_zscore = table.has("zscore") | table.has("baseline");
-        if has_zscore {
-            let message = "zscore rules are not supported by this version yet: write when = \"> 80\"";
-            document.problem(table.offset, &table.path, message);
-        } else if !table.has("when") {
-            table.missing("when", "when = \"> 80\"");
-        }
+        let judge = match (table.has("when"), table.has("zscore") || table.has("baseline")) {
+            (true, false) => when.map(Judge::When),
+            (false, true) => zscore(&table),
+            (true, true) => {
+                let message = "has both `when` and a z-score: keep one, or make two rules";
+                document.problem(table.offset, &table.path, message);
+                None
+            }
+            (false, false) => {
+                table.missing("when", "when = \"> 80\", or zscore = 3.0");
+                None
+            }
+        };
         if column.is_some() == has_source {
             let message = "needs either `column` (watch that column's values) or `source` (watch values of its own)";
             document.problem(table.offset, &table.path, message);
@@ -302,9 +326,31 @@ fn rules(root: &Table<'_, '_>) -> Vec<Rule> {
         if out.iter().any(|rule| rule.name.value == name.value) {
             document.problem_at(&name, "there is an anomaly of this name already: names must differ");
         }
-        out.push(Rule { name, column, source, when });
+        out.push(Rule { name, column, source, judge });
     }
     out
+}
+
+/// Reads `zscore` and `baseline`.
+fn zscore(table: &Table<'_, '_>) -> Option<Judge> {
+    let document = table.document;
+    if !table.has("zscore") {
+        table.missing("zscore", "zscore = 3.0");
+    }
+    let threshold = table.float("zscore");
+    let path = |key: &str| format!("{}.{key}", table.path);
+    if threshold.is_some_and(|t| t <= 0.0) {
+        let message = "must be above 0: how many deviations from the mean are an anomaly, as in 3.0";
+        document.problem(table.offset_of("zscore"), &path("zscore"), message);
+    }
+    let baseline = table.count("baseline");
+    let number = baseline.as_ref().map_or(Some(BASELINE), |at| u16::try_from(at.value).ok());
+    let number = number.filter(|n| (1..=BASELINE_MAX).contains(n));
+    if let (None, Some(at)) = (number, &baseline) {
+        let message = format!("must be from 1 to {BASELINE_MAX}: how many finished hours a value is compared with");
+        document.problem_at(at, message);
+    }
+    Some(Judge::ZScore { threshold: threshold?, baseline: number? })
 }
 
 /// Reads a condition: `> 80`, `<= -1.5`, `!= 0`.
@@ -329,22 +375,22 @@ fn assemble(
     let mut accumulators: Vec<AccumulatorDef> = Vec::new();
     let mut columns = Vec::new();
     let mut complete = true;
-    let mut number = |sources: &[Source], method: Method, when: Option<When>| -> Vec<u16> {
-        let number = |source: &Source| {
-            let def = AccumulatorDef::new(method.kind(), source.clone(), when);
-            // Columns that need the same of a source share it.
-            let known = accumulators.iter().position(|known: &AccumulatorDef| known.hash == def.hash);
-            let place = known.unwrap_or_else(|| {
-                accumulators.push(def);
-                accumulators.len() - 1
-            });
-            place.min(ACCUMULATORS_MAX) as u16
-        };
-        sources.iter().map(number).collect()
+    let mut number = |source: &Source, method: Method, rule: Option<schema::Rule>| -> u16 {
+        let def = AccumulatorDef::new(method.kind(), source.clone(), rule);
+        // Columns that need the same of a source share it.
+        let known = accumulators.iter().position(|known: &AccumulatorDef| known.hash == def.hash);
+        let place = known.unwrap_or_else(|| {
+            accumulators.push(def);
+            accumulators.len() - 1
+        });
+        place.min(ACCUMULATORS_MAX) as u16
     };
     let plain: Vec<Vec<u16>> = drafts
         .iter()
-        .map(|d| if d.method == Method::Anomalies { Vec::new() } else { number(&d.sources, d.method, None) })
+        .map(|d| {
+            let sources = d.sources.iter().filter(|_| d.method != Method::Anomalies);
+            sources.map(|source| number(source, d.method, None)).collect()
+        })
         .collect();
     for (draft, defs) in drafts.iter().zip(&plain) {
         let mut groups = Vec::new();
@@ -379,11 +425,21 @@ fn assemble(
                     continue;
                 }
             };
-            let Some(when) = rule.when else {
+            let Some(judge) = rule.judge else {
                 complete = false;
                 continue;
             };
-            let defs = number(sources, Method::Anomalies, Some(when));
+            let mut defs = Vec::new();
+            for source in sources {
+                let rule = match judge {
+                    Judge::When(when) => schema::Rule::When(when),
+                    Judge::ZScore { threshold, baseline } => {
+                        let moments = number(source, Method::Stddev, None);
+                        schema::Rule::ZScore(ZScore { threshold, baseline, moments })
+                    }
+                };
+                defs.push(number(source, Method::Anomalies, Some(rule)));
+            }
             groups.push(Group { chosen_by: watched.unwrap_or_else(|| defs.clone()), defs });
         }
         columns.push(Column { name: draft.name.value.clone(), method: draft.method, groups });

@@ -6,9 +6,10 @@
 //! A state of a newer version, and one that cannot be read, is set aside under another name together with its journal,
 //! never overwritten.
 
+use crate::engine::accumulate::moments::Moments;
 use crate::engine::dedupe::StoredDedupe;
 use crate::engine::device::Day;
-use crate::engine::partial::Partial;
+use crate::engine::partial::{Kind, Partial, State};
 use crate::engine::plan::Sample;
 use crate::engine::scan::Head;
 use crate::engine::schema::Schema;
@@ -195,6 +196,20 @@ fn read_head(bytes: &[u8]) -> Option<Head> {
     Some(Head { measurement, tags })
 }
 
+/// What is remembered of a window.
+fn past((span, moments): &(Span, Vec<(String, Moments)>)) -> Value {
+    let of = |(hash, moments): &(String, Moments)| (hash.clone(), State::Moments(moments.clone()).to_json());
+    json!([span.start, span.end, moments.iter().map(of).collect::<serde_json::Map<_, _>>()])
+}
+
+fn read_past(json: &Value) -> Option<(Span, Vec<(String, Moments)>)> {
+    let moments = json[2].as_object()?.iter().filter_map(|(hash, json)| match State::from_json(Kind::Moments, json)? {
+        State::Moments(moments) => Some((hash.clone(), moments)),
+        _ => None,
+    });
+    Some((Span { start: json[0].as_i64()?, end: json[1].as_i64()? }, moments.collect()))
+}
+
 fn cursors(device: &StoredDevice) -> String {
     let days: Vec<_> =
         device.days.iter().map(|d| json!([d.span.start, d.span.end, d.stale, d.final_written])).collect();
@@ -205,6 +220,7 @@ fn cursors(device: &StoredDevice) -> String {
         "evicted": device.evicted_until,
         "zone": device.zone,
         "days": days,
+        "past": device.past.iter().map(past).collect::<Vec<_>>(),
     })
     .to_string()
 }
@@ -232,6 +248,7 @@ fn read_device(row: &Row<'_>) -> rusqlite::Result<Option<StoredDevice>> {
         forgotten: json["forgotten"].as_i64(),
         evicted_until: json["evicted"].as_i64().unwrap_or(i64::MIN),
         days: days.collect(),
+        past: json["past"].as_array().into_iter().flatten().filter_map(read_past).collect(),
     }))
 }
 

@@ -10,6 +10,8 @@
 //! Invariants: `windows` and `days` are sorted by start and do not overlap; every window lies in one day of `days`.
 
 use super::partial::Partial;
+use super::schema::Summary;
+use super::score::Past;
 use super::zone::{Span, Zone};
 
 /// The event time of the newest point of a window without one.
@@ -144,6 +146,8 @@ pub struct Device {
     pub forgotten: Option<i64>,
     /// Windows that start before this may be in stored state without being in memory.
     pub evicted_until: i64,
+    /// What rules with a baseline need of its last windows, in order of start; those in memory count as they are there.
+    pub past: Vec<Past>,
     /// Changed since the last checkpoint, its windows aside.
     pub unsaved: bool,
 }
@@ -163,6 +167,7 @@ impl Device {
             filled_provisionally: i64::MAX,
             forgotten: None,
             evicted_until: i64::MIN,
+            past: Vec::new(),
             unsaved: true,
         }
     }
@@ -268,9 +273,13 @@ impl Device {
     }
 
     /// Lets go of windows for which `done` is true; they leave memory only.
-    pub fn release(&mut self, done: impl Fn(&Window) -> bool) {
+    pub fn release(&mut self, summary: &Summary, done: impl Fn(&Window) -> bool) {
         if !self.windows.iter().any(&done) {
             return;
+        }
+        if !summary.scores.is_empty() {
+            let leaving: Vec<usize> = (0..self.windows.len()).filter(|place| done(&self.windows[*place])).collect();
+            leaving.into_iter().for_each(|place| self.remember(place, summary));
         }
         for window in self.windows.iter().filter(|w| done(w)) {
             if window.newest != EMPTY {
@@ -290,9 +299,9 @@ impl Device {
     }
 
     /// Lets go of windows and days that are written as final and can receive no point any more.
-    pub fn forget(&mut self, max: i64, now: i64) {
+    pub fn forget(&mut self, summary: &Summary, max: i64, now: i64) {
         let Some(limit) = now.checked_sub(max) else { return };
-        self.release(|w| w.is_done() && w.span.end < limit && !w.unsaved);
+        self.release(summary, |w| w.is_done() && w.span.end < limit && !w.unsaved);
         self.days.retain(|d| d.stale || !d.final_written || d.span.end >= limit);
     }
 }

@@ -125,6 +125,8 @@ impl Fold<'_> {
                 window.unsaved = true;
                 let span = window.span;
                 observe(&mut window.part(run).partial, span, summary, &target.feeds, at, sample, not_finite);
+            } else if self.schema.judges {
+                self.devices[target.device as usize].add_to_past(&target.feeds, at, sample);
             }
         }
     }
@@ -140,7 +142,7 @@ pub fn takes(feeds: &[Feed], sample: Sample) -> bool {
 
 /// `x * scale` rounded, `+ offset` rounded; -0 becomes 0.
 #[inline]
-fn scaled(feed: &Feed, value: f64) -> f64 {
+pub fn scaled(feed: &Feed, value: f64) -> f64 {
     value * feed.scale + feed.offset + 0.0
 }
 

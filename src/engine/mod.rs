@@ -18,6 +18,7 @@ pub mod plan;
 pub mod row;
 pub mod scan;
 pub mod schema;
+pub mod score;
 pub mod stored;
 pub mod zone;
 
@@ -382,6 +383,9 @@ impl Engine {
         for &(index, sample) in &self.found {
             fold.point(&mut slots[index], at, sample, timestamp.is_some());
         }
+        if self.schema.judges {
+            self.settle_line(series, at);
+        }
     }
 
     /// Appends what is due in at most `count` devices from `from` on: windows to write, windows without a sample.
@@ -396,7 +400,7 @@ impl Engine {
             }
             let schema = &self.schema;
             let device = &mut self.devices[index];
-            device.forget(schema.lateness.max, now);
+            device.forget(&schema.summaries[usize::from(device.summary)], schema.lateness.max, now);
             for window in &device.windows {
                 let is_final = window.span.end.saturating_add(allowed) <= now;
                 let changed = window.version != window.acknowledged || (is_final && !window.final_written);

@@ -12,8 +12,10 @@
 //! milliseconds. Each accumulator stands under the hash of its definition, so a changed definition is a new accumulator.
 //! A reader keeps what it does not know and writes it again. `uj` is the
 //! number of points that were counted while the journal could not take them, `stale` that of points that came again with
-//! another value; they are there only if they are not 0.
+//! another value; they are there only if they are not 0. `base` holds, for each rule that judges by a baseline and has been
+//! asked, mean and deviation, or nothing if there were too few windows before.
 
+use super::accumulate::baseline::{Baseline, Judging};
 use super::accumulate::count::{Count, Flags};
 use super::accumulate::coverage::Slots;
 use super::accumulate::double_double::DoubleDouble;
@@ -21,7 +23,7 @@ use super::accumulate::extreme::Extreme;
 use super::accumulate::first_last::{FirstLast, Stamped};
 use super::accumulate::moments::{Moments, Powers, Sum};
 use super::accumulate::sketch::Sketch;
-use super::schema::{AccumulatorDef, Summary};
+use super::schema::{Rule, Summary};
 use serde_json::{Map, Value, json};
 
 /// The states that an accumulator can be.
@@ -65,8 +67,8 @@ pub enum State {
 
 impl State {
     /// The state after one value. `value` is `None` for a string, which only a count takes.
-    fn first(def: &AccumulatorDef, at: i64, value: f64) -> State {
-        match def.kind {
+    fn first(kind: Kind, at: i64, value: f64, flagged: bool) -> State {
+        match kind {
             Kind::Sum => {
                 let mut sum = Sum::default();
                 sum.observe(value);
@@ -80,7 +82,7 @@ impl State {
             Kind::Extreme => State::Extreme(Extreme::of(value)),
             Kind::FirstLast => State::FirstLast(FirstLast::of(at, value)),
             Kind::Count => State::Count(Count { n: 1 }),
-            Kind::Flags => State::Flags(Flags { n: 1, flagged: u64::from(flagged(def, value)) }),
+            Kind::Flags => State::Flags(Flags { n: 1, flagged: u64::from(flagged) }),
             Kind::Sketch => {
                 let mut sketch = Box::<Sketch>::default();
                 sketch.observe(value);
@@ -90,14 +92,14 @@ impl State {
     }
 
     #[inline]
-    fn observe(&mut self, def: &AccumulatorDef, at: i64, value: f64) {
+    fn observe(&mut self, at: i64, value: f64, flagged: bool) {
         match self {
             State::Sum(s) => s.observe(value),
             State::Moments(s) => s.observe(value),
             State::Extreme(s) => s.observe(value),
             State::FirstLast(s) => s.observe(at, value),
             State::Count(s) => s.observe(),
-            State::Flags(s) => s.observe(flagged(def, value)),
+            State::Flags(s) => s.observe(flagged),
             State::Sketch(s) => s.observe(value),
         }
     }
@@ -129,7 +131,8 @@ impl State {
         }
     }
 
-    fn to_json(&self) -> Value {
+    /// The stored form.
+    pub fn to_json(&self) -> Value {
         // No state of finite values holds a number that is not finite, which JSON could not hold.
         match self {
             State::Sum(s) => match &s.huge {
@@ -155,7 +158,8 @@ impl State {
         }
     }
 
-    fn from_json(kind: Kind, json: &Value) -> Option<State> {
+    /// Reads the stored form; `None` if it is none of this kind.
+    pub fn from_json(kind: Kind, json: &Value) -> Option<State> {
         let items = json.as_array()?;
         let count = |i: usize| items.get(i)?.as_u64();
         let float = |i: usize| items.get(i)?.as_f64();
@@ -187,10 +191,6 @@ impl State {
     }
 }
 
-fn flagged(def: &AccumulatorDef, value: f64) -> bool {
-    def.when.is_some_and(|when| when.holds(value))
-}
-
 /// An accumulator of a partial: which definition, its own slots (they decide which source feeds a column), its state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Accumulator {
@@ -217,6 +217,8 @@ pub struct Partial {
     pub conflicts: u64,
     /// Stored accumulators that this configuration does not define.
     pub unknown: Option<Box<Map<String, Value>>>,
+    /// What rules with a baseline judge by; made when the first one is asked.
+    pub judging: Option<Box<Judging>>,
 }
 
 impl Partial {
@@ -237,16 +239,21 @@ impl Partial {
     /// Folds one value into an accumulator.
     #[inline]
     pub fn observe(&mut self, def: u16, summary: &Summary, at: i64, slot: u32, value: f64) {
-        let definition = &summary.accumulators[usize::from(def)];
+        let flagged = match summary.accumulators[usize::from(def)].rule {
+            None => false,
+            Some(Rule::When(when)) => when.holds(value),
+            Some(Rule::ZScore(score)) => self.judging.get_or_insert_default().judge(def, score.threshold, value),
+        };
         match self.accumulators.iter_mut().find(|a| a.def == def) {
             Some(accumulator) => {
                 accumulator.slots.set(slot);
-                accumulator.state.observe(definition, at, value);
+                accumulator.state.observe(at, value, flagged);
             }
             None => {
                 let mut slots = Slots::default();
                 slots.set(slot);
-                self.accumulators.push(Accumulator { def, slots, state: State::first(definition, at, value) });
+                let kind = summary.accumulators[usize::from(def)].kind;
+                self.accumulators.push(Accumulator { def, slots, state: State::first(kind, at, value, flagged) });
             }
         }
     }
@@ -262,12 +269,16 @@ impl Partial {
                 mine.entry(hash).or_insert_with(|| state.clone());
             }
         }
+        if let Some(theirs) = &other.judging {
+            self.judging.get_or_insert_default().merge(theirs);
+        }
         if other.samples == 0 {
             return;
         }
         if self.samples == 0 {
-            let (unjournaled, conflicts, unknown) = (self.unjournaled, self.conflicts, self.unknown.take());
-            *self = Partial { unjournaled, conflicts, unknown, ..other.clone() };
+            let (unjournaled, conflicts) = (self.unjournaled, self.conflicts);
+            let (unknown, judging) = (self.unknown.take(), self.judging.take());
+            *self = Partial { unjournaled, conflicts, unknown, judging, ..other.clone() };
             return;
         }
         self.samples += other.samples;
@@ -288,6 +299,22 @@ impl Partial {
     /// The accumulator of a definition, if it holds a value.
     pub fn accumulator(&self, def: u16) -> Option<&Accumulator> {
         self.accumulators.iter().find(|a| a.def == def)
+    }
+
+    /// True if it is settled what a rule judges the values by, or if it has been proposed.
+    pub fn has_baseline(&self, def: u16) -> bool {
+        let has = |judging: &Judging| judging.baseline(def).or(judging.proposed(def)).is_some();
+        self.judging.as_deref().is_some_and(has)
+    }
+
+    /// Settles what a rule judges the values by, and judges those that have come before.
+    pub fn settle(&mut self, def: u16, threshold: f64, baseline: Option<Baseline>) {
+        let flagged = self.judging.get_or_insert_default().settle(def, threshold, baseline);
+        if let Some(Accumulator { state: State::Flags(flags), .. }) =
+            self.accumulators.iter_mut().find(|accumulator| accumulator.def == def)
+        {
+            flags.flagged += flagged;
+        }
     }
 
     /// The stored form.
@@ -314,6 +341,9 @@ impl Partial {
         }
         if self.conflicts > 0 {
             json["stale"] = self.conflicts.into();
+        }
+        if let Some(judging) = &self.judging {
+            json["base"] = judging.to_json(summary);
         }
         json.to_string()
     }
@@ -357,6 +387,7 @@ impl Partial {
             unjournaled: json["uj"].as_u64().unwrap_or(0),
             conflicts: json["stale"].as_u64().unwrap_or(0),
             unknown,
+            judging: json.get("base").map(|base| Box::new(Judging::from_json(base, summary))),
         })
     }
 }

@@ -18,6 +18,8 @@ pub struct Schema {
     pub missing_horizon: i64,
     pub limits: Limits,
     pub summaries: Vec<Summary>,
+    /// A rule of some summary judges by a baseline.
+    pub judges: bool,
 }
 
 /// When a point still counts, in nanoseconds.
@@ -58,6 +60,8 @@ pub struct Summary {
     pub accumulators: Vec<AccumulatorDef>,
     /// The tag in which a device names its zone.
     pub timezone_tag: Option<String>,
+    /// The accumulators that judge by a baseline, each with its rule.
+    pub scores: Vec<(u16, ZScore)>,
 }
 
 impl Summary {
@@ -216,13 +220,31 @@ impl When {
     }
 }
 
+/// What [`Kind::Flags`] counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule {
+    When(When),
+    ZScore(ZScore),
+}
+
+/// Flags a value that lies further from the mean of the source's last finished windows than so many of their deviations.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ZScore {
+    /// In deviations, above 0.
+    pub threshold: f64,
+    /// How many windows with values of the source.
+    pub baseline: u16,
+    /// The accumulator that keeps the moments of the source.
+    pub moments: u16,
+}
+
 /// One accumulator of a partial: a source, and what is kept of it.
 #[derive(Clone, Debug)]
 pub struct AccumulatorDef {
     pub kind: Kind,
     pub source: Source,
-    /// The condition that [`Kind::Flags`] counts.
-    pub when: Option<When>,
+    /// Of [`Kind::Flags`] only.
+    pub rule: Option<Rule>,
     /// Names the definition in stored partials: 16 hex digits.
     pub hash: String,
 }
@@ -232,7 +254,7 @@ impl AccumulatorDef {
     ///
     /// Everything that changes what the state means is part of the hash, and nothing else: the column's name and its
     /// other sources are not, so a renamed column keeps its history.
-    pub fn new(kind: Kind, source: Source, when: Option<When>) -> AccumulatorDef {
+    pub fn new(kind: Kind, source: Source, rule: Option<Rule>) -> AccumulatorDef {
         let mut text = format!("{}\0{}\0{}\0", kind.name(), source.measurement.text(), source.field);
         let mut tags: Vec<_> = source.tags.iter().map(|(k, v)| (k.as_str(), v.text())).collect();
         tags.sort_unstable();
@@ -242,10 +264,16 @@ impl AccumulatorDef {
         if kind != Kind::Count {
             text.push_str(&format!("\u{1}{:016x}{:016x}", source.scale.to_bits(), source.offset.to_bits()));
         }
-        if let Some(when) = when {
-            text.push_str(&format!("\u{2}{}{:016x}", when.operator.spelling(), when.threshold.to_bits()));
+        match rule {
+            None => {}
+            Some(Rule::When(When { operator, threshold })) => {
+                text.push_str(&format!("\u{2}{}{:016x}", operator.spelling(), threshold.to_bits()));
+            }
+            Some(Rule::ZScore(ZScore { threshold, baseline, .. })) => {
+                text.push_str(&format!("\u{3}{:016x}{baseline}", threshold.to_bits()));
+            }
         }
-        AccumulatorDef { kind, source, when, hash: format!("{:016x}", fnv1a(text.as_bytes())) }
+        AccumulatorDef { kind, source, rule, hash: format!("{:016x}", fnv1a(text.as_bytes())) }
     }
 }
 

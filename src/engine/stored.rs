@@ -8,12 +8,14 @@
 //! the name of the runs that took them; see [`super::device`].
 
 use super::Engine;
+use super::accumulate::moments::Moments;
 use super::dedupe::StoredDedupe;
 use super::device::{Day, Device, Part, Window};
 use super::partial::Partial;
 use super::plan::{self, Sample};
 use super::scan::Head;
-use super::schema::Schema;
+use super::schema::{Schema, Summary};
+use super::score::Past;
 use super::zone::Span;
 use std::sync::Arc;
 
@@ -31,6 +33,8 @@ pub struct StoredDevice {
     pub forgotten: Option<i64>,
     pub evicted_until: i64,
     pub days: Vec<Day>,
+    /// Of windows that rules with a baseline need: span, and the moments under the hashes of their definitions.
+    pub past: Vec<(Span, Vec<(String, Moments)>)>,
 }
 
 /// A base window.
@@ -111,6 +115,22 @@ pub struct Incomplete {
     pub at: i64,
 }
 
+/// What is remembered of a window, with the hashes of its definitions.
+fn named(past: &Past, summary: &Summary) -> Vec<(String, Moments)> {
+    let name = |def: u16| summary.accumulators[usize::from(def)].hash.clone();
+    past.moments.iter().map(|(def, moments)| (name(*def), moments.clone())).collect()
+}
+
+/// What a schema still needs of a window that was remembered.
+fn known((span, moments): (Span, Vec<(String, Moments)>), summary: &Summary) -> Option<Past> {
+    let needed = |hash: &str| {
+        let mut defs = summary.scores.iter().map(|(_, score)| score.moments);
+        defs.find(|def| summary.accumulators[usize::from(*def)].hash == *hash)
+    };
+    let moments: Vec<_> = moments.into_iter().filter_map(|(hash, of)| Some((needed(&hash)?, of))).collect();
+    (!moments.is_empty()).then_some(Past { span, moments })
+}
+
 impl Engine {
     /// Windows that cannot be written or saved before stored state has been asked for them. At most `most` of them.
     pub fn incomplete(&self, most: usize) -> Vec<Incomplete> {
@@ -142,6 +162,7 @@ impl Engine {
             return;
         }
         let Some(stored) = stored else {
+            self.settle_all(device as usize, start);
             let device = &mut self.devices[device as usize];
             if device.windows[place].version == 0 {
                 // It was opened for a pending point that counted elsewhere, before the configuration was changed.
@@ -170,6 +191,8 @@ impl Engine {
             here.rev += part.rev;
             here.acknowledged = part.acknowledged;
         }
+        let start = window.span.start;
+        self.settle_all(device as usize, start);
     }
 
     fn parts_of(&mut self, stored: &[StoredPart]) -> Vec<Part> {
@@ -189,6 +212,19 @@ impl Engine {
         }
         let mut out = Stored { dedupe: self.dedupe.take_unsaved(), ..Stored::default() };
         for device in &mut self.devices {
+            let summary = &self.schema.summaries[usize::from(device.summary)];
+            if !summary.scores.is_empty() {
+                // After a restart, of those that are not done only the newest are in memory.
+                let mut open = 0;
+                for place in (0..device.windows.len()).rev() {
+                    let window = &device.windows[place];
+                    let is_away = window.is_done() || open >= WINDOWS_KEPT;
+                    open += usize::from(!window.is_done());
+                    if is_away {
+                        device.remember(place, summary);
+                    }
+                }
+            }
             for window in device.windows.iter_mut().filter(|w| w.unsaved) {
                 window.unsaved = false;
                 if window.is_done() && device.evicted_until < window.span.end {
@@ -218,7 +254,7 @@ impl Engine {
                 device.unsaved = false;
                 out.devices.push(StoredDevice {
                     id: device.id,
-                    summary: self.schema.summaries[usize::from(device.summary)].name.clone(),
+                    summary: summary.name.clone(),
                     key: device.key.clone(),
                     zone: (device.zone > 0).then(|| self.zones[usize::from(device.zone)].name().to_string()),
                     filled_until: device.filled_until,
@@ -226,6 +262,7 @@ impl Engine {
                     forgotten: device.forgotten,
                     evicted_until: device.evicted_until,
                     days: device.days.clone(),
+                    past: device.past.iter().map(|past| (past.span, named(past, summary))).collect(),
                 });
             }
         }
@@ -273,7 +310,7 @@ impl Engine {
             let leaves = |w: &Window| leaves(w) && !pending.iter().any(|at| w.span.contains(*at));
             let device = &mut self.devices[index];
             self.away += device.windows.iter().filter(|w| leaves(w) && !w.is_done()).count() as u64;
-            device.release(leaves);
+            device.release(&self.schema.summaries[usize::from(device.summary)], leaves);
         }
     }
 
@@ -344,6 +381,8 @@ impl Engine {
             restored.forgotten = device.forgotten;
             restored.evicted_until = device.evicted_until;
             restored.days = device.days;
+            restored.past =
+                device.past.into_iter().filter_map(|past| known(past, &schema.summaries[summary])).collect();
             restored.unsaved = false;
             engine.devices.push(restored);
         }

@@ -14,10 +14,9 @@
 //! - the memory of duplicates has no limit (`limits.dedupe_points` is not modelled);
 //! - a config is trusted: what is missing or malformed panics with its name.
 //!
-//! Not computed: `delta`, `integral`, `time_weighted_avg`, `distinct`, and `anomalies` with a
-//! z-score rule. Such a column is left out of `Row::columns` and `to_csv` shows it as `?`; what it takes
+//! Not computed: `delta`, `integral`, `time_weighted_avg` and `distinct`. Such a column is left out of `Row::columns` and `to_csv` shows it as `?`; what it takes
 //! still counts in `samples`, `coverage`, `first_seen` and `last_seen`. Keys over 191 characters are
-//! shown whole (no cut, no hash). Not modelled at all: limits, baselines, backfill, several writers.
+//! shown whole (no cut, no hash). Not modelled at all: limits, backfill, several writers.
 //!
 //! Where the contract leaves a choice, the comment `Reading:` says which one was made.
 // Allowed because a test that includes this file need not use all of it.
@@ -68,6 +67,10 @@ pub enum Broken {
     DeviationByN,
     /// Of equal times the smaller value is the last.
     SmallerIsLast,
+    /// What a z-score judges by takes in what comes late.
+    BaselineMoves,
+    /// A z-score sees values above the mean only.
+    AboveOnly,
 }
 
 /// One value of a row.
@@ -103,10 +106,10 @@ pub struct Row {
 /// The rows of all tables, sorted by table (config order, hourly before daily), window start, key bytes.
 pub fn rollup(config_toml: &str, input: &[u8], options: &Options) -> Vec<Row> {
     let config = Config::read(config_toml);
-    let points = accepted_points(&config, input, options);
+    let arrivals = arrivals(&config, input, options);
     let mut rows = Vec::new();
     for summary in &config.summaries {
-        summary_rows(&config, summary, &points, options, &mut rows);
+        summary_rows(&config, summary, &arrivals, options, &mut rows);
     }
     rows
 }
@@ -274,8 +277,13 @@ struct Source {
 
 struct Rule {
     input: RuleInput,
-    /// `None`: a z-score rule, not computed.
-    when: Option<(Operator, f64)>,
+    judge: Judge,
+}
+
+#[derive(Clone, Copy)]
+enum Judge {
+    When(Operator, f64),
+    ZScore { threshold: f64, baseline: usize },
 }
 
 enum RuleInput {
@@ -435,7 +443,7 @@ impl Source {
 
 impl Rule {
     fn read(table: &toml::Table, names: &[String]) -> Rule {
-        let when = text_of(table, "when").map(|when| {
+        let judge = text_of(table, "when").map(|when| {
             let when = when.trim();
             // Two-character operators first, or ">=" would be read as ">".
             let known = [
@@ -447,7 +455,11 @@ impl Rule {
                 ("<", Operator::Less),
             ];
             let (sign, operator) = known.into_iter().find(|(sign, _)| when.starts_with(sign)).expect("operator");
-            (operator, when[sign.len()..].trim().parse().expect("threshold"))
+            Judge::When(operator, when[sign.len()..].trim().parse().expect("threshold"))
+        });
+        let judge = judge.unwrap_or_else(|| Judge::ZScore {
+            threshold: table["zscore"].as_float().expect("zscore"),
+            baseline: table.get("baseline").map_or(24, |n| n.as_integer().expect("baseline") as usize),
         });
         let input = match (text_of(table, "column"), table.get("source")) {
             (Some(column), None) => {
@@ -457,7 +469,7 @@ impl Rule {
             (None, Some(source)) => RuleInput::Source(Source::read(source.as_table().unwrap(), &toml::Table::new())),
             _ => panic!("a rule has either a column or a source"),
         };
-        Rule { input, when }
+        Rule { input, judge }
     }
 }
 
@@ -966,12 +978,41 @@ struct Series {
     tags: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-/// One (series, field, timestamp) with the value that counts.
+/// One (series, field, timestamp) with a value.
+#[derive(Clone)]
 struct Point {
     series: Series,
     field: Vec<u8>,
     ts: i64,
     value: Value,
+    /// The line had a timestamp of its own.
+    is_stamped: bool,
+    /// Number of the line.
+    line: usize,
+}
+
+/// Everything that is neither late nor in the future, as it comes.
+fn arrivals(config: &Config, input: &[u8], options: &Options) -> Vec<Point> {
+    let mut out = Vec::new();
+    for (number, line) in parse(input).into_iter().flatten().enumerate() {
+        let Some(ts) = line.timestamp.or(options.now_ns) else {
+            continue;
+        };
+        if let Some(now) = options.now_ns {
+            let age = i128::from(now) - i128::from(ts);
+            let too_new = -age > config.future_ns;
+            let too_old = config.max_ns.is_some_and(|max| age > max);
+            if too_new || too_old {
+                continue;
+            }
+        }
+        let series = Series { measurement: line.measurement, tags: line.tags };
+        let is_stamped = line.timestamp.is_some();
+        for (field, value) in line.fields {
+            out.push(Point { series: series.clone(), field, ts, value, is_stamped, line: number });
+        }
+    }
+    out
 }
 
 /// Each point once, with its final value.
@@ -982,41 +1023,27 @@ struct Point {
 /// - last value wins also over a change of type (a number replaced by a string is no number any more);
 /// - a line without timestamp is outside the rule: each is a point of its own, it neither replaces
 ///   another nor makes another older.
-fn accepted_points(config: &Config, input: &[u8], options: &Options) -> Vec<Point> {
+fn accepted_points(arrivals: &[Point], options: &Options) -> Vec<Point> {
     let mut points: Vec<Point> = Vec::new();
     let mut at: HashMap<(Series, Vec<u8>, i64), usize> = HashMap::new();
     let mut newest: HashMap<(Series, Vec<u8>), i64> = HashMap::new();
-    for line in parse(input).into_iter().flatten() {
-        let Some(ts) = line.timestamp.or(options.now_ns) else {
+    let broken = |rule| options.broken == Some(rule);
+    for point in arrivals {
+        let ts = point.ts;
+        if !point.is_stamped || broken(Broken::DuplicatesCount) {
+            points.push(point.clone());
             continue;
-        };
-        let broken = |rule| options.broken == Some(rule);
-        if let Some(now) = options.now_ns {
-            let age = i128::from(now) - i128::from(ts);
-            let too_new = -age > config.future_ns;
-            let too_old = config.max_ns.is_some_and(|max| age > max);
-            if too_new || too_old {
-                continue;
-            }
         }
-        let series = Series { measurement: line.measurement, tags: line.tags };
-        for (field, value) in line.fields {
-            let point = Point { series: series.clone(), field: field.clone(), ts, value };
-            if line.timestamp.is_none() || broken(Broken::DuplicatesCount) {
-                points.push(point);
-                continue;
+        let newest = newest.entry((point.series.clone(), point.field.clone())).or_insert(ts);
+        match at.entry((point.series.clone(), point.field.clone(), ts)) {
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(points.len());
+                points.push(point.clone());
+                *newest = ts.max(*newest);
             }
-            let newest = newest.entry((series.clone(), field.clone())).or_insert(ts);
-            match at.entry((series.clone(), field, ts)) {
-                std::collections::hash_map::Entry::Vacant(entry) => {
-                    entry.insert(points.len());
-                    points.push(point);
-                    *newest = ts.max(*newest);
-                }
-                std::collections::hash_map::Entry::Occupied(entry) => {
-                    if (ts == *newest && !broken(Broken::FirstValueWins)) || broken(Broken::OlderIsReplaced) {
-                        points[*entry.get()].value = point.value;
-                    }
+            std::collections::hash_map::Entry::Occupied(entry) => {
+                if (ts == *newest && !broken(Broken::FirstValueWins)) || broken(Broken::OlderIsReplaced) {
+                    points[*entry.get()].value = point.value.clone();
                 }
             }
         }
@@ -1170,6 +1197,8 @@ struct HourOfDevice {
     by_column: Vec<Vec<Found>>,
     /// By column, by rule; filled for rules with a source of their own.
     by_rule: Vec<Vec<Found>>,
+    /// Mean and deviation by column, rule and source, where a z-score has them.
+    baselines: HashMap<(usize, usize, usize), (f64, f64)>,
 }
 
 impl HourOfDevice {
@@ -1184,12 +1213,16 @@ impl HourOfDevice {
     /// What the column's chosen source found: the source with the most slots that hold a sample, of
     /// several such the first in order. Empty if none has a sample.
     fn chosen(&self, summary: &Summary, column: usize) -> &[(i64, Option<f64>)] {
-        let mut best: &[(i64, Option<f64>)] = &[];
+        self.chosen_source(summary, column).map_or(&[], |source| &self.by_column[column][source])
+    }
+
+    fn chosen_source(&self, summary: &Summary, column: usize) -> Option<usize> {
+        let mut best = None;
         let mut best_slots = 0;
-        for found in &self.by_column[column] {
+        for (source, found) in self.by_column[column].iter().enumerate() {
             let slots = self.slots_of(summary, found.iter().map(|(ts, _)| ts));
             if slots > best_slots {
-                best = found;
+                best = Some(source);
                 best_slots = slots;
             }
         }
@@ -1201,7 +1234,8 @@ impl HourOfDevice {
 /// Reading: a device that changes its zone is two devices here, with windows of their own.
 type Device = (Vec<Vec<u8>>, String);
 
-fn summary_rows(config: &Config, summary: &Summary, points: &[Point], options: &Options, rows: &mut Vec<Row>) {
+fn summary_rows(config: &Config, summary: &Summary, arrivals: &[Point], options: &Options, rows: &mut Vec<Row>) {
+    let points = &accepted_points(arrivals, options);
     let mut windows = Windows::default();
     let mut devices: BTreeMap<Device, BTreeMap<i64, HourOfDevice>> = BTreeMap::new();
     for point in points {
@@ -1224,6 +1258,7 @@ fn summary_rows(config: &Config, summary: &Summary, points: &[Point], options: &
             taken: Vec::new(),
             by_column: summary.columns.iter().map(|c| vec![Vec::new(); c.sources.len()]).collect(),
             by_rule: summary.columns.iter().map(|c| vec![Vec::new(); c.rules.len()]).collect(),
+            baselines: HashMap::new(),
         });
         hour.taken.push(point.ts);
         for taker in taken {
@@ -1232,6 +1267,11 @@ fn summary_rows(config: &Config, summary: &Summary, points: &[Point], options: &
                 Taker::Rule { column, rule, value } => (&mut hour.by_rule[column][rule], Some(value)),
             };
             list.push((point.ts, value));
+        }
+    }
+    for (device, hours) in &mut devices {
+        for hour in hours.values_mut() {
+            hour.baselines = baselines(config, summary, device, hour.window, arrivals, options);
         }
     }
 
@@ -1277,6 +1317,56 @@ fn summary_rows(config: &Config, summary: &Summary, points: &[Point], options: &
         table.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
         rows.extend(table.into_iter().map(|(_, _, row)| row));
     }
+}
+
+/// What the z-scores of a window judge by: mean and deviation of all values that the source had in its last windows before
+/// this one, as they were known when the first value of the window came.
+fn baselines(
+    config: &Config,
+    summary: &Summary,
+    device: &Device,
+    window: Window,
+    arrivals: &[Point],
+    options: &Options,
+) -> HashMap<(usize, usize, usize), (f64, f64)> {
+    let mut out = HashMap::new();
+    let zone: chrono_tz::Tz = device.1.parse().expect("a zone's own name");
+    let is_of_device = |point: &Point| {
+        let mut tags = summary.key.iter().zip(&device.0);
+        tags.all(|(tag, value)| point.series.tags.get(tag.as_bytes()) == Some(value))
+            && zone_of(config, summary, point).name() == device.1
+    };
+    for (column, definition) in summary.columns.iter().enumerate() {
+        for (rule, wanted) in definition.rules.iter().enumerate() {
+            let Judge::ZScore { baseline, .. } = wanted.judge else { continue };
+            let sources = match &wanted.input {
+                RuleInput::Column(column) => summary.columns[*column].sources.as_slice(),
+                RuleInput::Source(source) => std::slice::from_ref(source),
+            };
+            for (index, source) in sources.iter().enumerate() {
+                let takes = |p: &Point| is_of_device(p) && source.matches(p) && source.scaled(&p.value).is_some();
+                let inside = |p: &Point| (window.start_ns()..window.end_ns()).contains(&i128::from(p.ts));
+                let Some(first) = arrivals.iter().find(|p| inside(p) && takes(p)) else { continue };
+                let moves = options.broken == Some(Broken::BaselineMoves);
+                let known: Vec<Point> = arrivals.iter().filter(|p| moves || p.line < first.line).cloned().collect();
+                let mut before: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
+                for point in accepted_points(&known, options) {
+                    if takes(&point) && i128::from(point.ts) < window.start_ns() {
+                        let hour = hour_window(zone, point.ts.div_euclid(NANOS));
+                        before.entry(hour.start).or_default().extend(source.scaled(&point.value));
+                    }
+                }
+                if before.len() < baseline {
+                    continue;
+                }
+                let values: Vec<f64> = before.into_values().rev().take(baseline).flatten().collect();
+                if let Some(deviation) = exact_stddev(&values) {
+                    out.insert((column, rule, index), (exact_mean(&values), deviation));
+                }
+            }
+        }
+    }
+    out
 }
 
 fn zone_of(config: &Config, summary: &Summary, point: &Point) -> chrono_tz::Tz {
@@ -1395,7 +1485,7 @@ fn cell_of(summary: &Summary, at: usize, hours: &[&HourOfDevice], broken: Option
     }
     match column.method {
         Method::OtherOfNumbers | Method::OtherOfAnything => return None,
-        Method::Anomalies => return anomaly_count(summary, at, hours),
+        Method::Anomalies => return Some(anomaly_count(summary, at, hours, broken)),
         Method::Count if chosen.is_empty() => return Some(Cell::Null),
         Method::Count => return Some(Cell::Int(chosen.len() as i64)),
         _ => {}
@@ -1444,23 +1534,32 @@ fn cell_of(summary: &Summary, at: usize, hours: &[&HourOfDevice], broken: Option
 
 /// The number of values on which a rule fires, over all rules of the column and all hours; NULL when no
 /// rule saw a value at all.
-fn anomaly_count(summary: &Summary, at: usize, hours: &[&HourOfDevice]) -> Option<Cell> {
+fn anomaly_count(summary: &Summary, at: usize, hours: &[&HourOfDevice], broken: Option<Broken>) -> Cell {
     let mut seen = 0;
     let mut flags = 0;
     for (index, rule) in summary.columns[at].rules.iter().enumerate() {
-        let (operator, threshold) = rule.when?;
         for hour in hours {
-            let values = match rule.input {
-                RuleInput::Column(column) => hour.chosen(summary, column),
-                RuleInput::Source(_) => &hour.by_rule[at][index],
+            let (values, source) = match rule.input {
+                RuleInput::Column(column) => (hour.chosen(summary, column), hour.chosen_source(summary, column)),
+                RuleInput::Source(_) => (hour.by_rule[at][index].as_slice(), Some(0)),
             };
             for value in values.iter().filter_map(|(_, value)| *value) {
                 seen += 1;
-                flags += i64::from(operator.holds(value, threshold));
+                flags += i64::from(match rule.judge {
+                    Judge::When(operator, threshold) => operator.holds(value, threshold),
+                    Judge::ZScore { threshold, .. } => {
+                        let baseline = hour.baselines.get(&(at, index, source.expect("it has values")));
+                        baseline.is_some_and(|(mean, deviation)| {
+                            let distance = value - mean;
+                            let distance = if broken == Some(Broken::AboveOnly) { distance } else { distance.abs() };
+                            distance > threshold * deviation
+                        })
+                    }
+                });
             }
         }
     }
-    Some(if seen == 0 { Cell::Null } else { Cell::Int(flags) })
+    if seen == 0 { Cell::Null } else { Cell::Int(flags) }
 }
 
 // ------------------------------------------------------------------------------------------------

@@ -166,7 +166,13 @@ fn config(dice: &mut Dice, zone: &str) -> String {
                 };
                 let operator = dice.pick(&[">", ">=", "<", "<=", "==", "!="]);
                 let threshold = dice.pick(&["0", "1", "50", "7.5", "-3", "20.25", "99", "1e2"]);
-                anomalies += &format!("\n[[anomaly]]\nname = \"{rule}\"\n{input}\nwhen = \"{operator} {threshold}\"\n");
+                let judge = if dice.percent(35) {
+                    let baseline = 1 + dice.below(4);
+                    format!("zscore = {}\nbaseline = {baseline}", dice.pick(&["0.37", "1.13", "2.71"]))
+                } else {
+                    format!("when = \"{operator} {threshold}\"")
+                };
+                anomalies += &format!("\n[[anomaly]]\nname = \"{rule}\"\n{input}\n{judge}\n");
                 rules.push(quoted(&rule));
             }
             out += &format!(

@@ -3,6 +3,7 @@
 //! Every state has `observe` (one value), `merge` (another state of the same kind; commutative and associative) and a
 //! way to read its results. Which state serves which method: [`crate::engine::schema::Method::kind`].
 
+pub mod baseline;
 pub mod count;
 pub mod coverage;
 pub mod double_double;

@@ -131,6 +131,16 @@ impl Moments {
         }
     }
 
+    /// The mean of at least one value.
+    pub fn mean(&self) -> f64 {
+        let huge = self.apart.as_ref().map(|apart| Box::new(apart[0].sum));
+        let mut sum = Sum { n: self.n, sum: self.powers.sum, huge };
+        if let Some(apart) = &self.apart {
+            sum.sum = sum.sum.plus(apart[1].sum.scaled(DOWN));
+        }
+        sum.mean()
+    }
+
     /// The sample standard deviation (n - 1); `None` for fewer than two values.
     pub fn deviation(&self) -> Option<f64> {
         if self.n < 2 {

@@ -1,0 +1,204 @@
+//! What z-score rules judge by: the values of a source in the last finished windows of its device.
+//!
+//! Windows leave memory, so a device keeps the moments of its last ones ([`Past`]), in stored state too. Points that are
+//! pending belong to them as they are at that moment.
+
+use super::Engine;
+use super::accumulate::baseline::{Baseline, Judging};
+use super::accumulate::moments::Moments;
+use super::device::{Device, Window};
+use super::fold::scaled;
+use super::partial::State;
+use super::plan::{Feed, Sample};
+use super::schema::{Summary, ZScore};
+use super::zone::Span;
+
+/// Windows that are remembered beyond the longest baseline, for points that open a window late.
+const SPARE: usize = 24;
+
+/// What is remembered of a window: the moments of the sources that are judged, pending points not included.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Past {
+    pub span: Span,
+    /// Accumulator and moments.
+    pub moments: Vec<(u16, Moments)>,
+}
+
+/// The moments of a source in a window.
+fn moments_of(window: &Window, def: u16) -> Moments {
+    let mut all = Moments::default();
+    for part in window.parts() {
+        if let Some(State::Moments(moments)) = part.partial.accumulator(def).map(|accumulator| &accumulator.state) {
+            all.merge(moments);
+        }
+    }
+    all
+}
+
+impl Window {
+    /// What the rules judge its parts by.
+    fn judgings(&self) -> impl Iterator<Item = &Judging> {
+        let parts = self.older.iter().chain(std::iter::once(&self.own));
+        parts.filter_map(|part| part.partial.judging.as_deref())
+    }
+}
+
+impl Device {
+    /// Keeps the moments of a window that may leave memory.
+    pub fn remember(&mut self, place: usize, summary: &Summary) {
+        let Some(longest) = summary.scores.iter().map(|(_, score)| usize::from(score.baseline)).max() else { return };
+        let window = &self.windows[place];
+        let mut moments: Vec<(u16, Moments)> = Vec::new();
+        for (_, score) in &summary.scores {
+            let of = moments_of(window, score.moments);
+            if of.n > 0 && !moments.iter().any(|(def, _)| *def == score.moments) {
+                moments.push((score.moments, of));
+            }
+        }
+        if moments.is_empty() {
+            return;
+        }
+        let entry = Past { span: window.span, moments };
+        match self.past.binary_search_by_key(&entry.span.start, |past| past.span.start) {
+            Ok(known) if self.past[known] == entry => return,
+            Ok(known) => self.past[known] = entry,
+            Err(place) => self.past.insert(place, entry),
+        }
+        self.past.drain(..self.past.len().saturating_sub(longest + SPARE));
+        self.unsaved = true;
+    }
+
+    /// Adds a point to the moments of a window that has left memory.
+    pub fn add_to_past(&mut self, feeds: &[Feed], at: i64, sample: Sample) {
+        let Some(past) = self.past.iter_mut().find(|past| past.span.contains(at)) else { return };
+        for (def, moments) in &mut past.moments {
+            feeds.iter().filter(|feed| feed.def == *def).filter_map(|feed| number(feed, sample)).for_each(|v| {
+                moments.observe(v);
+            });
+        }
+        self.unsaved = true;
+    }
+}
+
+/// The value that a feed takes of a sample, if it is one.
+fn number(feed: &Feed, sample: Sample) -> Option<f64> {
+    match sample {
+        Sample::Number(value) => Some(scaled(feed, value)).filter(|value| value.is_finite()),
+        Sample::Text(_) => None,
+    }
+}
+
+impl Engine {
+    /// Settles, for the rules that the line in hand has a value for, what they judge its windows by.
+    pub(super) fn settle_line(&mut self, series: usize, at: i64) {
+        let mut asked: Vec<(usize, i64, (u16, ZScore))> = Vec::new();
+        for (index, sample) in &self.found {
+            for target in &self.plans.series[series].slots[*index].targets {
+                let scores = &self.schema.summaries[usize::from(target.summary)].scores;
+                let device = target.device as usize;
+                let Some(window) = self.devices[device].window(at) else { continue };
+                let is_value = |def: u16| target.feeds.iter().any(|f| f.def == def && number(f, *sample).is_some());
+                let unsettled =
+                    scores.iter().filter(|(def, _)| !window.own.partial.has_baseline(*def) && is_value(*def));
+                asked.extend(unsettled.map(|score| (device, window.span.start, *score)));
+            }
+        }
+        for (device, start, score) in asked {
+            self.settle(device, start, &score);
+        }
+    }
+
+    /// Settles what the rules judge a window by that has been completed, if a value has asked for it.
+    pub(super) fn settle_all(&mut self, device: usize, start: i64) {
+        let state = &self.devices[device];
+        let Ok(place) = state.windows.binary_search_by_key(&start, |w| w.span.start) else { return };
+        let judgings: Vec<_> = state.windows[place].judgings().collect();
+        let scores = self.schema.summaries[usize::from(state.summary)].scores.iter();
+        let asked = scores.filter(|(def, _)| judgings.iter().any(|j| j.proposed(*def).is_some() || j.waits(*def)));
+        for score in asked.copied().collect::<Vec<_>>() {
+            self.settle(device, start, &score);
+        }
+    }
+
+    /// Settles what a rule judges a window by; only proposes it while the window is not complete.
+    fn settle(&mut self, device: usize, start: i64, (def, score): &(u16, ZScore)) {
+        let Ok(place) = self.devices[device].windows.binary_search_by_key(&start, |w| w.span.start) else { return };
+        let window = &self.devices[device].windows[place];
+        // It may have been settled by another run, or before the window left memory.
+        let known = window.judgings().find_map(|judging| judging.baseline(*def));
+        let known = known.or_else(|| window.judgings().find_map(|judging| judging.proposed(*def)));
+        let baseline = known.unwrap_or_else(|| self.baseline(device, place, score));
+        let window = &mut self.devices[device].windows[place];
+        if window.is_complete {
+            window.own.partial.settle(*def, score.threshold, baseline);
+            for part in &mut window.older {
+                // A point that was pending when its run ended.
+                if part.partial.judging.as_ref().is_some_and(|judging| judging.waits(*def)) {
+                    part.partial.settle(*def, score.threshold, baseline);
+                }
+            }
+        } else {
+            window.own.partial.judging.get_or_insert_default().propose(*def, baseline);
+        }
+    }
+
+    /// Mean and deviation of the values of a source in the last windows before one that hold a value; `None` if there are
+    /// too few of them.
+    fn baseline(&self, device: usize, place: usize, score: &ZScore) -> Option<Baseline> {
+        let state = &self.devices[device];
+        let pending = self.pending_values(device, score.moments);
+        let with_pending = |mut moments: Moments, span: Span| {
+            pending.iter().filter(|(at, _)| span.contains(*at)).for_each(|(_, value)| moments.observe(*value));
+            moments
+        };
+        let past = |past: &Past| {
+            let of = past.moments.iter().find(|(def, _)| *def == score.moments);
+            of.map(|(_, moments)| moments.clone()).unwrap_or_default()
+        };
+        let mut before: Vec<(i64, Moments)> = Vec::new();
+        let wanted = usize::from(score.baseline);
+        for window in state.windows[..place].iter().rev() {
+            let mut moments = moments_of(window, score.moments);
+            if !window.is_complete
+                && let Some(known) = state.past.iter().find(|past| past.span.start == window.span.start)
+            {
+                moments.merge(&past(known));
+            }
+            let moments = with_pending(moments, window.span);
+            if moments.n > 0 {
+                before.push((window.span.start, moments));
+            }
+            if before.len() == wanted {
+                break;
+            }
+        }
+        let start = state.windows[place].span.start;
+        for known in state.past.iter().filter(|past| past.span.start < start) {
+            if state.windows.binary_search_by_key(&known.span.start, |w| w.span.start).is_err() {
+                before.push((known.span.start, with_pending(past(known), known.span)));
+            }
+        }
+        before.retain(|(_, moments)| moments.n > 0);
+        before.sort_by_key(|(start, _)| std::cmp::Reverse(*start));
+        if before.len() < wanted {
+            return None;
+        }
+        let mut all = Moments::default();
+        before[..wanted].iter().for_each(|(_, moments)| all.merge(moments));
+        let baseline = Baseline { mean: all.mean(), deviation: all.deviation()? };
+        (baseline.mean.is_finite() && baseline.deviation.is_finite()).then_some(baseline)
+    }
+
+    /// The pending values that an accumulator of a device will take.
+    fn pending_values(&self, device: usize, def: u16) -> Vec<(i64, f64)> {
+        let mut values = Vec::new();
+        let series = self.devices[device].series.iter();
+        for slot in series.flat_map(|series| self.plans.series[*series as usize].slots.iter()) {
+            let Some((at, sample)) = slot.pending else { continue };
+            let targets = slot.targets.iter().filter(|target| target.device as usize == device);
+            let feeds = targets.flat_map(|target| target.feeds.iter()).filter(|feed| feed.def == def);
+            values.extend(feeds.filter_map(|feed| Some((at, number(feed, sample)?))));
+        }
+        values
+    }
+}

@@ -1,0 +1,155 @@
+//! Points against a clock that moves: provisional, final and re-opened rows, what is too old and what is too new, and
+//! devices whose clocks are wrong. The sink is a real SQLite file.
+
+use rusqlite::Connection;
+use telegraf_rollup::config::Config;
+use telegraf_rollup::driver::flush::{self, What};
+use telegraf_rollup::driver::shared::Shared;
+use telegraf_rollup::engine::{Counters, Engine};
+use telegraf_rollup::sink::sqlite::Sqlite;
+
+const SECOND: i64 = 1_000_000_000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+/// 2024-03-05T10:00:00Z
+const TEN: i64 = 1_709_632_800 * SECOND;
+
+struct World {
+    engine: Shared,
+    sink: Sqlite,
+    path: std::path::PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new(lateness: &str) -> World {
+        let text = format!(
+            "timezone = \"UTC\"\n[lateness]\n{lateness}\n[missing]\nhorizon = \"0s\"\n[[summary]]\nname = \"s\"\n\
+             key = [\"host\"]\n[[summary.column]]\nname = \"v\"\nmethod = \"sum\"\n\
+             sources = [{{ measurement = \"m\", field = \"v\" }}]\n"
+        );
+        let config = Config::check(&text, &|_| None).unwrap_or_else(|report| panic!("{report}"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("summary.db");
+        let engine = Shared::new(Engine::new(config.schema));
+        World { engine, sink: Sqlite::new(path.clone()), path, _folder: folder }
+    }
+
+    /// A point that arrives at `now`.
+    fn point(&mut self, host: &str, value: i64, at: i64, now: i64) {
+        let line = format!("m,host={host} v={value} {at}\n");
+        assert!(self.engine.with(|engine| engine.ingest(line.as_bytes(), now)).expect("an engine"));
+    }
+
+    fn counters(&self) -> Counters {
+        self.engine.with(|engine| engine.counters()).expect("an engine")
+    }
+
+    fn flush(&mut self, now: i64) {
+        flush::flush(&self.engine, &mut self.sink, "w", now, What::Everything { running: true }).expect("written");
+    }
+
+    /// Sum, final, revision of the row of a window.
+    fn row(&self, table: &str, host: &str, start: &str) -> Option<(i64, bool, i64)> {
+        let c = Connection::open(&self.path).expect("a database");
+        let sql =
+            format!("SELECT CAST(v AS INTEGER), is_final, revision FROM s_{table} WHERE host = ? AND window_start = ?");
+        c.query_row(&sql, [host, start], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).ok()
+    }
+
+    fn hour(&self, host: &str, hour: u32) -> Option<(i64, bool, i64)> {
+        self.row("hourly", host, &format!("2024-03-05 {hour:02}:00:00"))
+    }
+
+    fn day(&self, host: &str) -> Option<(i64, bool, i64)> {
+        self.row("daily", host, "2024-03-05 00:00:00")
+    }
+}
+
+#[test]
+fn a_row_is_provisional_then_final_then_open_again() {
+    let mut world = World::new("allowed = \"10m\"\nmax = \"7d\"");
+    world.point("a", 1, TEN + 5 * MINUTE, TEN + 5 * MINUTE);
+    world.flush(TEN + 6 * MINUTE);
+    assert_eq!(world.hour("a", 10), Some((1, false, 1)), "a running hour has a row");
+    assert_eq!(world.day("a"), Some((1, false, 1)));
+
+    world.point("a", 2, TEN + 59 * MINUTE, TEN + HOUR + 9 * MINUTE);
+    world.flush(TEN + HOUR + 10 * MINUTE - 1);
+    assert_eq!(world.hour("a", 10), Some((3, false, 2)), "one nanosecond before the end of `allowed`");
+    world.flush(TEN + HOUR + 10 * MINUTE);
+    assert_eq!(world.hour("a", 10), Some((3, true, 2)), "nothing came, but it is final now");
+    assert_eq!(world.day("a"), Some((3, false, 2)));
+
+    world.point("a", 4, TEN + 30 * MINUTE, TEN + 9 * HOUR);
+    world.flush(TEN + 9 * HOUR);
+    assert_eq!(world.hour("a", 10), Some((7, true, 3)), "a late point opens it again");
+    assert_eq!(world.day("a"), Some((7, false, 3)));
+
+    // The day ends at midnight, and is final ten minutes later.
+    world.flush(TEN + 14 * HOUR + 10 * MINUTE - 1);
+    assert_eq!(world.day("a"), Some((7, false, 3)));
+    world.flush(TEN + 14 * HOUR + 10 * MINUTE);
+    assert_eq!(world.day("a"), Some((7, true, 3)));
+    world.point("a", 8, TEN + 31 * MINUTE, TEN + 40 * HOUR);
+    world.flush(TEN + 40 * HOUR);
+    assert_eq!(world.day("a"), Some((15, true, 4)));
+    assert_eq!((world.counters().late, world.counters().future), (0, 0));
+}
+
+#[test]
+fn the_limits_are_those_of_each_point_when_it_comes() {
+    let mut world = World::new("allowed = \"10m\"\nmax = \"2h\"\nfuture = \"5m\"");
+    let now = TEN + 2 * HOUR;
+    world.point("a", 1, TEN, now);
+    world.point("a", 10, TEN - 1, now);
+    assert_eq!(world.counters().late, 1, "older than `max` by a nanosecond");
+    world.point("a", 100, now + 5 * MINUTE, now);
+    world.point("a", 1000, now + 5 * MINUTE + 1, now);
+    assert_eq!(world.counters().future, 1, "newer than `future` by a nanosecond");
+    // What was accepted is not judged again when it is written.
+    world.flush(now + 30 * HOUR);
+    assert_eq!(world.hour("a", 10), Some((1, true, 1)));
+    assert_eq!(world.hour("a", 12), Some((100, true, 1)));
+    assert_eq!(world.hour("a", 9), None);
+    assert_eq!(world.counters().points, 2);
+
+    let mut world = World::new("max = \"forever\"");
+    world.point("a", 1, TEN - 20 * 365 * 24 * HOUR, TEN);
+    world.flush(TEN);
+    assert_eq!(world.row("hourly", "a", "2004-03-10 10:00:00"), Some((1, true, 1)));
+    assert_eq!(world.counters().late, 0);
+}
+
+#[test]
+fn a_device_with_a_wrong_clock_harms_nobody() {
+    let hosts = |clocks: &[i64]| {
+        let mut world = World::new("allowed = \"10m\"\nmax = \"2h\"\nfuture = \"5m\"");
+        for minute in 0..180 {
+            let now = TEN + minute * MINUTE;
+            world.point("right", minute, now, now);
+            for (n, offset) in clocks.iter().enumerate() {
+                world.point(&format!("wrong{n}"), 1, now + offset, now);
+            }
+            if minute % 7 == 0 {
+                world.flush(now);
+            }
+        }
+        world.flush(TEN + 4 * HOUR);
+        world
+    };
+    let alone = hosts(&[]);
+    // An hour back, a day back, four minutes ahead, a day ahead, at the ends of what a timestamp can be.
+    let crowd = hosts(&[-HOUR, -24 * HOUR, 4 * MINUTE, 24 * HOUR, -3_000_000_000 * SECOND, 7_000_000_000 * SECOND]);
+    for hour in 10..13 {
+        assert_eq!(alone.hour("right", hour), crowd.hour("right", hour), "{hour}");
+        assert!(alone.hour("right", hour).is_some_and(|(_, is_final, _)| is_final));
+    }
+    assert_eq!(alone.day("right"), crowd.day("right"));
+    // Theirs are in the windows that they name, as far as that is believed.
+    assert_eq!(crowd.hour("wrong0", 9), Some((60, true, 60)));
+    assert_eq!(crowd.hour("wrong1", 10), None);
+    assert_eq!(crowd.hour("wrong2", 10), Some((56, true, 56)));
+    assert_eq!(crowd.hour("wrong3", 10), None);
+    assert_eq!((crowd.counters().late, crowd.counters().future), (360, 360));
+}
