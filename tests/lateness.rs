@@ -3,7 +3,7 @@
 
 use rusqlite::Connection;
 use telegraf_rollup::config::Config;
-use telegraf_rollup::driver::flush::{self, What};
+use telegraf_rollup::driver::flush::{self, Memory, What};
 use telegraf_rollup::driver::shared::Shared;
 use telegraf_rollup::engine::{Counters, Engine};
 use telegraf_rollup::sink::sqlite::Sqlite;
@@ -17,6 +17,7 @@ const TEN: i64 = 1_709_632_800 * SECOND;
 struct World {
     engine: Shared,
     sink: Sqlite,
+    memory: Memory,
     path: std::path::PathBuf,
     _folder: tempfile::TempDir,
 }
@@ -32,7 +33,7 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("summary.db");
         let engine = Shared::new(Engine::new(config.schema));
-        World { engine, sink: Sqlite::new(path.clone()), path, _folder: folder }
+        World { engine, sink: Sqlite::new(path.clone()), memory: Memory::default(), path, _folder: folder }
     }
 
     /// A point that arrives at `now`.
@@ -46,7 +47,8 @@ impl World {
     }
 
     fn flush(&mut self, now: i64) {
-        flush::flush(&self.engine, &mut self.sink, "w", now, What::Everything { running: true }).expect("written");
+        let what = What::Everything { running: true };
+        flush::flush(&self.engine, &mut self.sink, &mut self.memory, "w", now, what).expect("written");
     }
 
     /// Sum, final, revision of the row of a window.

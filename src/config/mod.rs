@@ -63,6 +63,8 @@ pub struct MySql {
     pub password: Password,
     pub tls: Tls,
     pub ca_file: Option<PathBuf>,
+    /// Certificate and key by which the server knows us.
+    pub client: Option<(PathBuf, PathBuf)>,
     /// Create and alter tables (`auto`), or only look (`check`).
     pub migrate: bool,
 }
@@ -82,14 +84,19 @@ pub enum Password {
     Text(String),
     /// Read at each connection, so that it can be changed without a restart.
     File(PathBuf),
+    /// What systemd hands over, if it is there; read at each connection.
+    Credential(PathBuf),
 }
+
+/// The name of the password among the credentials of systemd (`LoadCredential=mysql.password:/path`).
+const CREDENTIAL: &str = "mysql.password";
 
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Password::None => f.write_str("none"),
             Password::Text(_) => f.write_str("(hidden)"),
-            Password::File(path) => write!(f, "in {}", path.display()),
+            Password::File(path) | Password::Credential(path) => write!(f, "in {}", path.display()),
         }
     }
 }
@@ -273,7 +280,11 @@ fn sink(root: &Table<'_, '_>, state_dir: &std::path::Path) -> Option<SinkConfig>
         let url = table.and_then(|t| t.string("url"));
         let password_file = table.and_then(|t| t.string("password_file"));
         let tls = table.and_then(|t| t.string("tls"));
-        let ca_file = table.and_then(|t| t.string("ca_file"));
+        let files = Files {
+            ca: table.and_then(|t| t.string("ca_file")),
+            certificate: table.and_then(|t| t.string("client_cert")),
+            key: table.and_then(|t| t.string("client_key")),
+        };
         let migrate = table.and_then(|t| t.string("migrate"));
         let migrate = match migrate.as_ref().map(|m| m.value.as_str()) {
             None | Some("auto") => true,
@@ -285,7 +296,10 @@ fn sink(root: &Table<'_, '_>, state_dir: &std::path::Path) -> Option<SinkConfig>
         };
         let is_mysql = url.as_ref().is_some_and(|url| !url.value.starts_with("sqlite://"));
         if let (Some(table), false) = (table, is_mysql) {
-            for key in ["password_file", "tls", "ca_file", "migrate"].into_iter().filter(|key| table.has(key)) {
+            for key in ["password_file", "tls", "ca_file", "client_cert", "client_key", "migrate"]
+                .into_iter()
+                .filter(|key| table.has(key))
+            {
                 let message = "is for MySQL: a SQLite file has no use for it; remove it, or set `url`";
                 document.problem(table.offset_of(key), &format!("sink.{key}"), message);
             }
@@ -302,8 +316,15 @@ fn sink(root: &Table<'_, '_>, state_dir: &std::path::Path) -> Option<SinkConfig>
             let drive = path.strip_prefix('/').filter(|p| p.as_bytes().get(1) == Some(&b':'));
             return Some(SinkConfig::Sqlite(PathBuf::from(drive.unwrap_or(path))));
         }
-        mysql(document, &url, password_file, tls, ca_file, migrate)
+        mysql(document, &url, password_file, tls, files, migrate)
     })
+}
+
+/// What encryption may need.
+struct Files {
+    ca: Option<At<String>>,
+    certificate: Option<At<String>>,
+    key: Option<At<String>>,
 }
 
 fn mysql(
@@ -311,7 +332,7 @@ fn mysql(
     url: &At<String>,
     password_file: Option<At<String>>,
     tls: Option<At<String>>,
-    ca_file: Option<At<String>>,
+    files: Files,
     migrate: bool,
 ) -> Option<SinkConfig> {
     const FORM: &str = "write \"mysql://user@host:3306/database\" or \"sqlite:///path/summary.db\"";
@@ -338,7 +359,10 @@ fn mysql(
         }
         (Some(text), None) => Password::Text(decode(text)),
         (None, Some(file)) => Password::File(PathBuf::from(file.value)),
-        (None, None) => Password::None,
+        (None, None) => match document.variable("CREDENTIALS_DIRECTORY") {
+            Some(folder) => Password::Credential(PathBuf::from(folder).join(CREDENTIAL)),
+            None => Password::None,
+        },
     };
     let local = matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
     let tls = match tls.as_ref().map(|t| t.value.as_str()) {
@@ -351,8 +375,11 @@ fn mysql(
             Tls::VerifyFull
         }
     };
-    if let (Some(file), Tls::Off) = (&ca_file, tls) {
+    for file in [&files.ca, &files.certificate, &files.key].into_iter().flatten().filter(|_| tls == Tls::Off) {
         document.problem_at(file, "has no effect without encryption: write tls = \"verify-full\"");
+    }
+    if let (Some(file), None) | (None, Some(file)) = (&files.certificate, &files.key) {
+        document.problem_at(file, "needs the other one too: `client_cert` and `client_key`");
     }
     Some(SinkConfig::MySql(Box::new(MySql {
         host,
@@ -361,7 +388,8 @@ fn mysql(
         database,
         password,
         tls,
-        ca_file: ca_file.map(|file| PathBuf::from(file.value)),
+        ca_file: files.ca.map(|file| PathBuf::from(file.value)),
+        client: files.certificate.zip(files.key).map(|(c, k)| (PathBuf::from(c.value), PathBuf::from(k.value))),
         migrate,
     })))
 }

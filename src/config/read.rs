@@ -42,6 +42,11 @@ impl<'e> Document<'e> {
         self.problems.borrow_mut().push(problem);
     }
 
+    /// A variable of the environment.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        (self.environment)(name)
+    }
+
     /// Notes a problem with a value that was read.
     pub fn problem_at<T>(&self, at: &At<T>, message: impl Into<String>) {
         self.problem(at.offset, &at.path, message);

@@ -4,23 +4,28 @@
 //! is made and the sink is spoken to without the lock, so the stream never waits for a database. Nothing is queued:
 //! what was not acknowledged is due again.
 
-use super::rows;
+use super::aside::SetAside;
+use super::days::{self, Days};
+use super::rows::{self, Piece, State};
 use super::shared::Shared;
+use crate::engine::partial::Partial;
+use crate::engine::row;
 use crate::engine::schema::Summary;
 use crate::engine::zone::{Span, WindowKind, Zone};
-use crate::engine::{Due, DueDay};
-use crate::sink::{PartialRange, PartialRecord, RowRecord, Sink, SinkError};
-use std::collections::HashMap;
+use crate::engine::{Due, PartSnapshot};
+use crate::sink::statements::{partial_table_name, row_table_name};
+use crate::sink::{FoundPartial, PartialRange, PartialRecord, RowRecord, Sink, SinkError, States};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Devices that are looked at under one lock.
-const DEVICES_A_SLICE: usize = 2_000;
+pub const DEVICES_A_SLICE: usize = 2_000;
 /// Windows in one batch of the protocol.
 const KEYS_A_BATCH: usize = 1_000;
 /// Partials that are copied under one lock.
 const COPIES_A_SLICE: usize = 100;
-/// Days in one batch: each reads up to 25 partials a writer.
-const DAYS_A_BATCH: usize = 100;
+/// Runs whose states the sink is asked to leave out, at most.
+const RUNS_NAMED_MAX: usize = 32;
 
 /// What a flush wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +36,13 @@ pub struct Flushed {
     pub foreign: usize,
 }
 
+/// What one flush leaves for the next.
+#[derive(Default)]
+pub struct Memory {
+    pub days: Days,
+    pub aside: SetAside,
+}
+
 struct Item {
     device: u32,
     key: Vec<String>,
@@ -39,11 +51,13 @@ struct Item {
     version: u32,
     is_final: bool,
     was_written: bool,
-    /// Run and `rev` of the parts that the sink does not have, and where they are among the records.
-    parts: Vec<(u32, u64, usize)>,
+    parts: Vec<PartSnapshot>,
+    /// What the sink says of it after it was put.
+    answer: Answer,
 }
 
 /// What the sink says of an item after it was put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     /// It is there.
     There,
@@ -51,6 +65,10 @@ enum Answer {
     Foreign,
     /// It is not there, although nothing has failed.
     Missing,
+    /// It was refused, and is set aside.
+    Refused,
+    /// Its partials are there, its row was refused.
+    RowRefused,
 }
 
 /// What a flush is to write.
@@ -66,178 +84,334 @@ pub enum What {
 ///
 /// # Errors
 /// The first failure of the sink; what had been written until then is acknowledged.
-pub fn flush(engine: &Shared, sink: &mut dyn Sink, writer: &str, now: i64, what: What) -> Result<Flushed, SinkError> {
+pub fn flush(
+    engine: &Shared,
+    sink: &mut dyn Sink,
+    memory: &mut Memory,
+    writer: &str,
+    now: i64,
+    what: What,
+) -> Result<Flushed, SinkError> {
     let Some((schema, own)) = engine.with(|e| (e.schema().clone(), e.run())) else {
         return Ok(Flushed::default());
     };
     sink.prepare(&schema)?;
+    let mut work = Work { engine, sink, memory, writer, own, now, allowed: schema.lateness.allowed };
     let mut flushed = Flushed::default();
-    let allowed = schema.lateness.allowed;
     for (index, summary) in schema.summaries.iter().enumerate() {
         let (windows, empty) = due(engine, index as u16, now);
+        let wants_days = what == What::Everything { running: true } && summary.windows.contains(&WindowKind::Daily);
         for batch in windows.chunks(KEYS_A_BATCH) {
-            let (items, records) = copy(engine, summary, batch, writer, allowed, now);
-            sink.put_partials(summary, &records, now)?;
-            let wanted: Vec<_> = items.iter().map(|i| (i.key.as_slice(), i.span, i.is_final, &i.zone)).collect();
-            let found = read(sink, summary, &wanted)?;
-            let answers = answers(&items, &records, &found, own);
-            if summary.windows.contains(&WindowKind::Hourly) {
-                let mut rows = rows_of(&found, summary, &wanted);
-                // Without a sample there is no row, unless there has been one.
-                rows.retain(|row| {
-                    let is_new = |i: &Item| i.span == row.span && i.key == row.key && !i.was_written;
-                    row.summed.samples > 0 || !items.iter().any(is_new)
-                });
-                flushed.hourly += rows.len();
-                sink.put_rows(summary, WindowKind::Hourly, &rows, now)?;
-            }
-            let missing = answers.iter().filter(|a| matches!(a, Answer::Missing)).count();
-            if missing > 0 {
-                log::warn!(
-                    "{missing} partials of {} were written and cannot be read back: does the sink read from a replica?",
-                    summary.name
-                );
-            }
-            flushed.foreign += answers.iter().filter(|a| matches!(a, Answer::Foreign)).count();
-            engine.with(|engine| {
-                for (item, answer) in items.iter().zip(answers) {
-                    if !matches!(answer, Answer::Missing) {
-                        let parts: Vec<_> = item.parts.iter().map(|(run, rev, _)| (*run, *rev)).collect();
-                        engine.acknowledge(item.device, item.span.start, item.version, item.is_final, &parts);
-                    }
-                }
-            });
+            work.windows(summary, batch, wants_days, &mut flushed)?;
         }
         let What::Everything { running } = what else { continue };
         for batch in empty.chunks(KEYS_A_BATCH) {
-            if summary.windows.contains(&WindowKind::Hourly) {
-                let wanted: Vec<_> = batch.iter().map(|e| (e.key.as_slice(), e.span, e.is_final, &e.zone)).collect();
-                let rows = rows_of(&read(sink, summary, &wanted)?, summary, &wanted);
-                flushed.hourly += rows.len();
-                sink.put_rows(summary, WindowKind::Hourly, &rows, now)?;
-            }
-            engine.with(|engine| {
-                for e in batch {
-                    engine.acknowledge_empty(e.device, &[(e.span, e.is_final)]);
-                }
-            });
+            work.empty(summary, batch, &mut flushed)?;
         }
-        let days = due_days(engine, index as u16, now, running);
-        for batch in days.chunks(DAYS_A_BATCH) {
-            if summary.windows.contains(&WindowKind::Daily) {
-                let wanted: Vec<_> =
-                    batch.iter().map(|(k, day, zone)| (k.as_slice(), day.span, day.is_final, zone)).collect();
-                let mut rows = rows_of(&read(sink, summary, &wanted)?, summary, &wanted);
-                // A running day of which nothing is known yet has no row.
-                rows.retain(|row| row.summed.samples > 0 || row.span.end <= now);
-                flushed.daily += rows.len();
-                sink.put_rows(summary, WindowKind::Daily, &rows, now)?;
-            }
-            engine.with(|engine| {
-                for (_, day, _) in batch {
-                    engine.acknowledge_day(day.device, day.span.start, day.is_final);
-                }
-            });
-        }
+        flushed.daily += days::write(&mut work, summary, index as u16, running)?;
     }
+    work.memory.days.forget_fresh();
     Ok(flushed)
 }
 
-/// Copies a batch of due windows: the items, and the records of those of their parts that the sink does not have.
-fn copy(
-    engine: &Shared,
-    summary: &Summary,
-    batch: &[DueKey],
-    writer: &str,
-    allowed: i64,
-    now: i64,
-) -> (Vec<Item>, Vec<PartialRecord>) {
-    let (mut items, mut records) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
-    for slice in batch.chunks(COPIES_A_SLICE) {
-        let mut copies = Vec::with_capacity(slice.len());
-        engine.with(|engine| {
-            copies.extend(slice.iter().filter_map(|(_, device, span)| {
-                engine.snapshot(*device, span.start).map(|snapshot| (*device, snapshot))
-            }));
-        });
-        for (device, snapshot) in copies {
-            let mut parts = Vec::with_capacity(snapshot.parts.len());
-            for part in snapshot.parts {
-                parts.push((part.run, part.rev, records.len()));
+/// What every step of a flush needs.
+pub struct Work<'f> {
+    pub engine: &'f Shared,
+    pub sink: &'f mut dyn Sink,
+    pub memory: &'f mut Memory,
+    writer: &'f str,
+    /// The run that is at work.
+    own: u32,
+    pub now: i64,
+    pub allowed: i64,
+}
+
+impl Work<'_> {
+    /// The three steps for a batch of windows.
+    fn windows(
+        &mut self,
+        summary: &Summary,
+        batch: &[DueKey],
+        wants_days: bool,
+        flushed: &mut Flushed,
+    ) -> Result<(), SinkError> {
+        let mut items = self.copy(batch);
+        self.put_partials(summary, &mut items)?;
+        let found = self.read(summary, &items)?;
+        self.judge(summary, &mut items, &found);
+        let mut rows = Vec::with_capacity(items.len());
+        let mut places = Vec::with_capacity(items.len());
+        for (place, item) in items.iter().enumerate().filter(|(_, item)| item.answer != Answer::Refused) {
+            let there = found[place].as_slice();
+            let hour = match rows::hours(summary, &item.key, pieces(item, there)) {
+                Ok(mut hours) => hours.pop_first().map(|(_, hour)| hour).unwrap_or_default(),
+                // A row that cannot be computed must not hold up the others; it is named once a minute.
+                Err(message) => {
+                    log::error!("{}: {message}", summary.name);
+                    continue;
+                }
+            };
+            // Without a sample there is no row, unless there has been one.
+            if hour.samples > 0 || item.was_written {
+                rows.push(row_of(summary, item, there, &hour));
+                places.push(place);
+            }
+            if wants_days {
+                self.memory.days.keep_fresh(item.device, item.span.start, there, hour);
+            }
+        }
+        if summary.windows.contains(&WindowKind::Hourly) {
+            let refused = self.sink.put_rows(summary, WindowKind::Hourly, &rows, self.now)?;
+            flushed.hourly += rows.len() - refused.len();
+            let table = row_table_name(summary, WindowKind::Hourly);
+            for refused in refused {
+                let item = &mut items[places[refused.index]];
+                item.answer = Answer::RowRefused;
+                let place = (item.device, item.span, false);
+                let (version, now) = (item.version, self.now);
+                self.memory.aside.put(place, version, &item.key, table.clone(), refused.reason, now);
+            }
+        }
+        self.acknowledge(&items, flushed);
+        Ok(())
+    }
+
+    /// Copies a batch of due windows, without those that are set aside.
+    fn copy(&self, batch: &[DueKey]) -> Vec<Item> {
+        let mut items = Vec::with_capacity(batch.len());
+        for slice in batch.chunks(COPIES_A_SLICE) {
+            let mut copies = Vec::with_capacity(slice.len());
+            self.engine.with(|engine| {
+                copies.extend(slice.iter().filter_map(|(_, device, span)| {
+                    engine.snapshot(*device, span.start).map(|snapshot| (*device, snapshot))
+                }));
+            });
+            for (device, snapshot) in copies {
+                let (span, version) = (snapshot.span, snapshot.version);
+                if self.memory.aside.holds(device, span.start, false, version, self.now) {
+                    continue;
+                }
+                items.push(Item {
+                    device,
+                    key: snapshot.key,
+                    zone: snapshot.zone,
+                    span,
+                    version,
+                    is_final: span.end.saturating_add(self.allowed) <= self.now,
+                    was_written: snapshot.was_written,
+                    parts: snapshot.parts,
+                    answer: Answer::There,
+                });
+            }
+        }
+        items
+    }
+
+    /// Step 1: the parts that the sink does not have.
+    fn put_partials(&mut self, summary: &Summary, items: &mut [Item]) -> Result<(), SinkError> {
+        let (mut records, mut owners) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
+        for (place, item) in items.iter().enumerate() {
+            for part in item.parts.iter().filter(|part| !part.is_acknowledged) {
+                owners.push(place);
                 records.push(PartialRecord {
-                    key: snapshot.key.clone(),
-                    window_start: snapshot.span.start,
-                    writer: writer.to_string(),
+                    key: item.key.clone(),
+                    window_start: item.span.start,
+                    writer: self.writer.to_string(),
                     run: part.name.to_string(),
                     rev: part.rev,
                     state: part.partial.to_json(summary),
                 });
             }
-            items.push(Item {
-                device,
-                key: snapshot.key,
-                zone: snapshot.zone,
-                span: snapshot.span,
-                version: snapshot.version,
-                is_final: snapshot.span.end.saturating_add(allowed) <= now,
-                was_written: snapshot.was_written,
-                parts,
-            });
         }
+        for refused in self.sink.put_partials(summary, &records, self.now)? {
+            let item = &mut items[owners[refused.index]];
+            item.answer = Answer::Refused;
+            let (place, table) = ((item.device, item.span, false), partial_table_name(summary));
+            self.memory.aside.put(place, item.version, &item.key, table, refused.reason, self.now);
+        }
+        Ok(())
     }
-    (items, records)
-}
 
-/// Compares what the sink has with what it was given.
-fn answers(items: &[Item], records: &[PartialRecord], found: &[PartialRecord], own: u32) -> Vec<Answer> {
-    let mut revs: HashMap<(&[String], i64, &str), u64> = HashMap::new();
-    for record in found {
-        revs.insert((&record.key, record.window_start, &record.run), record.rev);
-    }
-    let answer = |item: &Item| {
-        let mut answer = Answer::There;
-        for (run, rev, record) in &item.parts {
-            let record = &records[*record];
-            match revs.get(&(record.key.as_slice(), record.window_start, record.run.as_str())) {
-                None => return Answer::Missing,
-                Some(there) if there < rev => return Answer::Missing,
-                // Of an earlier run there may be more: a clone, or what a power loss took from the journal.
-                Some(there) if there > rev && *run == own => answer = Answer::Foreign,
-                Some(_) => {}
+    /// Step 2: all writers' partials of each window, with the states that are not here.
+    fn read(&mut self, summary: &Summary, items: &[Item]) -> Result<Vec<Vec<FoundPartial>>, SinkError> {
+        let runs: BTreeSet<&str> = items.iter().flat_map(|item| item.parts.iter().map(|part| &*part.name)).collect();
+        let runs: Vec<String> = runs.into_iter().take(RUNS_NAMED_MAX).map(str::to_string).collect();
+        let ranges = |places: &[usize]| -> Vec<PartialRange> {
+            places
+                .iter()
+                .map(|place| PartialRange { key: items[*place].key.clone(), span: items[*place].span })
+                .collect()
+        };
+        let wanted: Vec<usize> = (0..items.len()).filter(|place| items[*place].answer != Answer::Refused).collect();
+        let mut out: Vec<Vec<FoundPartial>> = vec![Vec::new(); items.len()];
+        let places: HashMap<(&[String], i64), usize> =
+            wanted.iter().map(|place| ((items[*place].key.as_slice(), items[*place].span.start), *place)).collect();
+        for f in self.sink.read_partials(summary, &ranges(&wanted), States::Except(&runs))? {
+            if let Some(place) = places.get(&(f.key.as_slice(), f.window_start)) {
+                out[*place].push(f);
             }
         }
-        answer
-    };
-    items.iter().map(answer).collect()
-}
-
-/// Step 2: all writers' partials of some windows.
-fn read(sink: &mut dyn Sink, summary: &Summary, wanted: &[Wanted<'_>]) -> Result<Vec<PartialRecord>, SinkError> {
-    let ranges: Vec<_> = wanted.iter().map(|(key, span, ..)| PartialRange { key: key.to_vec(), span: *span }).collect();
-    sink.read_partials(summary, &ranges)
-}
-
-/// The rows of some windows, merged from all writers' partials.
-fn rows_of(records: &[PartialRecord], summary: &Summary, wanted: &[Wanted<'_>]) -> Vec<RowRecord> {
-    let mut by_key: HashMap<&[String], Vec<&PartialRecord>> = HashMap::new();
-    for record in records {
-        by_key.entry(&record.key).or_default().push(record);
+        // Somebody else has written in the name of a run of ours.
+        let is_here = |item: &Item, f: &FoundPartial| {
+            f.state.is_some() || item.parts.iter().any(|part| *part.name == *f.run && part.rev == f.rev)
+        };
+        let again: Vec<usize> =
+            wanted.into_iter().filter(|place| !out[*place].iter().all(|f| is_here(&items[*place], f))).collect();
+        if !again.is_empty() {
+            again.iter().for_each(|place| out[*place].clear());
+            for f in self.sink.read_partials(summary, &ranges(&again), States::All)? {
+                if let Some(place) = places.get(&(f.key.as_slice(), f.window_start)) {
+                    out[*place].push(f);
+                }
+            }
+        }
+        Ok(out)
     }
-    let mut rows = Vec::with_capacity(wanted.len());
-    for (key, span, is_final, zone) in wanted {
-        let all = by_key.get(key).map(Vec::as_slice).unwrap_or_default();
-        let inside: Vec<_> = all.iter().copied().filter(|r| span.contains(r.window_start)).collect();
-        match rows::from_records(zone, summary, key, *span, *is_final, &inside) {
-            Ok(row) => rows.push(row),
-            // A row that cannot be computed must not hold up the others; it is named once a minute.
-            Err(message) => log::error!("{}: {message}", summary.name),
+
+    /// Compares what the sink has with what it was given.
+    fn judge(&self, summary: &Summary, items: &mut [Item], found: &[Vec<FoundPartial>]) {
+        let mut missing = 0;
+        let mut lost = Vec::new();
+        for (item, there) in items.iter_mut().zip(found).filter(|(item, _)| item.answer == Answer::There) {
+            for part in &item.parts {
+                let rev = there.iter().find(|f| *f.run == *part.name).map(|f| f.rev);
+                match rev {
+                    Some(rev) if rev > part.rev && part.run == self.own => item.answer = Answer::Foreign,
+                    // Of an earlier run there may be more: a clone, or what a power loss took from the journal.
+                    Some(rev) if rev >= part.rev => {}
+                    // A backup was restored there, or a table emptied.
+                    _ if part.is_acknowledged => lost.push((item.device, item.span.start, part.run)),
+                    _ => {
+                        item.answer = Answer::Missing;
+                        break;
+                    }
+                }
+            }
+            missing += usize::from(item.answer == Answer::Missing);
+        }
+        let table = partial_table_name(summary);
+        if missing > 0 {
+            log::warn!(
+                "{missing} partials of {table} were written and cannot be read back: does the sink read from a replica?"
+            );
+        }
+        if !lost.is_empty() {
+            log::warn!(
+                "{table} has lost {} partials (a backup was restored, or the table emptied): they are written again; \
+                 `telegraf-rollup resend` writes again what has left memory too",
+                lost.len()
+            );
+            self.engine.with(|engine| lost.iter().for_each(|(device, start, run)| engine.lost(*device, *start, *run)));
         }
     }
-    rows
+
+    fn acknowledge(&mut self, items: &[Item], flushed: &mut Flushed) {
+        flushed.foreign += items.iter().filter(|item| item.answer == Answer::Foreign).count();
+        self.engine.with(|engine| {
+            for item in items {
+                match item.answer {
+                    Answer::There | Answer::Foreign => {
+                        let parts = item.parts.iter().filter(|part| !part.is_acknowledged);
+                        let parts: Vec<_> = parts.map(|part| (part.run, part.rev)).collect();
+                        engine.acknowledge(item.device, item.span.start, item.version, item.is_final, &parts);
+                    }
+                    Answer::RowRefused => engine.day_changed(item.device, item.span.start),
+                    Answer::Missing | Answer::Refused => {}
+                }
+            }
+        });
+        for item in items.iter().filter(|item| matches!(item.answer, Answer::There | Answer::Foreign)) {
+            self.memory.aside.taken(item.device, item.span.start, false);
+        }
+    }
+
+    /// Rows of windows without a sample of ours; somebody else may have some.
+    fn empty(&mut self, summary: &Summary, batch: &[EmptyWindow], flushed: &mut Flushed) -> Result<(), SinkError> {
+        if summary.windows.contains(&WindowKind::Hourly) {
+            let range = |e: &EmptyWindow| PartialRange { key: e.key.clone(), span: e.span };
+            let ranges: Vec<_> = batch.iter().map(range).collect();
+            let found = self.sink.read_partials(summary, &ranges, States::All)?;
+            let mut by_place: HashMap<(&[String], i64), Vec<&FoundPartial>> = HashMap::new();
+            for f in &found {
+                by_place.entry((f.key.as_slice(), f.window_start)).or_default().push(f);
+            }
+            let mut rows = Vec::with_capacity(batch.len());
+            for e in batch {
+                let there = by_place.get(&(e.key.as_slice(), e.span.start)).map(Vec::as_slice).unwrap_or_default();
+                let hour = match rows::hours(summary, &e.key, there.iter().map(|f| stored(f)).collect()) {
+                    Ok(mut hours) => hours.pop_first().map(|(_, hour)| hour).unwrap_or_default(),
+                    Err(message) => {
+                        log::error!("{}: {message}", summary.name);
+                        continue;
+                    }
+                };
+                let writers: BTreeSet<&str> = there.iter().map(|f| f.writer.as_str()).collect();
+                rows.push(RowRecord {
+                    key: e.key.clone(),
+                    span: e.span,
+                    zone: e.zone.clone(),
+                    summed: row::sum_up(summary, &[hour], rows::slots(&e.zone, summary, e.span)),
+                    is_final: e.is_final,
+                    revision: revision(there.iter().map(|f| f.rev)),
+                    writers: count(writers.len()),
+                });
+            }
+            let refused = self.sink.put_rows(summary, WindowKind::Hourly, &rows, self.now)?;
+            flushed.hourly += rows.len() - refused.len();
+            if let Some(refused) = refused.first() {
+                log::warn!("{}: the sink refuses a row without samples: {}", summary.name, refused.reason);
+            }
+        }
+        self.engine.with(|engine| {
+            for e in batch {
+                engine.acknowledge_empty(e.device, &[(e.span, e.is_final)]);
+            }
+        });
+        Ok(())
+    }
 }
 
-/// A window of which a row is wanted: key, span, whether it is final, and its zone.
-type Wanted<'a> = (&'a [String], Span, bool, &'a Arc<Zone>);
+/// The pieces of a window: what was found, with the states that are here.
+fn pieces<'p>(item: &'p Item, there: &'p [FoundPartial]) -> Vec<Piece<'p>> {
+    let piece = |f: &'p FoundPartial| {
+        let state = match &f.state {
+            Some(text) => State::Stored(text),
+            None => State::Here(&item.parts.iter().find(|part| *part.name == *f.run)?.partial),
+        };
+        Some(Piece { window_start: f.window_start, writer: &f.writer, run: &f.run, state })
+    };
+    there.iter().filter_map(piece).collect()
+}
+
+/// A piece that was read whole.
+pub fn stored(f: &FoundPartial) -> Piece<'_> {
+    let state = State::Stored(f.state.as_deref().unwrap_or_default());
+    Piece { window_start: f.window_start, writer: &f.writer, run: &f.run, state }
+}
+
+fn row_of(summary: &Summary, item: &Item, there: &[FoundPartial], hour: &Partial) -> RowRecord {
+    let writers: BTreeSet<&str> = there.iter().map(|f| f.writer.as_str()).collect();
+    RowRecord {
+        key: item.key.clone(),
+        span: item.span,
+        zone: item.zone.clone(),
+        summed: row::sum_up(summary, std::slice::from_ref(hour), rows::slots(&item.zone, summary, item.span)),
+        is_final: item.is_final,
+        revision: revision(there.iter().map(|f| f.rev)),
+        writers: count(writers.len()),
+    }
+}
+
+/// The revision of a row: the sum of those of its partials.
+pub fn revision(revs: impl Iterator<Item = u64>) -> u64 {
+    revs.fold(0, u64::saturating_add)
+}
+
+/// A count as the tables have it.
+pub fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
 type DueKey = (Vec<String>, u32, Span);
 
 struct EmptyWindow {
@@ -281,26 +455,4 @@ fn due(engine: &Shared, summary: u16, now: i64) -> (Vec<DueKey>, Vec<EmptyWindow
     windows.sort();
     empty.sort_by(|a, b| (&a.key, a.span).cmp(&(&b.key, b.span)));
     (windows, empty)
-}
-
-/// The due days of one summary, in order of key.
-fn due_days(engine: &Shared, summary: u16, now: i64, running: bool) -> Vec<(Vec<String>, DueDay, Arc<Zone>)> {
-    let mut days = Vec::new();
-    let mut from = Some(0);
-    while let Some(at) = from {
-        let next = engine.with(|engine| {
-            let mut due = Vec::new();
-            let next = engine.due_days(at, DEVICES_A_SLICE, now, running, &mut due);
-            for day in due {
-                let (owner, key, zone) = engine.device(day.device);
-                if owner == summary {
-                    days.push((key.to_vec(), day, zone.clone()));
-                }
-            }
-            next
-        });
-        from = next.flatten();
-    }
-    days.sort_by(|a, b| (&a.0, a.1.span).cmp(&(&b.0, b.1.span)));
-    days
 }

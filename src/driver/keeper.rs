@@ -3,7 +3,8 @@
 //! It works through ports (a [`Store`], a [`Disk`]) so that tests can let them fail. It belongs to the courier's thread;
 //! the stream never waits for it.
 
-use super::flush::{self, Flushed, What};
+use super::aside::SetAside;
+use super::flush::{self, Flushed, Memory, What};
 use super::journaling::Held;
 use super::shared::Shared;
 use crate::durable::disk::Disk;
@@ -32,6 +33,8 @@ pub struct Keeper {
     /// loss may take what lies behind that, whatever later syncs say. Or the guest's file is not part of it: its lines may
     /// come behind those of another guest then.
     doubtful: bool,
+    /// What one flush leaves for the next.
+    memory: Memory,
 }
 
 /// Why a flush did not write everything.
@@ -87,7 +90,15 @@ impl Keeper {
         let is_first_start = restored.meta.is_none();
         let meta = restored.meta.unwrap_or(Meta { writer, ..Meta::default() });
         let schema = schema.clone();
-        let keeper = Keeper { store, disk, schema, meta, recovered: restored.journal.position, doubtful: !is_synced };
+        let keeper = Keeper {
+            store,
+            disk,
+            schema,
+            meta,
+            recovered: restored.journal.position,
+            doubtful: !is_synced,
+            memory: Memory::default(),
+        };
         Ok(Opened { keeper, engine: restored.engine, journal: restored.journal, is_synced, is_first_start })
     }
 
@@ -100,6 +111,11 @@ impl Keeper {
     pub fn absorb(&mut self, guest: GuestFile) {
         self.doubtful |= !guest.is_adopted;
         self.meta.absorbed.push(guest.name);
+    }
+
+    /// What the sink has refused.
+    pub fn set_aside(&self) -> &SetAside {
+        &self.memory.aside
     }
 
     /// Where the journal is.
@@ -122,9 +138,9 @@ impl Keeper {
         // Before anything is fetched for a sink that is away. From here on every way out disconnects.
         sink.prepare(&self.schema)?;
         self.secure(shared, now);
-        let first = self
-            .write_waiting(shared, sink, now)
-            .and_then(|()| Ok(flush::flush(shared, sink, &self.meta.writer, now, What::Everything { running })?));
+        let first = self.write_waiting(shared, sink, now).and_then(|()| {
+            Ok(flush::flush(shared, sink, &mut self.memory, &self.meta.writer, now, What::Everything { running })?)
+        });
         let result = match first {
             Ok(flushed) if flushed.foreign > 0 => {
                 log::warn!(
@@ -132,7 +148,7 @@ impl Keeper {
                      a snapshot while it ran): going on under a new name"
                 );
                 shared.begin_run();
-                flush::flush(shared, sink, &self.meta.writer, now, What::Everything { running })
+                flush::flush(shared, sink, &mut self.memory, &self.meta.writer, now, What::Everything { running })
                     .map(|again| Flushed { foreign: flushed.foreign, ..again })
                     .map_err(FlushError::Sink)
             }
@@ -157,7 +173,7 @@ impl Keeper {
             };
             after = (last.device, last.span.start);
             shared.with(|engine| engine.admit(windows));
-            flush::flush(shared, sink, &self.meta.writer, now, What::Windows)?;
+            flush::flush(shared, sink, &mut self.memory, &self.meta.writer, now, What::Windows)?;
             self.checkpoint(shared, now)?;
         }
     }

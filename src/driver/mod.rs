@@ -10,8 +10,10 @@
 //! its end cannot be reached, because nobody reads stdout, we are gone within the same time. SIGTERM and SIGINT mean nothing
 //! by themselves: Telegraf closes stdin when it stops, and until then lines arrive.
 
-pub mod clock;
+pub mod aside;
+mod clock;
 pub mod courier;
+mod days;
 pub mod flush;
 pub mod ingest;
 pub mod journaling;

@@ -1,13 +1,13 @@
 //! Line protocol -> rows, through the engine and the flush that `run` uses, without state and without a database.
 
 use super::clock;
-use super::flush::{self, What};
+use super::flush::{self, Memory, What};
 use super::shared::Shared;
 use crate::engine::frame::Framer;
 use crate::engine::schema::{Lateness, Schema, Summary};
 use crate::engine::zone::WindowKind;
 use crate::engine::{Counters, Engine};
-use crate::sink::{PartialRange, PartialRecord, RowRecord, Sink, SinkError, TableInfo};
+use crate::sink::{FoundPartial, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -80,7 +80,8 @@ impl Replay {
         let mut rows = Rows::default();
         // Half of the range leaves room for adding to it: every window has ended and is final.
         let judged = self.now.unwrap_or(i64::MAX / 2);
-        flush::flush(&shared, &mut rows, "replay", judged, What::Everything { running: true })?;
+        let what = What::Everything { running: true };
+        flush::flush(&shared, &mut rows, &mut Memory::default(), "replay", judged, what)?;
         Ok((rows, counters))
     }
 }
@@ -106,26 +107,42 @@ impl Sink for Rows {
         Ok(())
     }
 
-    fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord], _: i64) -> Result<(), SinkError> {
+    fn put_partials(
+        &mut self,
+        summary: &Summary,
+        records: &[PartialRecord],
+        _: i64,
+    ) -> Result<Vec<Refused>, SinkError> {
         for record in records {
             let key = (summary.name.clone(), record.key.clone(), record.window_start);
             self.partials.insert(key, record.clone());
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
-    fn read_partials(&mut self, summary: &Summary, ranges: &[PartialRange]) -> Result<Vec<PartialRecord>, SinkError> {
+    fn read_partials(
+        &mut self,
+        summary: &Summary,
+        ranges: &[PartialRange],
+        states: States<'_>,
+    ) -> Result<Vec<FoundPartial>, SinkError> {
         let mut out = Vec::new();
         for PartialRange { key, span } in ranges {
             let key = |at: i64| (summary.name.clone(), key.clone(), at);
-            out.extend(self.partials.range(key(span.start)..key(span.end)).map(|(_, record)| record.clone()));
+            out.extend(self.partials.range(key(span.start)..key(span.end)).map(|(_, record)| record.found(states)));
         }
         Ok(out)
     }
 
-    fn put_rows(&mut self, summary: &Summary, kind: WindowKind, rows: &[RowRecord], _: i64) -> Result<(), SinkError> {
+    fn put_rows(
+        &mut self,
+        summary: &Summary,
+        kind: WindowKind,
+        rows: &[RowRecord],
+        _: i64,
+    ) -> Result<Vec<Refused>, SinkError> {
         self.rows.entry((summary.name.clone(), kind)).or_default().extend(rows.iter().cloned());
-        Ok(())
+        Ok(Vec::new())
     }
 
     fn disconnect(&mut self) {}

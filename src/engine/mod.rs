@@ -109,7 +109,6 @@ pub struct Snapshot {
     pub version: u32,
     /// The sink has a row of it.
     pub was_written: bool,
-    /// The parts that the sink does not have.
     pub parts: Vec<PartSnapshot>,
 }
 
@@ -120,6 +119,8 @@ pub struct PartSnapshot {
     pub run: u32,
     pub name: Arc<str>,
     pub rev: u64,
+    /// The sink has been given it.
+    pub is_acknowledged: bool,
     pub partial: Partial,
 }
 
@@ -460,18 +461,19 @@ impl Engine {
         (device.summary, &device.key, &self.zones[usize::from(device.zone)])
     }
 
-    /// A window with those of its parts that the sink does not have; `None` if it has left memory.
+    /// A window with its parts; `None` if it has left memory.
     pub fn snapshot(&self, device: u32, start: i64) -> Option<Snapshot> {
         let state = &self.devices[device as usize];
         let place = state.windows.binary_search_by_key(&start, |w| w.span.start).ok()?;
         let window = &state.windows[place];
         let summary = &self.schema.summaries[usize::from(state.summary)];
-        let changed = window.parts().filter(|part| part.rev != part.acknowledged);
-        let mut parts: Vec<PartSnapshot> = changed
+        let mut parts: Vec<PartSnapshot> = window
+            .parts()
             .map(|part| PartSnapshot {
                 run: part.run,
                 name: self.runs[part.run as usize].clone(),
                 rev: part.rev,
+                is_acknowledged: part.rev == part.acknowledged,
                 partial: part.partial.clone(),
             })
             .collect();
@@ -511,6 +513,24 @@ impl Engine {
         window.unsaved = true;
         device.unsaved = true;
         device.open_day(start, zone).stale = true;
+    }
+
+    /// Notes that the sink has lost the part of a run that it had: it is due again.
+    pub fn lost(&mut self, device: u32, start: i64, run: u32) {
+        let device = &mut self.devices[device as usize];
+        let Ok(place) = device.windows.binary_search_by_key(&start, |w| w.span.start) else { return };
+        let window = &mut device.windows[place];
+        window.part(run).acknowledged = 0;
+        window.version = window.version.wrapping_add(1);
+        window.unsaved = true;
+    }
+
+    /// Notes that the sink has the partials of a window, but not its row: that of its day is due.
+    pub fn day_changed(&mut self, device: u32, start: i64) {
+        let device = &mut self.devices[device as usize];
+        let zone = &self.zones[usize::from(device.zone)];
+        device.open_day(start, zone).stale = true;
+        device.unsaved = true;
     }
 
     /// Notes that the empty rows of a device have been written.

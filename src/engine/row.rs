@@ -28,41 +28,64 @@ pub struct Summed {
     pub seen: Option<(i64, i64)>,
 }
 
-/// Sums up a window from the partials of its base windows, each already merged over all writers.
-///
-/// `slots` is the number of slots in the whole window.
-pub fn sum_up(summary: &Summary, hours: &[Partial], slots: u64) -> Summed {
-    let mut samples = 0;
-    let mut marked = 0;
-    let mut seen: Option<(i64, i64)> = None;
-    for hour in hours.iter().filter(|hour| hour.samples > 0) {
-        samples += hour.samples;
-        marked += hour.slots.count();
-        seen = Some(match seen {
-            None => (hour.first_seen, hour.last_seen),
-            Some((first, last)) => (first.min(hour.first_seen), last.max(hour.last_seen)),
-        });
+/// What some base windows of a window come to, each already merged over all writers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Total {
+    /// One for each column of the summary.
+    states: Vec<Option<State>>,
+    samples: u64,
+    /// Slots that hold a sample.
+    marked: u64,
+    seen: Option<(i64, i64)>,
+}
+
+impl Total {
+    /// Adds a base window. In the order of time, sums of doubles are the same whoever adds.
+    pub fn add(&mut self, summary: &Summary, hour: &Partial) {
+        self.states.resize(summary.columns.len(), None);
+        for (column, total) in summary.columns.iter().zip(&mut self.states) {
+            for chosen in column.groups.iter().filter_map(|group| chosen(group, hour)) {
+                match total {
+                    None => *total = Some(chosen.clone()),
+                    Some(total) => total.merge(chosen),
+                }
+            }
+        }
+        if hour.samples > 0 {
+            self.samples += hour.samples;
+            self.marked += hour.slots.count();
+            // Stored partials have milliseconds: the row is the same wherever the partial comes from.
+            let cut = |at: i64| at.div_euclid(1_000_000) * 1_000_000;
+            let (from, until) = (cut(hour.first_seen), cut(hour.last_seen));
+            self.seen = Some(match self.seen {
+                None => (from, until),
+                Some((first, last)) => (first.min(from), last.max(until)),
+            });
+        }
     }
-    Summed {
-        cells: summary.columns.iter().map(|column| cell(column, hours)).collect(),
-        samples,
-        coverage: if slots == 0 { 0.0 } else { (marked as f64 / slots as f64).min(1.0) },
-        seen,
+
+    /// What the row says; `slots` is the number of slots in the whole window.
+    pub fn finish(&self, summary: &Summary, slots: u64) -> Summed {
+        let cell = |(i, column): (usize, &Column)| {
+            let state = self.states.get(i).and_then(Option::as_ref);
+            state.map_or(Cell::Null, |state| finalize(column.method, state))
+        };
+        Summed {
+            cells: summary.columns.iter().enumerate().map(cell).collect(),
+            samples: self.samples,
+            coverage: if slots == 0 { 0.0 } else { (self.marked as f64 / slots as f64).min(1.0) },
+            seen: self.seen,
+        }
     }
 }
 
-fn cell(column: &Column, hours: &[Partial]) -> Cell {
-    let mut total: Option<State> = None;
-    for group in &column.groups {
-        for hour in hours {
-            let Some(chosen) = chosen(group, hour) else { continue };
-            match &mut total {
-                None => total = Some(chosen.clone()),
-                Some(total) => total.merge(chosen),
-            }
-        }
-    }
-    total.map_or(Cell::Null, |state| finalize(column.method, &state))
+/// Sums up a window from the partials of its base windows in the order of time, each already merged over all writers.
+///
+/// `slots` is the number of slots in the whole window.
+pub fn sum_up(summary: &Summary, hours: &[Partial], slots: u64) -> Summed {
+    let mut total = Total::default();
+    hours.iter().for_each(|hour| total.add(summary, hour));
+    total.finish(summary, slots)
 }
 
 /// The state of the source that feeds the column in this hour.

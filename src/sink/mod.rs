@@ -37,6 +37,61 @@ pub struct PartialRecord {
     pub state: String,
 }
 
+impl PartialRecord {
+    /// The record as it is found by one who asks for `states`.
+    pub fn found(&self, states: States<'_>) -> FoundPartial {
+        FoundPartial {
+            key: self.key.clone(),
+            window_start: self.window_start,
+            writer: self.writer.clone(),
+            run: self.run.clone(),
+            rev: self.rev,
+            state: states.wants(&self.run).then(|| self.state.clone()),
+        }
+    }
+}
+
+/// A stored partial, as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundPartial {
+    pub key: Vec<String>,
+    /// Start of the window, nanoseconds since the epoch.
+    pub window_start: i64,
+    pub writer: String,
+    pub run: String,
+    pub rev: u64,
+    /// JSON; `None` if it was not asked for.
+    pub state: Option<String>,
+}
+
+/// Which states are asked for together with the keys and revisions of partials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum States<'a> {
+    All,
+    None,
+    /// All but those of these runs, of which the caller has them.
+    Except(&'a [String]),
+}
+
+impl States<'_> {
+    /// True if the state of a run is asked for.
+    pub fn wants(&self, run: &str) -> bool {
+        match self {
+            States::All => true,
+            States::None => false,
+            States::Except(runs) => !runs.iter().any(|known| known == run),
+        }
+    }
+}
+
+/// A record or row that the database does not take: neither now nor later, unless something changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Which of those that were given.
+    pub index: usize,
+    pub reason: String,
+}
+
 /// The base windows of one device that start in `span`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartialRange {
@@ -88,23 +143,40 @@ pub trait Sink {
     /// The database is away, or its tables do not fit and may not be changed.
     fn prepare(&mut self, schema: &Schema) -> Result<(), SinkError>;
 
-    /// Step 1. `now` (nanoseconds since the epoch) becomes `updated_at`.
+    /// Step 1. `now` (nanoseconds since the epoch) becomes `updated_at`. Gives those that were refused; the others are
+    /// written.
     ///
     /// # Errors
     /// Some or all records may not have been written: put them again.
-    fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord], now: i64) -> Result<(), SinkError>;
+    fn put_partials(
+        &mut self,
+        summary: &Summary,
+        records: &[PartialRecord],
+        now: i64,
+    ) -> Result<Vec<Refused>, SinkError>;
 
     /// Step 2. The order of the answer is not defined.
     ///
     /// # Errors
     /// Nothing was read.
-    fn read_partials(&mut self, summary: &Summary, ranges: &[PartialRange]) -> Result<Vec<PartialRecord>, SinkError>;
+    fn read_partials(
+        &mut self,
+        summary: &Summary,
+        ranges: &[PartialRange],
+        states: States<'_>,
+    ) -> Result<Vec<FoundPartial>, SinkError>;
 
-    /// Step 3. `now` becomes `updated_at`.
+    /// Step 3. `now` becomes `updated_at`. Gives those that were refused; the others are written.
     ///
     /// # Errors
     /// Some or all rows may not have been written: compute and put them again.
-    fn put_rows(&mut self, summary: &Summary, kind: WindowKind, rows: &[RowRecord], now: i64) -> Result<(), SinkError>;
+    fn put_rows(
+        &mut self,
+        summary: &Summary,
+        kind: WindowKind,
+        rows: &[RowRecord],
+        now: i64,
+    ) -> Result<Vec<Refused>, SinkError>;
 
     /// Ends the connection; the next [`Sink::prepare`] makes a new one.
     fn disconnect(&mut self);

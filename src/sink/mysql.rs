@@ -1,18 +1,20 @@
 //! MySQL 8.0 to 9.x, MariaDB 10.6 and later, and what speaks their protocol.
 //!
 //! One connection per flush: connect, write, disconnect, so that a fleet of writers does not hold the server's
-//! connections. The session is set to UTC and to the strict mode that refuses what does not fit. Statements are prepared;
-//! a batch is cut where it would exceed the server's 65,535 placeholders or a modest packet.
+//! connections. The session is set to UTC and to the strict mode that refuses what does not fit. Each statement is one text
+//! with its values, one round trip; a batch is cut where it would exceed a modest packet, or half of what the server takes.
 //!
-//! A statement that the server aborts for a deadlock or a lock timeout is sent again: each is complete in itself.
+//! A statement that the server aborts for a deadlock or a lock timeout (on Galera also: for a conflict with another node) is
+//! sent again: each is complete in itself. If a row is what the server refuses, the statement is cut in halves until the row
+//! stands alone; the others are written.
 
 use super::statements::{self, Bound, Dialect};
-use super::{PartialRange, PartialRecord, RowRecord, Sink, SinkError, TableInfo};
+use super::{FoundPartial, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo};
 use crate::config::{MySql, Password, Tls};
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::WindowKind;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error, Opts, OptsBuilder, Params, SslOpts, Value};
+use mysql_async::{ClientIdentity, Conn, Error, Opts, OptsBuilder, Params, SslOpts, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
@@ -20,14 +22,16 @@ use tokio::runtime::Runtime;
 
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 const STATEMENT_TIME_MAX: Duration = Duration::from_secs(60);
-/// The server accepts 65,535 placeholders in a statement.
-const PLACEHOLDERS_MAX: usize = 60_000;
 /// Rows of one statement.
 const ROWS_MAX: usize = 1_000;
-/// Bytes of one statement's values: far below the smallest default of `max_allowed_packet` (4 MiB).
+/// Bytes of one statement: below the smallest default of `max_allowed_packet` (4 MiB).
 const STATEMENT_BYTES_MAX: usize = 1 << 20;
+/// The largest packet that the protocol knows; the server's own limit is asked for.
+const PACKET_BYTES_MAX: usize = 1 << 30;
 /// Ranges of one SELECT.
-const RANGES_MAX: usize = 500;
+const RANGES_MAX: usize = 1_000;
+/// With so many refused rows in one batch, it is not the rows that are to blame.
+const REFUSED_MAX: usize = 100;
 /// How often a statement that the server aborted is sent again.
 const ABORTED_TRIES_MAX: u32 = 10;
 
@@ -40,6 +44,54 @@ const ER_COLUMNACCESS_DENIED: u16 = 1143;
 const ER_LOCK_WAIT_TIMEOUT: u16 = 1205;
 const ER_LOCK_DEADLOCK: u16 = 1213;
 
+/// What a row can be refused for. All of them speak of a value, or of a rule that a person has given the table.
+const REFUSALS: [u16; 20] = [
+    1048, // a column cannot be NULL
+    1062, // another unique key of the table has it already
+    1153, // the packet is larger than the server takes
+    1264, // out of range for the column
+    1265, // data truncated
+    1292, // incorrect date or time value
+    1364, // a column has no default value
+    1366, // incorrect value, or a character that the column's character set lacks
+    1406, // too long for the column
+    1416, // not a value of its type
+    1452, // a foreign key fails
+    1526, // no partition for the value
+    1644, // a trigger has signalled
+    1690, // out of range in an expression
+    1748, // the row is in none of the partitions
+    3140, // invalid JSON
+    3156, // invalid JSON value
+    3819, // a check constraint fails (MySQL)
+    4025, // a check constraint fails (MariaDB)
+    4161, // unknown data
+];
+
+/// What an error of the server is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    /// The statement was aborted to let another one pass: send it again.
+    Conflict,
+    /// The row: it stays refused until something changes.
+    Row,
+    /// Rights, names, accounts: a person has to act.
+    Setup,
+    /// The server, now.
+    Server,
+}
+
+fn about(code: u16) -> About {
+    match code {
+        ER_LOCK_DEADLOCK | ER_LOCK_WAIT_TIMEOUT => About::Conflict,
+        _ if REFUSALS.contains(&code) => About::Row,
+        ER_DBACCESS_DENIED | ER_ACCESS_DENIED | ER_BAD_DB | ER_TABLEACCESS_DENIED | ER_COLUMNACCESS_DENIED => {
+            About::Setup
+        }
+        _ => About::Server,
+    }
+}
+
 /// A MySQL server as the sink.
 pub struct MySqlSink {
     config: MySql,
@@ -47,32 +99,23 @@ pub struct MySqlSink {
     runtime: Option<Runtime>,
     connection: Option<Conn>,
     dialect: Dialect,
+    /// Bytes of one statement at most.
+    statement_bytes: usize,
     /// Columns of each table of rows that exist and are written; filled once the tables are known to be complete.
     written: BTreeMap<String, BTreeSet<String>>,
-}
-
-impl From<Bound> for Value {
-    fn from(bound: Bound) -> Value {
-        match bound {
-            Bound::Null => Value::NULL,
-            Bound::Integer(value) => Value::Int(value),
-            Bound::Float(value) => Value::Double(value),
-            Bound::Text(text) => Value::Bytes(text.into_bytes()),
-        }
-    }
-}
-
-fn size(bound: &Bound) -> usize {
-    match bound {
-        Bound::Text(text) => text.len() + 4,
-        _ => 9,
-    }
 }
 
 impl MySqlSink {
     /// A sink that has not connected yet.
     pub fn new(config: MySql) -> MySqlSink {
-        MySqlSink { config, runtime: None, connection: None, dialect: Dialect::MySql, written: BTreeMap::new() }
+        MySqlSink {
+            config,
+            runtime: None,
+            connection: None,
+            dialect: Dialect::MySql,
+            statement_bytes: STATEMENT_BYTES_MAX,
+            written: BTreeMap::new(),
+        }
     }
 
     fn options(&self) -> Result<Opts, SinkError> {
@@ -85,10 +128,23 @@ impl MySqlSink {
                     .map_err(|e| SinkError::Setup(format!("cannot read the password file {}: {e}", path.display())))?;
                 Some(text.trim_end_matches(['\r', '\n']).to_string())
             }
+            Password::Credential(path) => match std::fs::read_to_string(path) {
+                Ok(text) => Some(text.trim_end_matches(['\r', '\n']).to_string()),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+                Err(e) => {
+                    let message = format!("cannot read the credential {}: {e}", path.display());
+                    return Err(SinkError::Setup(message));
+                }
+            },
         };
         let tls = (config.tls == Tls::VerifyFull).then(|| {
             let roots = config.ca_file.clone();
+            let identity = config
+                .client
+                .as_ref()
+                .map(|(certificate, key)| ClientIdentity::new(certificate.clone().into(), key.clone().into()));
             SslOpts::default()
+                .with_client_identity(identity)
                 .with_disable_built_in_roots(roots.is_some())
                 .with_root_certs(roots.into_iter().map(Into::into).collect())
         });
@@ -101,10 +157,11 @@ impl MySqlSink {
             .ssl_opts(tls)
             .prefer_socket(Some(false))
             .tcp_keepalive(Some(Duration::from_secs(30)))
-            .init(vec![
-                "SET time_zone='+00:00'".to_string(),
-                "SET sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'".to_string(),
-            ])
+            // Otherwise both are asked for; see `connect`.
+            .max_allowed_packet(Some(PACKET_BYTES_MAX))
+            .wait_timeout(Some(3600))
+            // `literal` in `statements` relies on this mode: a backslash is an escape.
+            .init(vec!["SET time_zone='+00:00', sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'".to_string()])
             .into())
     }
 
@@ -131,11 +188,24 @@ impl MySqlSink {
             },
             // The handshake's verdict arrives as an input/output error around the text of the TLS library.
             Error::Io(e) if matches!(e, mysql_async::IoError::Tls(_)) || e.to_string().contains("certificate") => {
+                let text = e.to_string();
+                let advice = if text.contains("NotValidForName") || text.contains("not valid for name") {
+                    "the certificate does not name this host: use a name in sink.url that it names"
+                } else {
+                    "set sink.ca_file to the authority that signed the server's certificate"
+                };
                 SinkError::Setup(format!(
-                    "{server}: no trusted encrypted connection ({e}): set sink.ca_file to the authority that signed \
-                     the server's certificate, or write tls = \"off\""
+                    "{server}: no trusted encrypted connection ({text}): {advice}, or write tls = \"off\""
                 ))
             }
+            Error::Io(mysql_async::IoError::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => {
+                SinkError::Setup(format!(
+                    "{server}: a certificate file cannot be read ({e}): look at sink.ca_file, client_cert and client_key"
+                ))
+            }
+            Error::Driver(mysql_async::DriverError::NoClientSslFlagFromServer) => SinkError::Setup(format!(
+                "{server} offers no encryption: set it up there, or write tls = \"off\" if nobody else can read the way"
+            )),
             other => SinkError::Temporary(format!("{server}: {other}")),
         }
     }
@@ -186,31 +256,106 @@ impl MySqlSink {
         }
     }
 
-    /// Executes a statement, again if the server aborts it.
-    fn execute(&mut self, what: &str, sql: &str, values: &[Bound]) -> Result<(), SinkError> {
+    /// Executes a statement, again if the server aborts it. Gives the server's reason if it refuses a row.
+    fn execute(&mut self, what: &str, sql: &str) -> Result<Option<String>, SinkError> {
         self.with(what, async |connection| {
             let mut tries = 0;
             loop {
-                let values: Vec<Value> = values.iter().cloned().map(Value::from).collect();
-                let params = if values.is_empty() { Params::Empty } else { Params::Positional(values) };
-                match connection.exec_drop(sql, params).await {
-                    Err(Error::Server(e))
-                        if matches!(e.code, ER_LOCK_DEADLOCK | ER_LOCK_WAIT_TIMEOUT) && tries < ABORTED_TRIES_MAX =>
-                    {
+                match connection.query_drop(sql).await {
+                    Err(Error::Server(e)) if about(e.code) == About::Conflict && tries < ABORTED_TRIES_MAX => {
                         tries += 1;
                         tokio::time::sleep(Duration::from_millis(u64::from(tries) * 20)).await;
                     }
-                    other => return other,
+                    Err(Error::Server(e)) if about(e.code) == About::Row => {
+                        return Ok(Some(format!("error {}: {}", e.code, e.message)));
+                    }
+                    other => return other.map(|()| None),
                 }
             }
         })
     }
 
-    fn query(&mut self, what: &str, sql: &str, values: Vec<Value>) -> Result<Vec<mysql_async::Row>, SinkError> {
-        self.with(what, async |connection| {
-            let params = if values.is_empty() { Params::Empty } else { Params::Positional(values.clone()) };
-            connection.exec(sql, params).await
-        })
+    /// Executes a statement that concerns no single row.
+    fn command(&mut self, what: &str, sql: &str) -> Result<(), SinkError> {
+        match self.execute(what, sql)? {
+            None => Ok(()),
+            Some(reason) => Err(SinkError::Setup(format!("{what}: {reason}"))),
+        }
+    }
+
+    /// Executes a statement with as many rows of values at a time as fit. Gives those that were refused.
+    fn put(
+        &mut self,
+        what: &str,
+        rows: &[Vec<Bound>],
+        statement: impl Fn(Dialect, &str) -> String,
+    ) -> Result<Vec<Refused>, SinkError> {
+        let mut refused = Vec::new();
+        let (mut from, mut values) = (0, String::new());
+        let mut row = String::new();
+        for (index, bound) in rows.iter().enumerate() {
+            row.clear();
+            statements::literals(self.dialect, &mut row, bound);
+            let is_full = index - from == ROWS_MAX || values.len() + row.len() > self.statement_bytes;
+            if is_full && index > from {
+                self.put_piece(what, rows, (from, index), &values, &statement, &mut refused)?;
+                (from, values) = (index, String::new());
+            }
+            if !values.is_empty() {
+                values.push(',');
+            }
+            values.push_str(&row);
+        }
+        if from < rows.len() {
+            self.put_piece(what, rows, (from, rows.len()), &values, &statement, &mut refused)?;
+        }
+        Ok(refused)
+    }
+
+    /// Executes a statement with the rows of a piece, in halves if one of them is refused.
+    fn put_piece(
+        &mut self,
+        what: &str,
+        rows: &[Vec<Bound>],
+        (from, until): (usize, usize),
+        values: &str,
+        statement: &impl Fn(Dialect, &str) -> String,
+        refused: &mut Vec<Refused>,
+    ) -> Result<(), SinkError> {
+        let sql = statement(self.dialect, values);
+        let Some(reason) = self.execute(what, &sql)? else { return Ok(()) };
+        if until - from == 1 {
+            refused.push(Refused { index: from, reason });
+            if refused.len() > REFUSED_MAX {
+                let reason = refused.pop().map(|last| last.reason).unwrap_or_default();
+                let server = format!("{}:{}", self.config.host, self.config.port);
+                return Err(SinkError::Setup(format!(
+                    "{server} refuses one row after the other ({reason}): look at the table"
+                )));
+            }
+            return Ok(());
+        }
+        let middle = from + (until - from) / 2;
+        for (from, until) in [(from, middle), (middle, until)] {
+            let mut values = String::new();
+            for bound in &rows[from..until] {
+                if !values.is_empty() {
+                    values.push(',');
+                }
+                statements::literals(self.dialect, &mut values, bound);
+            }
+            self.put_piece(what, rows, (from, until), &values, statement, refused)?;
+        }
+        Ok(())
+    }
+
+    fn query(&mut self, what: &str, sql: &str) -> Result<Vec<mysql_async::Row>, SinkError> {
+        self.with(what, async |connection| connection.query(sql).await)
+    }
+
+    /// A query with values, for what comes from outside of the statements.
+    fn ask(&mut self, what: &str, sql: &str, values: Vec<Value>) -> Result<Vec<mysql_async::Row>, SinkError> {
+        self.with(what, async |connection| connection.exec(sql, Params::Positional(values.clone())).await)
     }
 
     fn connect(&mut self) -> Result<(), SinkError> {
@@ -223,8 +368,10 @@ impl MySqlSink {
             self.runtime = Some(runtime.map_err(|e| SinkError::Temporary(format!("cannot start the network: {e}")))?);
         }
         self.connection = Some(self.wait(CONNECT_TIME_MAX, "the connection attempt", Conn::new(options))?);
-        let version = self.query("the version", "SELECT @@version", Vec::new())?;
-        let version: String = version.first().and_then(|row| row.get(0)).unwrap_or_default();
+        let answer = self.query("the version", "SELECT @@version, @@max_allowed_packet")?;
+        let version: String = answer.first().and_then(|row| row.get(0)).unwrap_or_default();
+        let packet: usize = answer.first().and_then(|row| row.get(1)).unwrap_or(STATEMENT_BYTES_MAX);
+        self.statement_bytes = (packet / 2).min(STATEMENT_BYTES_MAX);
         self.dialect = if version.contains("MariaDB") { Dialect::MariaDb } else { Dialect::MySql };
         Ok(())
     }
@@ -233,7 +380,7 @@ impl MySqlSink {
     fn columns(&mut self, table: &str) -> Result<(BTreeSet<String>, Vec<String>), SinkError> {
         let sql = "SELECT LOWER(column_name), column_key = 'PRI' FROM information_schema.columns \
                    WHERE table_schema = DATABASE() AND table_name = ?";
-        let rows = self.query("the list of columns", sql, vec![Value::from(table)])?;
+        let rows = self.ask("the list of columns", sql, vec![Value::from(table)])?;
         let columns: Vec<(String, bool)> =
             rows.into_iter().filter_map(|row| Some((row.get(0)?, row.get::<bool, _>(1)?))).collect();
         let key = columns.iter().filter(|(_, key)| *key).map(|(name, _)| name.clone()).collect();
@@ -260,7 +407,7 @@ impl MySqlSink {
             }
             if present.is_empty() {
                 for sql in statements::create_table(dialect, &table) {
-                    self.execute("CREATE TABLE", &sql, &[])?;
+                    self.command("CREATE TABLE", &sql)?;
                 }
                 present = table.columns.iter().map(|c| c.name.to_lowercase()).collect();
             }
@@ -288,30 +435,6 @@ impl MySqlSink {
     }
 }
 
-/// Cuts rows of values into pieces that fit one statement each.
-fn pieces(rows: Vec<Vec<Bound>>) -> Vec<Vec<Vec<Bound>>> {
-    let mut out: Vec<Vec<Vec<Bound>>> = Vec::new();
-    let (mut bytes, mut placeholders) = (0, 0);
-    for row in rows {
-        let row_bytes: usize = row.iter().map(size).sum();
-        let full = out.last().is_none_or(|piece| {
-            piece.len() >= ROWS_MAX
-                || bytes + row_bytes > STATEMENT_BYTES_MAX
-                || placeholders + row.len() > PLACEHOLDERS_MAX
-        });
-        if full {
-            out.push(Vec::new());
-            (bytes, placeholders) = (0, 0);
-        }
-        bytes += row_bytes;
-        placeholders += row.len();
-        if let Some(piece) = out.last_mut() {
-            piece.push(row);
-        }
-    }
-    out
-}
-
 impl Sink for MySqlSink {
     fn prepare(&mut self, schema: &Schema) -> Result<(), SinkError> {
         self.connect()?;
@@ -321,35 +444,40 @@ impl Sink for MySqlSink {
         Ok(())
     }
 
-    fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord], now: i64) -> Result<(), SinkError> {
-        for piece in pieces(records.iter().map(|r| statements::bind_partial(r, now)).collect()) {
-            let sql = statements::upsert_partials(self.dialect, summary, piece.len());
-            let values: Vec<Bound> = piece.into_iter().flatten().collect();
-            self.execute("an upsert of partials", &sql, &values)?;
-        }
-        Ok(())
+    fn put_partials(
+        &mut self,
+        summary: &Summary,
+        records: &[PartialRecord],
+        now: i64,
+    ) -> Result<Vec<Refused>, SinkError> {
+        let rows: Vec<_> = records.iter().map(|record| statements::bind_partial(record, now)).collect();
+        self.put("an upsert of partials", &rows, |dialect, values| {
+            statements::upsert_partials(dialect, summary, values)
+        })
     }
 
-    fn read_partials(&mut self, summary: &Summary, ranges: &[PartialRange]) -> Result<Vec<PartialRecord>, SinkError> {
+    fn read_partials(
+        &mut self,
+        summary: &Summary,
+        ranges: &[PartialRange],
+        states: States<'_>,
+    ) -> Result<Vec<FoundPartial>, SinkError> {
         let keys = summary.key.len();
         let mut out = Vec::new();
         for ranges in ranges.chunks(RANGES_MAX) {
-            let sql = statements::select_partials(self.dialect, summary, ranges.len());
-            let mut values = Vec::new();
-            for range in ranges {
-                values.extend(range.key.iter().map(|k| Value::from(k.as_str())));
-                values.push(Value::from(statements::datetime(range.span.start)));
-                values.push(Value::from(statements::datetime(range.span.end - 1)));
-            }
-            for mut row in self.query("a read of partials", &sql, values)? {
+            let mut condition = String::new();
+            ranges.iter().for_each(|range| statements::range_literal(self.dialect, summary, &mut condition, range));
+            let sql = statements::select_partials(self.dialect, summary, states, &condition);
+            for mut row in self.query("a read of partials", &sql)? {
                 let mut text = |i: usize| row.take_opt::<String, _>(i).and_then(Result::ok);
                 let key: Option<Vec<String>> = (0..keys).map(&mut text).collect();
                 let start = text(keys).and_then(|t| statements::parse_datetime(&t));
-                let (writer, run, state) = (text(keys + 1), text(keys + 2), text(keys + 4));
+                let (writer, run) = (text(keys + 1), text(keys + 2));
+                let state = row.take_opt::<Option<String>, _>(keys + 4).and_then(Result::ok);
                 let rev = row.take_opt::<u64, _>(keys + 3).and_then(Result::ok);
                 match (key, start, writer, run, rev, state) {
                     (Some(key), Some(window_start), Some(writer), Some(run), Some(rev), Some(state)) => {
-                        out.push(PartialRecord { key, window_start, writer, run, rev, state });
+                        out.push(FoundPartial { key, window_start, writer, run, rev, state });
                     }
                     _ => {
                         let table = statements::partial_table_name(summary);
@@ -362,7 +490,13 @@ impl Sink for MySqlSink {
         Ok(out)
     }
 
-    fn put_rows(&mut self, summary: &Summary, kind: WindowKind, rows: &[RowRecord], now: i64) -> Result<(), SinkError> {
+    fn put_rows(
+        &mut self,
+        summary: &Summary,
+        kind: WindowKind,
+        rows: &[RowRecord],
+        now: i64,
+    ) -> Result<Vec<Refused>, SinkError> {
         let table = statements::row_table_name(summary, kind);
         let written = self.written.get(&table).cloned().unwrap_or_default();
         let mut columns: Vec<&str> = Vec::new();
@@ -374,12 +508,9 @@ impl Sink for MySqlSink {
             columns = names;
             bound.push(values);
         }
-        for piece in pieces(bound) {
-            let sql = statements::upsert_rows(self.dialect, summary, kind, &columns, piece.len());
-            let values: Vec<Bound> = piece.into_iter().flatten().collect();
-            self.execute("an upsert of rows", &sql, &values)?;
-        }
-        Ok(())
+        self.put("an upsert of rows", &bound, |dialect, values| {
+            statements::upsert_rows(dialect, summary, kind, &columns, values)
+        })
     }
 
     fn disconnect(&mut self) {
@@ -397,7 +528,7 @@ impl Sink for MySqlSink {
             } else {
                 let name = statements::quote(self.dialect, &table.name);
                 let sql = format!("SELECT COUNT(*), DATE_FORMAT(MAX(window_start),'%Y-%m-%d %H:%i:%s') FROM {name}");
-                let rows = self.query("a count of rows", &sql, Vec::new())?;
+                let rows = self.query("a count of rows", &sql)?;
                 let row = rows.first();
                 Some((
                     row.and_then(|r| r.get_opt::<u64, _>(0)).and_then(Result::ok).unwrap_or(0),

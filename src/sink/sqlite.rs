@@ -5,7 +5,7 @@
 //! on it.
 
 use super::statements::{self, Bound, ColumnDef, Dialect};
-use super::{PartialRange, PartialRecord, RowRecord, Sink, SinkError, TableInfo};
+use super::{FoundPartial, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo};
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::WindowKind;
 use rusqlite::types::{ToSql, ToSqlOutput, Value};
@@ -96,15 +96,38 @@ impl Sqlite {
         }
     }
 
-    fn transaction(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), SinkError> {
+    /// Executes a statement for each of some rows of values, in one transaction. Gives those that were refused.
+    fn put(&self, sql: &str, rows: impl Iterator<Item = Vec<Bound>>) -> Result<Vec<Refused>, SinkError> {
         let connection = self.connection()?;
-        let run = || -> rusqlite::Result<()> {
+        let run = || -> rusqlite::Result<Vec<Refused>> {
             let transaction = connection.unchecked_transaction()?;
-            work(&transaction)?;
-            transaction.commit()
+            let mut refused = Vec::new();
+            {
+                let mut upsert = transaction.prepare_cached(sql)?;
+                for (index, row) in rows.enumerate() {
+                    match upsert.execute(params_from_iter(row)) {
+                        Ok(_) => {}
+                        // The statement alone was undone.
+                        Err(e) if is_refusal(&e) => refused.push(Refused { index, reason: e.to_string() }),
+                        Err(e) => return Err(e),
+                    }
+                }
+            }
+            transaction.commit()?;
+            Ok(refused)
         };
         run().map_err(|e| self.error(&e))
     }
+}
+
+/// True if the row is what SQLite does not take: a person's CHECK or NOT NULL, a trigger, a text that is too long.
+fn is_refusal(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(code, Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig))
+}
+
+fn values_of(row: Vec<(&str, Bound)>) -> Vec<Bound> {
+    row.into_iter().map(|(_, value)| value).collect()
 }
 
 /// The columns of a table, and whether each is part of the primary key.
@@ -138,36 +161,40 @@ impl Sink for Sqlite {
         Ok(())
     }
 
-    fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord], now: i64) -> Result<(), SinkError> {
-        self.transaction(|connection| {
-            let mut upsert = connection.prepare_cached(&statements::upsert_partials(Dialect::Sqlite, summary, 1))?;
-            for record in records {
-                upsert.execute(params_from_iter(statements::bind_partial(record, now)))?;
-            }
-            Ok(())
-        })
+    fn put_partials(
+        &mut self,
+        summary: &Summary,
+        records: &[PartialRecord],
+        now: i64,
+    ) -> Result<Vec<Refused>, SinkError> {
+        let values = statements::placeholders(statements::partial_columns(summary).len());
+        let sql = statements::upsert_partials(Dialect::Sqlite, summary, &values);
+        self.put(&sql, records.iter().map(|record| statements::bind_partial(record, now)))
     }
 
-    fn read_partials(&mut self, summary: &Summary, ranges: &[PartialRange]) -> Result<Vec<PartialRecord>, SinkError> {
-        let read = || -> rusqlite::Result<Vec<PartialRecord>> {
+    fn read_partials(
+        &mut self,
+        summary: &Summary,
+        ranges: &[PartialRange],
+        states: States<'_>,
+    ) -> Result<Vec<FoundPartial>, SinkError> {
+        let read = || -> rusqlite::Result<Vec<FoundPartial>> {
             let connection = self.connection.as_ref().ok_or(rusqlite::Error::InvalidQuery)?;
-            let mut select = connection.prepare_cached(&statements::select_partials(Dialect::Sqlite, summary, 1))?;
+            let condition = statements::range(Dialect::Sqlite, summary);
+            let sql = statements::select_partials(Dialect::Sqlite, summary, states, &condition);
+            let mut select = connection.prepare_cached(&sql)?;
             let keys = summary.key.len();
             let mut out = Vec::new();
             for range in ranges {
-                let mut bound: Vec<_> = range.key.iter().cloned().map(Bound::Text).collect();
-                bound.push(Bound::Text(statements::datetime(range.span.start)));
-                bound.push(Bound::Text(statements::datetime(range.span.end - 1)));
-                let mut rows = select.query(params_from_iter(bound))?;
+                let mut rows = select.query(params_from_iter(statements::bind_range(range)))?;
                 while let Some(row) = rows.next()? {
                     let start: String = row.get(keys)?;
-                    out.push(PartialRecord {
+                    out.push(FoundPartial {
                         key: range.key.clone(),
                         window_start: statements::parse_datetime(&start).ok_or(rusqlite::Error::InvalidQuery)?,
                         writer: row.get(keys + 1)?,
                         run: row.get(keys + 2)?,
                         rev: row.get::<_, i64>(keys + 3)?.unsigned_abs(),
-
                         state: row.get(keys + 4)?,
                     });
                 }
@@ -177,16 +204,19 @@ impl Sink for Sqlite {
         read().map_err(|e| self.error(&e))
     }
 
-    fn put_rows(&mut self, summary: &Summary, kind: WindowKind, rows: &[RowRecord], now: i64) -> Result<(), SinkError> {
-        self.transaction(|connection| {
-            for row in rows {
-                let bound = statements::bind_row(summary, kind, row, now);
-                let columns: Vec<&str> = bound.iter().map(|(name, _)| *name).collect();
-                let sql = statements::upsert_rows(Dialect::Sqlite, summary, kind, &columns, 1);
-                connection.prepare_cached(&sql)?.execute(params_from_iter(bound.into_iter().map(|(_, b)| b)))?;
-            }
-            Ok(())
-        })
+    fn put_rows(
+        &mut self,
+        summary: &Summary,
+        kind: WindowKind,
+        rows: &[RowRecord],
+        now: i64,
+    ) -> Result<Vec<Refused>, SinkError> {
+        let Some(first) = rows.first() else { return Ok(Vec::new()) };
+        let columns: Vec<&str> =
+            statements::bind_row(summary, kind, first, now).iter().map(|(name, _)| *name).collect();
+        let values = statements::placeholders(columns.len());
+        let sql = statements::upsert_rows(Dialect::Sqlite, summary, kind, &columns, &values);
+        self.put(&sql, rows.iter().map(|row| values_of(statements::bind_row(summary, kind, row, now))))
     }
 
     fn disconnect(&mut self) {

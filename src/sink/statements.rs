@@ -1,11 +1,14 @@
 //! The SQL of both dialects, as pure functions: tables in, text out.
 //!
+//! MySQL gets its values as literals in the text: one round trip for each statement, no limit of placeholders, and no answer of
+//! one packet for each of them. SQLite gets placeholders.
+//!
 //! `ON DUPLICATE KEY UPDATE` assigns from left to right, so the guard column (`rev`, `revision`) is assigned last.
 //! `VALUES(column)` is used because it is the one form that MySQL and MariaDB share. DATETIME, not TIMESTAMP: it neither
 //! ends in 2038 nor shifts with the session's zone. Key columns compare by bytes and pad nothing, so `pc-01`, `PC-01` and
 //! `pc-01 ` are three devices.
 
-use super::{PartialRecord, RowRecord};
+use super::{PartialRange, PartialRecord, RowRecord, States};
 use crate::engine::plan::KEY_CHARS_MAX;
 use crate::engine::row::Cell;
 use crate::engine::schema::{Schema, Summary};
@@ -227,26 +230,66 @@ pub fn add_column(dialect: Dialect, table: &str, c: &ColumnDef) -> String {
     format!("ALTER TABLE {} ADD COLUMN {} {} NULL", quote(dialect, table), quote(dialect, &c.name), c.sql_type)
 }
 
-fn insert(dialect: Dialect, table: &str, columns: &[&str], rows: usize) -> String {
+/// Appends a value as a literal. MySQL reads a backslash in a text as an escape (the session's mode says so); a number with
+/// an exponent is a double for it, and one without would be a decimal.
+pub fn literal(dialect: Dialect, out: &mut String, value: &Bound) {
+    use std::fmt::Write;
+    // Writing to a string cannot fail.
+    let _ = match value {
+        Bound::Null => write!(out, "NULL"),
+        Bound::Integer(value) => write!(out, "{value}"),
+        Bound::Float(value) => write!(out, "{value:e}"),
+        Bound::Text(text) => {
+            out.push('\'');
+            for c in text.chars() {
+                match c {
+                    '\'' => out.push_str("''"),
+                    '\\' if dialect != Dialect::Sqlite => out.push_str("\\\\"),
+                    '\0' if dialect != Dialect::Sqlite => out.push_str("\\0"),
+                    _ => out.push(c),
+                }
+            }
+            write!(out, "'")
+        }
+    };
+}
+
+/// Appends one row of literals, `(1,'a',NULL)`.
+pub fn literals(dialect: Dialect, out: &mut String, row: &[Bound]) {
+    out.push('(');
+    for (i, value) in row.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        literal(dialect, out, value);
+    }
+    out.push(')');
+}
+
+/// One row of placeholders.
+pub fn placeholders(count: usize) -> String {
+    format!("({})", vec!["?"; count].join(","))
+}
+
+fn insert(dialect: Dialect, table: &str, columns: &[&str], values: &str) -> String {
     let names: Vec<_> = columns.iter().map(|c| quote(dialect, c)).collect();
-    let row = format!("({})", vec!["?"; columns.len()].join(","));
-    let rows = vec![row; rows].join(",");
-    format!("INSERT INTO {} ({}) VALUES {rows}", quote(dialect, table), names.join(","))
+    format!("INSERT INTO {} ({}) VALUES {values}", quote(dialect, table), names.join(","))
 }
 
 const PARTIAL_VALUES: [&str; 4] = ["writer", "state", "updated_at", "rev"];
 
-fn partial_columns(summary: &Summary) -> Vec<&str> {
+/// The columns of a partial, in the order of [`bind_partial`].
+pub fn partial_columns(summary: &Summary) -> Vec<&str> {
     let key = summary.key.iter().map(String::as_str);
     key.chain(["window_start", "run"]).chain(PARTIAL_VALUES).collect()
 }
 
-/// Upserts `rows` partials over those of the same run with no more points.
+/// Upserts partials over those of the same run with no more points. `values` are rows of literals or placeholders.
 ///
 /// MySQL assigns from left to right: `rev`, which the condition looks at, comes last.
-pub fn upsert_partials(dialect: Dialect, summary: &Summary, rows: usize) -> String {
+pub fn upsert_partials(dialect: Dialect, summary: &Summary, values: &str) -> String {
     let table = partial_table_name(summary);
-    let insert = insert(dialect, &table, &partial_columns(summary), rows);
+    let insert = insert(dialect, &table, &partial_columns(summary), values);
     match dialect {
         Dialect::Sqlite => {
             let keys: Vec<_> = summary.key.iter().map(|k| quote(dialect, k)).collect();
@@ -277,35 +320,67 @@ pub fn bind_partial(record: &PartialRecord, now: i64) -> Vec<Bound> {
     out
 }
 
-/// Reads the partials of `ranges` ranges. Columns of the answer: the key, start of the window as
-/// text, writer, run, rev, state.
-/// Each range binds the key and the first and the last possible start.
-pub fn select_partials(dialect: Dialect, summary: &Summary, ranges: usize) -> String {
+/// Reads partials. Columns of the answer: the key, start of the window as text, writer, run, rev, state (NULL where it is not
+/// asked for). `condition` is made of [`range`] and [`range_literal`].
+pub fn select_partials(dialect: Dialect, summary: &Summary, states: States<'_>, condition: &str) -> String {
     let keys: Vec<_> = summary.key.iter().map(|k| quote(dialect, k)).collect();
     let start = quote(dialect, "window_start");
     let shown = match dialect {
-        Dialect::Sqlite => start.clone(),
+        Dialect::Sqlite => start,
         Dialect::MySql | Dialect::MariaDb => format!("DATE_FORMAT({start},'%Y-%m-%d %H:%i:%s')"),
     };
-    let equal: Vec<_> = keys.iter().map(|k| format!("{k}=?")).collect();
-    let range = format!("({} AND {start} BETWEEN ? AND ?)", equal.join(" AND "));
+    let (run, state) = (quote(dialect, "run"), quote(dialect, "state"));
+    let state = match states {
+        States::All => state,
+        States::None => "NULL".to_string(),
+        States::Except([]) => state,
+        States::Except(runs) => {
+            let mut known = String::new();
+            literals(dialect, &mut known, &runs.iter().cloned().map(Bound::Text).collect::<Vec<_>>());
+            format!("CASE WHEN {run} IN {known} THEN NULL ELSE {state} END")
+        }
+    };
     format!(
-        "SELECT {},{shown},{},{},{},{} FROM {} WHERE {}",
+        "SELECT {},{shown},{},{run},{},{state} FROM {} WHERE {condition}",
         keys.join(","),
         quote(dialect, "writer"),
-        quote(dialect, "run"),
         quote(dialect, "rev"),
-        quote(dialect, "state"),
         quote(dialect, &partial_table_name(summary)),
-        vec![range; ranges].join(" OR ")
     )
 }
 
-/// Upserts `rows` rows into the columns named by `columns`: a row of a lower revision never replaces one of a higher; of
+/// The condition for one range, with placeholders for what [`bind_range`] gives.
+pub fn range(dialect: Dialect, summary: &Summary) -> String {
+    let equal: Vec<_> = summary.key.iter().map(|k| format!("{}=?", quote(dialect, k))).collect();
+    format!("({} AND {} BETWEEN ? AND ?)", equal.join(" AND "), quote(dialect, "window_start"))
+}
+
+/// The key, and the first and the last possible start.
+pub fn bind_range(range: &PartialRange) -> Vec<Bound> {
+    let mut out: Vec<_> = range.key.iter().cloned().map(Bound::Text).collect();
+    out.push(Bound::Text(datetime(range.span.start)));
+    out.push(Bound::Text(datetime(range.span.end - 1)));
+    out
+}
+
+/// Appends the condition for one range to those before it, with literals.
+pub fn range_literal(dialect: Dialect, summary: &Summary, out: &mut String, range: &PartialRange) {
+    out.push_str(if out.is_empty() { "(" } else { " OR (" });
+    for (name, text) in summary.key.iter().zip(&range.key) {
+        out.push_str(&quote(dialect, name));
+        out.push('=');
+        literal(dialect, out, &Bound::Text(text.clone()));
+        out.push_str(" AND ");
+    }
+    let (first, last) = (datetime(range.span.start), datetime(range.span.end - 1));
+    out.push_str(&format!("{} BETWEEN '{first}' AND '{last}')", quote(dialect, "window_start")));
+}
+
+/// Upserts rows (`values`, as literals or placeholders) into the columns named by `columns`: a row of a lower revision never replaces one of a higher; of
 /// equal revisions the later writer's values count, but a final row stays final.
-pub fn upsert_rows(dialect: Dialect, summary: &Summary, kind: WindowKind, columns: &[&str], rows: usize) -> String {
+pub fn upsert_rows(dialect: Dialect, summary: &Summary, kind: WindowKind, columns: &[&str], values: &str) -> String {
     let table = row_table_name(summary, kind);
-    let insert = insert(dialect, &table, columns, rows);
+    let insert = insert(dialect, &table, columns, values);
     let is_key = |c: &str| c == "window_start" || summary.key.iter().any(|k| k == c);
     let values = columns.iter().filter(|c| !is_key(c) && !matches!(**c, "is_final" | "revision"));
     match dialect {
@@ -415,6 +490,20 @@ mod tests {
         assert_eq!(datetime(1_709_683_200_000_000_000), "2024-03-06 00:00:00");
         assert_eq!(parse_datetime("2024-03-06 00:00:00"), Some(1_709_683_200_000_000_000));
         assert_eq!(parse_datetime("never"), None);
+    }
+
+    #[test]
+    fn literals_cannot_break_out() {
+        let text = |dialect, text: &str| {
+            let mut out = String::new();
+            literal(dialect, &mut out, &Bound::Text(text.to_string()));
+            out
+        };
+        assert_eq!(text(Dialect::MySql, "a'b\\' OR 1=1 -- \0"), "'a''b\\\\'' OR 1=1 -- \\0'");
+        assert_eq!(text(Dialect::Sqlite, "a'b\\"), "'a''b\\'");
+        let mut row = String::new();
+        literals(Dialect::MySql, &mut row, &[Bound::Null, Bound::Integer(-7), Bound::Float(0.1), Bound::Float(-1e300)]);
+        assert_eq!(row, "(NULL,-7,1e-1,-1e300)");
     }
 
     #[test]

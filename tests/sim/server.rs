@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use telegraf_rollup::engine::schema::{Schema, Summary};
 use telegraf_rollup::engine::zone::WindowKind;
-use telegraf_rollup::sink::{PartialRange, PartialRecord, RowRecord, Sink, SinkError, TableInfo};
+use telegraf_rollup::sink::{
+    FoundPartial, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo,
+};
 
 type PartialKey = (Vec<String>, i64, String);
 type RowKey = (WindowKind, Vec<String>, i64);
@@ -145,11 +147,16 @@ impl Sink for Server {
         Ok(())
     }
 
-    fn put_partials(&mut self, _: &Summary, records: &[PartialRecord], _: i64) -> Result<(), SinkError> {
-        self.execute(Statement::Partials(records.to_vec()))
+    fn put_partials(&mut self, _: &Summary, records: &[PartialRecord], _: i64) -> Result<Vec<Refused>, SinkError> {
+        self.execute(Statement::Partials(records.to_vec())).map(|()| Vec::new())
     }
 
-    fn read_partials(&mut self, _: &Summary, ranges: &[PartialRange]) -> Result<Vec<PartialRecord>, SinkError> {
+    fn read_partials(
+        &mut self,
+        _: &Summary,
+        ranges: &[PartialRange],
+        states: States<'_>,
+    ) -> Result<Vec<FoundPartial>, SinkError> {
         chance::step();
         if chance::percent(chance::faults().sink) {
             return Err(SinkError::Temporary("simulated: connection lost".to_string()));
@@ -158,13 +165,21 @@ impl Sink for Server {
         let mut out = Vec::new();
         for PartialRange { key, span } in ranges {
             let bound = |at: i64| (key.clone(), at, String::new());
-            out.extend(tables.partials.range(bound(span.start)..bound(span.end)).map(|(_, record)| record.clone()));
+            out.extend(
+                tables.partials.range(bound(span.start)..bound(span.end)).map(|(_, record)| record.found(states)),
+            );
         }
         Ok(out)
     }
 
-    fn put_rows(&mut self, _: &Summary, kind: WindowKind, rows: &[RowRecord], _: i64) -> Result<(), SinkError> {
-        self.execute(Statement::Rows(kind, rows.to_vec()))
+    fn put_rows(
+        &mut self,
+        _: &Summary,
+        kind: WindowKind,
+        rows: &[RowRecord],
+        _: i64,
+    ) -> Result<Vec<Refused>, SinkError> {
+        self.execute(Statement::Rows(kind, rows.to_vec())).map(|()| Vec::new())
     }
 
     fn disconnect(&mut self) {}
