@@ -223,7 +223,7 @@ impl Work<'_> {
                 });
             }
         }
-        for refused in self.sink.put_partials(summary, &records, self.now)? {
+        for refused in self.sink.put_partials(summary, &records)? {
             let item = &mut items[owners[refused.index]];
             item.answer = Answer::Refused;
             let (place, table) = ((item.device, item.span, false), partial_table_name(summary));
@@ -237,10 +237,7 @@ impl Work<'_> {
         let runs: BTreeSet<&str> = items.iter().flat_map(|item| item.parts.iter().map(|part| &*part.name)).collect();
         let runs: Vec<String> = runs.into_iter().take(RUNS_NAMED_MAX).map(str::to_string).collect();
         let ranges = |places: &[usize]| -> Vec<PartialRange> {
-            places
-                .iter()
-                .map(|place| PartialRange { key: items[*place].key.clone(), span: items[*place].span })
-                .collect()
+            places.iter().map(|place| PartialRange::exact(&items[*place].key, items[*place].span.start)).collect()
         };
         let wanted: Vec<usize> = (0..items.len()).filter(|place| items[*place].answer != Answer::Refused).collect();
         let mut out: Vec<Vec<FoundPartial>> = vec![Vec::new(); items.len()];
@@ -328,7 +325,7 @@ impl Work<'_> {
     /// Rows of windows without a sample of ours; somebody else may have some.
     fn empty(&mut self, summary: &Summary, batch: &[EmptyWindow], flushed: &mut Flushed) -> Result<(), SinkError> {
         if summary.windows.contains(&WindowKind::Hourly) {
-            let range = |e: &EmptyWindow| PartialRange { key: e.key.clone(), span: e.span };
+            let range = |e: &EmptyWindow| PartialRange::exact(&e.key, e.span.start);
             let ranges: Vec<_> = batch.iter().map(range).collect();
             let found = self.sink.read_partials(summary, &ranges, States::All)?;
             let mut by_place: HashMap<(&[String], i64), Vec<&FoundPartial>> = HashMap::new();

@@ -107,12 +107,7 @@ impl Sink for Rows {
         Ok(())
     }
 
-    fn put_partials(
-        &mut self,
-        summary: &Summary,
-        records: &[PartialRecord],
-        _: i64,
-    ) -> Result<Vec<Refused>, SinkError> {
+    fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord]) -> Result<Vec<Refused>, SinkError> {
         for record in records {
             let key = (summary.name.clone(), record.key.clone(), record.window_start);
             self.partials.insert(key, record.clone());

@@ -5,12 +5,12 @@
 //!
 //! ```json
 //! {"v":1,"every":60,"n":7,"first":1662305471022,"last":1662305472022,"slots":"0000000080000000",
-//!  "acc":{"9c3e5f0a51b7d204":{"slots":"0000000080000000","sum":[2,100.0,0.0]}}}
+//!  "acc":{"9c3e5f0a51b7d204":{"sum":[2,100.0,0.0]},"0b51b7d2049c3e5f":{"slots":"0000000080000000","extreme":[1.5,2.0]}}}
 //! ```
 //!
 //! `every` is the length of a slot in seconds, `n` the number of samples, `first` and `last` the event times in
-//! milliseconds. Each accumulator stands under the hash of its definition, so a changed definition is a new accumulator.
-//! A reader keeps what it does not know and writes it again. `uj` is the
+//! milliseconds. Each accumulator stands under the hash of its definition, so a changed definition is a new accumulator; it has slots of
+//! its own if they are others than those of the whole. A reader keeps what it does not know and writes it again. `uj` is the
 //! number of points that were counted while the journal could not take them, `stale` that of points that came again with
 //! another value; they are there only if they are not 0. `base` holds, for each rule that judges by a baseline and has been
 //! asked, mean and deviation, or nothing if there were too few windows before.
@@ -322,10 +322,11 @@ impl Partial {
         let mut acc = self.unknown.as_deref().cloned().unwrap_or_default();
         for accumulator in &self.accumulators {
             let def = &summary.accumulators[usize::from(accumulator.def)];
-            acc.insert(
-                def.hash.clone(),
-                json!({"slots": accumulator.slots.to_hex(), def.kind.name(): accumulator.state.to_json()}),
-            );
+            let mut entry = json!({def.kind.name(): accumulator.state.to_json()});
+            if accumulator.slots != self.slots {
+                entry["slots"] = accumulator.slots.to_hex().into();
+            }
+            acc.insert(def.hash.clone(), entry);
         }
         let mut json = json!({
             "v": 1,
@@ -368,14 +369,20 @@ impl Partial {
         let mut unknown: Option<Box<Map<String, Value>>> = None;
         for (hash, entry) in json["acc"].as_object().ok_or("no accumulators")? {
             if !summary.accumulators.iter().any(|def| def.hash == *hash) {
-                unknown.get_or_insert_default().insert(hash.clone(), entry.clone());
+                let mut entry = entry.clone();
+                if entry.is_object() && entry["slots"].is_null() {
+                    // Those of the whole, as they were: the whole goes on without it.
+                    entry["slots"] = json["slots"].clone();
+                }
+                unknown.get_or_insert_default().insert(hash.clone(), entry);
             }
             for (index, def) in summary.accumulators.iter().enumerate().filter(|(_, def)| def.hash == *hash) {
                 let state = State::from_json(def.kind, &entry[def.kind.name()])
                     .ok_or_else(|| format!("accumulator {hash} is not a {}", def.kind.name()))?;
                 debug_assert_eq!(state.kind(), def.kind);
                 // A summary has at most 65,536 accumulators: the configuration check sees to it.
-                accumulators.push(Accumulator { def: index as u16, slots: slots(entry)?, state });
+                let slots = if entry["slots"].is_null() { slots(&json)? } else { slots(entry)? };
+                accumulators.push(Accumulator { def: index as u16, slots, state });
             }
         }
         Ok(Partial {

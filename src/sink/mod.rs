@@ -99,6 +99,18 @@ pub struct PartialRange {
     pub span: Span,
 }
 
+impl PartialRange {
+    /// The one window that starts at `start`.
+    pub fn exact(key: &[String], start: i64) -> PartialRange {
+        PartialRange { key: key.to_vec(), span: Span { start, end: start + 1 } }
+    }
+
+    /// True if it is one window by its start.
+    pub fn is_exact(&self) -> bool {
+        self.span.end - self.span.start == 1
+    }
+}
+
 /// One row of a summary table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowRecord {
@@ -143,17 +155,12 @@ pub trait Sink {
     /// The database is away, or its tables do not fit and may not be changed.
     fn prepare(&mut self, schema: &Schema) -> Result<(), SinkError>;
 
-    /// Step 1. `now` (nanoseconds since the epoch) becomes `updated_at`. Gives those that were refused; the others are
+    /// Step 1. Gives those that were refused; the others are
     /// written.
     ///
     /// # Errors
     /// Some or all records may not have been written: put them again.
-    fn put_partials(
-        &mut self,
-        summary: &Summary,
-        records: &[PartialRecord],
-        now: i64,
-    ) -> Result<Vec<Refused>, SinkError>;
+    fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord]) -> Result<Vec<Refused>, SinkError>;
 
     /// Step 2. The order of the answer is not defined.
     ///
@@ -166,7 +173,7 @@ pub trait Sink {
         states: States<'_>,
     ) -> Result<Vec<FoundPartial>, SinkError>;
 
-    /// Step 3. `now` becomes `updated_at`. Gives those that were refused; the others are written.
+    /// Step 3. `now` (nanoseconds since the epoch) becomes `updated_at`. Gives those that were refused; the others are written.
     ///
     /// # Errors
     /// Some or all rows may not have been written: compute and put them again.

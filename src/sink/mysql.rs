@@ -444,13 +444,8 @@ impl Sink for MySqlSink {
         Ok(())
     }
 
-    fn put_partials(
-        &mut self,
-        summary: &Summary,
-        records: &[PartialRecord],
-        now: i64,
-    ) -> Result<Vec<Refused>, SinkError> {
-        let rows: Vec<_> = records.iter().map(|record| statements::bind_partial(record, now)).collect();
+    fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord]) -> Result<Vec<Refused>, SinkError> {
+        let rows: Vec<_> = records.iter().map(statements::bind_partial).collect();
         self.put("an upsert of partials", &rows, |dialect, values| {
             statements::upsert_partials(dialect, summary, values)
         })
@@ -464,9 +459,7 @@ impl Sink for MySqlSink {
     ) -> Result<Vec<FoundPartial>, SinkError> {
         let keys = summary.key.len();
         let mut out = Vec::new();
-        for ranges in ranges.chunks(RANGES_MAX) {
-            let mut condition = String::new();
-            ranges.iter().for_each(|range| statements::range_literal(self.dialect, summary, &mut condition, range));
+        for condition in statements::range_literals(self.dialect, summary, ranges, RANGES_MAX) {
             let sql = statements::select_partials(self.dialect, summary, states, &condition);
             for mut row in self.query("a read of partials", &sql)? {
                 let mut text = |i: usize| row.take_opt::<String, _>(i).and_then(Result::ok);

@@ -161,15 +161,10 @@ impl Sink for Sqlite {
         Ok(())
     }
 
-    fn put_partials(
-        &mut self,
-        summary: &Summary,
-        records: &[PartialRecord],
-        now: i64,
-    ) -> Result<Vec<Refused>, SinkError> {
+    fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord]) -> Result<Vec<Refused>, SinkError> {
         let values = statements::placeholders(statements::partial_columns(summary).len());
         let sql = statements::upsert_partials(Dialect::Sqlite, summary, &values);
-        self.put(&sql, records.iter().map(|record| statements::bind_partial(record, now)))
+        self.put(&sql, records.iter().map(statements::bind_partial))
     }
 
     fn read_partials(

@@ -136,7 +136,6 @@ pub fn partial_table(dialect: Dialect, summary: &Summary) -> TableDef {
     columns.push(column("writer", t.word, false));
     columns.push(column("rev", t.bigint, false));
     columns.push(column("state", t.text, false));
-    columns.push(column("updated_at", t.milliseconds, false));
     TableDef { name: partial_table_name(summary), columns, key, index: None }
 }
 
@@ -241,14 +240,19 @@ pub fn literal(dialect: Dialect, out: &mut String, value: &Bound) {
         Bound::Float(value) => write!(out, "{value:e}"),
         Bound::Text(text) => {
             out.push('\'');
-            for c in text.chars() {
-                match c {
-                    '\'' => out.push_str("''"),
-                    '\\' if dialect != Dialect::Sqlite => out.push_str("\\\\"),
-                    '\0' if dialect != Dialect::Sqlite => out.push_str("\\0"),
-                    _ => out.push(c),
-                }
+            let is_special = |c: char| c == '\'' || (dialect != Dialect::Sqlite && matches!(c, '\\' | '\0'));
+            let mut rest = text.as_str();
+            while let Some(at) = rest.find(is_special) {
+                out.push_str(&rest[..at]);
+                // All three are one byte long.
+                out.push_str(match &rest[at..=at] {
+                    "'" => "''",
+                    "\\" => "\\\\",
+                    _ => "\\0",
+                });
+                rest = &rest[at + 1..];
             }
+            out.push_str(rest);
             write!(out, "'")
         }
     };
@@ -276,12 +280,13 @@ fn insert(dialect: Dialect, table: &str, columns: &[&str], values: &str) -> Stri
     format!("INSERT INTO {} ({}) VALUES {values}", quote(dialect, table), names.join(","))
 }
 
-const PARTIAL_VALUES: [&str; 4] = ["writer", "state", "updated_at", "rev"];
+/// What changes in a partial that is there: a run has one writer for good.
+const PARTIAL_CHANGES: [&str; 2] = ["state", "rev"];
 
 /// The columns of a partial, in the order of [`bind_partial`].
 pub fn partial_columns(summary: &Summary) -> Vec<&str> {
     let key = summary.key.iter().map(String::as_str);
-    key.chain(["window_start", "run"]).chain(PARTIAL_VALUES).collect()
+    key.chain(["window_start", "run", "writer"]).chain(PARTIAL_CHANGES).collect()
 }
 
 /// Upserts partials over those of the same run with no more points. `values` are rows of literals or placeholders.
@@ -293,7 +298,7 @@ pub fn upsert_partials(dialect: Dialect, summary: &Summary, values: &str) -> Str
     match dialect {
         Dialect::Sqlite => {
             let keys: Vec<_> = summary.key.iter().map(|k| quote(dialect, k)).collect();
-            let set: Vec<_> = PARTIAL_VALUES.iter().map(|c| format!("\"{c}\"=excluded.\"{c}\"")).collect();
+            let set: Vec<_> = PARTIAL_CHANGES.iter().map(|c| format!("\"{c}\"=excluded.\"{c}\"")).collect();
             format!(
                 "{insert} ON CONFLICT({},\"window_start\",\"run\") DO UPDATE SET {} WHERE \"rev\"<=excluded.\"rev\"",
                 keys.join(","),
@@ -302,33 +307,28 @@ pub fn upsert_partials(dialect: Dialect, summary: &Summary, values: &str) -> Str
         }
         Dialect::MySql | Dialect::MariaDb => {
             let set: Vec<_> =
-                PARTIAL_VALUES.iter().map(|c| format!("`{c}`=IF(`rev`<=VALUES(`rev`),VALUES(`{c}`),`{c}`)")).collect();
+                PARTIAL_CHANGES.iter().map(|c| format!("`{c}`=IF(`rev`<=VALUES(`rev`),VALUES(`{c}`),`{c}`)")).collect();
             format!("{insert} ON DUPLICATE KEY UPDATE {}", set.join(","))
         }
     }
 }
 
 /// The values of one partial, in the order of [`upsert_partials`].
-pub fn bind_partial(record: &PartialRecord, now: i64) -> Vec<Bound> {
+pub fn bind_partial(record: &PartialRecord) -> Vec<Bound> {
     let mut out: Vec<_> = record.key.iter().cloned().map(Bound::Text).collect();
     out.push(Bound::Text(datetime(record.window_start)));
     out.push(Bound::Text(record.run.clone()));
     out.push(Bound::Text(record.writer.clone()));
     out.push(Bound::Text(record.state.clone()));
-    out.push(Bound::Text(milliseconds(now)));
     out.push(Bound::Integer(record.rev.min(i64::MAX as u64) as i64));
     out
 }
 
 /// Reads partials. Columns of the answer: the key, start of the window as text, writer, run, rev, state (NULL where it is not
-/// asked for). `condition` is made of [`range`] and [`range_literal`].
+/// asked for). `condition` is made of [`range`] or [`range_literals`].
 pub fn select_partials(dialect: Dialect, summary: &Summary, states: States<'_>, condition: &str) -> String {
     let keys: Vec<_> = summary.key.iter().map(|k| quote(dialect, k)).collect();
-    let start = quote(dialect, "window_start");
-    let shown = match dialect {
-        Dialect::Sqlite => start,
-        Dialect::MySql | Dialect::MariaDb => format!("DATE_FORMAT({start},'%Y-%m-%d %H:%i:%s')"),
-    };
+    let shown = quote(dialect, "window_start");
     let (run, state) = (quote(dialect, "run"), quote(dialect, "state"));
     let state = match states {
         States::All => state,
@@ -363,17 +363,50 @@ pub fn bind_range(range: &PartialRange) -> Vec<Bound> {
     out
 }
 
-/// Appends the condition for one range to those before it, with literals.
-pub fn range_literal(dialect: Dialect, summary: &Summary, out: &mut String, range: &PartialRange) {
-    out.push_str(if out.is_empty() { "(" } else { " OR (" });
-    for (name, text) in summary.key.iter().zip(&range.key) {
-        out.push_str(&quote(dialect, name));
-        out.push('=');
-        literal(dialect, out, &Bound::Text(text.clone()));
-        out.push_str(" AND ");
+/// The conditions for some ranges, with literals, each for a SELECT of its own of at most `most` ranges.
+///
+/// What MySQL makes of 1,000 ranges that are joined by OR takes it longer than to read them, so the starts of single windows
+/// become one list, and ranges of the same span become a list of keys.
+pub fn range_literals(dialect: Dialect, summary: &Summary, ranges: &[PartialRange], most: usize) -> Vec<String> {
+    let list = |columns: &[String], rows: &mut dyn Iterator<Item = Vec<Bound>>| {
+        let mut out = if columns.len() == 1 { columns[0].clone() } else { format!("({})", columns.join(",")) };
+        out.push_str(" IN (");
+        for (i, row) in rows.enumerate() {
+            out.push_str(if i > 0 { "," } else { "" });
+            match row.as_slice() {
+                [value] => literal(dialect, &mut out, value),
+                row => literals(dialect, &mut out, row),
+            }
+        }
+        out + ")"
+    };
+    let start = quote(dialect, "window_start");
+    let keys: Vec<String> = summary.key.iter().map(|k| quote(dialect, k)).collect();
+    let mut with_start = keys.clone();
+    with_start.push(start.clone());
+    let bound = |range: &PartialRange| range.key.iter().cloned().map(Bound::Text).collect::<Vec<_>>();
+    let (exact, spans): (Vec<&PartialRange>, Vec<_>) = ranges.iter().partition(|range| range.is_exact());
+    let mut out = Vec::new();
+    for exact in exact.chunks(most) {
+        let mut rows = exact.iter().map(|range| {
+            let mut row = bound(range);
+            row.push(Bound::Text(datetime(range.span.start)));
+            row
+        });
+        out.push(list(&with_start, &mut rows));
     }
-    let (first, last) = (datetime(range.span.start), datetime(range.span.end - 1));
-    out.push_str(&format!("{} BETWEEN '{first}' AND '{last}')", quote(dialect, "window_start")));
+    let mut by_span: std::collections::BTreeMap<(i64, i64), Vec<&PartialRange>> = std::collections::BTreeMap::new();
+    for range in spans {
+        by_span.entry((range.span.start, range.span.end)).or_default().push(range);
+    }
+    for ((from, until), ranges) in by_span {
+        let (first, last) = (datetime(from), datetime(until - 1));
+        for ranges in ranges.chunks(most) {
+            let of_keys = list(&keys, &mut ranges.iter().map(|range| bound(range)));
+            out.push(format!("{of_keys} AND {start} BETWEEN '{first}' AND '{last}'"));
+        }
+    }
+    out
 }
 
 /// Upserts rows (`values`, as literals or placeholders) into the columns named by `columns`: a row of a lower revision never replaces one of a higher; of

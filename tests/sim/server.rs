@@ -147,7 +147,7 @@ impl Sink for Server {
         Ok(())
     }
 
-    fn put_partials(&mut self, _: &Summary, records: &[PartialRecord], _: i64) -> Result<Vec<Refused>, SinkError> {
+    fn put_partials(&mut self, _: &Summary, records: &[PartialRecord]) -> Result<Vec<Refused>, SinkError> {
         self.execute(Statement::Partials(records.to_vec())).map(|()| Vec::new())
     }
 
