@@ -1,4 +1,4 @@
-//! The flush protocol on real servers: MySQL and MariaDB.
+//! The flush protocol on real servers: MySQL, MariaDB, and a Galera cluster of three nodes.
 //!
 //! Every semantic case, a server that stops in the middle of the stream, several writers for one device, tables that
 //! were made by an older configuration, users without rights, encryption.
@@ -183,16 +183,6 @@ fn every_case(kind: Kind) {
     }
 }
 
-#[test]
-fn every_case_on_mysql() {
-    every_case(Kind::MySql);
-}
-
-#[test]
-fn every_case_on_mariadb() {
-    every_case(Kind::MariaDb);
-}
-
 struct Stream {
     child: Child,
     reader: std::thread::JoinHandle<Vec<u8>>,
@@ -292,16 +282,6 @@ fn several_writers(kind: Kind) {
     assert_eq!(database.value("SELECT SUM(revision) - SUM(samples) FROM d.s_hourly"), "0");
 }
 
-#[test]
-fn several_writers_add_up_on_mysql() {
-    several_writers(Kind::MySql);
-}
-
-#[test]
-fn several_writers_add_up_on_mariadb() {
-    several_writers(Kind::MariaDb);
-}
-
 /// Tables that an older configuration made gain columns; nothing is lost.
 fn columns_are_added(kind: Kind) {
     let Some(database) = Database::start(kind) else { return };
@@ -343,26 +323,6 @@ fn a_changed_key_is_named(kind: Kind) {
     assert_eq!(database.value("SELECT SUM(samples) FROM d.s_hourly"), "300");
 }
 
-#[test]
-fn a_changed_key_is_named_on_mysql() {
-    a_changed_key_is_named(Kind::MySql);
-}
-
-#[test]
-fn a_changed_key_is_named_on_mariadb() {
-    a_changed_key_is_named(Kind::MariaDb);
-}
-
-#[test]
-fn columns_are_added_on_mysql() {
-    columns_are_added(Kind::MySql);
-}
-
-#[test]
-fn columns_are_added_on_mariadb() {
-    columns_are_added(Kind::MariaDb);
-}
-
 /// What a person has to do is in the error, and no password is.
 fn errors_instruct(kind: Kind) {
     let Some(database) = Database::start(kind) else { return };
@@ -384,16 +344,6 @@ fn errors_instruct(kind: Kind) {
     database.query("CREATE USER 'all'@'%' IDENTIFIED BY 'all-pw'; GRANT ALL ON *.* TO 'all'@'%'");
     let log = said(format!("url = {:?}", database.url("all", "all-pw", "none")));
     assert!(log.contains("CREATE DATABASE `none`"), "{log}");
-}
-
-#[test]
-fn errors_of_mysql_instruct() {
-    errors_instruct(Kind::MySql);
-}
-
-#[test]
-fn errors_of_mariadb_instruct() {
-    errors_instruct(Kind::MariaDb);
 }
 
 /// Encryption: a server that proves its name is accepted, another is not; the password comes from a file.
@@ -420,16 +370,6 @@ fn encryption(kind: Kind) {
     assert_eq!(database.value("SELECT SUM(samples) FROM d.s_hourly"), "50");
 }
 
-#[test]
-fn encryption_to_mysql() {
-    encryption(Kind::MySql);
-}
-
-#[test]
-fn encryption_to_mariadb() {
-    encryption(Kind::MariaDb);
-}
-
 /// Keys are compared byte for byte: case, trailing blanks, emoji, bytes that are not UTF-8, long ones.
 fn keys_are_bytes(kind: Kind) {
     let Some(database) = Database::start(kind) else { return };
@@ -453,12 +393,36 @@ fn keys_are_bytes(kind: Kind) {
     assert_eq!(database.value("SELECT CHAR_LENGTH(host) FROM d.s_daily WHERE max_v = 7"), "191");
 }
 
-#[test]
-fn keys_are_bytes_on_mysql() {
-    keys_are_bytes(Kind::MySql);
+/// A test for each kind of server.
+macro_rules! on_every_server {
+    ($($name:ident)*) => {
+        $(mod $name {
+            use super::support::servers::Kind;
+
+            #[test]
+            fn on_mysql() {
+                super::$name(Kind::MySql);
+            }
+
+            #[test]
+            fn on_mariadb() {
+                super::$name(Kind::MariaDb);
+            }
+
+            #[test]
+            fn on_galera() {
+                super::$name(Kind::Galera);
+            }
+        })*
+    };
 }
 
-#[test]
-fn keys_are_bytes_on_mariadb() {
-    keys_are_bytes(Kind::MariaDb);
+on_every_server! {
+    every_case
+    several_writers
+    a_changed_key_is_named
+    columns_are_added
+    errors_instruct
+    encryption
+    keys_are_bytes
 }

@@ -30,6 +30,8 @@ use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+mod galera;
+
 /// The database that every server has.
 pub const DATABASE: &str = "metrics";
 /// May log in with and without TLS.
@@ -54,10 +56,12 @@ const PORT_COUNT: u32 = 12_000;
 pub enum Kind {
     MySql,
     MariaDb,
+    /// Three MariaDB nodes that replicate synchronously; a `Database` of it speaks of the first.
+    Galera,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 2] = [Kind::MySql, Kind::MariaDb];
+    pub const ALL: [Kind; 3] = [Kind::MySql, Kind::MariaDb, Kind::Galera];
 }
 
 impl fmt::Display for Kind {
@@ -65,6 +69,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Kind::MySql => "MySQL",
             Kind::MariaDb => "MariaDB",
+            Kind::Galera => "Galera",
         })
     }
 }
@@ -79,6 +84,7 @@ pub struct Database {
     port: u16,
     version: String,
     running: Option<Running>,
+    cluster: Option<galera::Cluster>,
 }
 
 /// A server process and the guard that ends it if this process cannot.
@@ -95,7 +101,22 @@ impl Database {
     /// # Panics
     /// If it was prepared and does not start, or if it is missing and everything is required.
     pub fn start(kind: Kind) -> Option<Database> {
+        if kind == Kind::Galera {
+            let cluster = galera::Cluster::start(3)?;
+            return Some(Database {
+                kind,
+                folder: PathBuf::new(),
+                template: prepared("ROLLUP_GALERA_TEMPLATE", "Galera")?,
+                server: PathBuf::new(),
+                client: PathBuf::new(),
+                port: cluster.port(1),
+                version: cluster.version().to_string(),
+                running: None,
+                cluster: Some(cluster),
+            });
+        }
         let (template, server, client) = match kind {
+            Kind::Galera => unreachable!("it has been started above"),
             Kind::MySql => {
                 let install = prepared("ROLLUP_MYSQL", "MySQL")?;
                 let template = prepared("ROLLUP_MYSQL_TEMPLATE", "MySQL")?;
@@ -106,16 +127,14 @@ impl Database {
                 (template, program("mariadbd"), program("mariadb"))
             }
         };
-        let folder = fresh_folder(match kind {
-            Kind::MySql => "mysql",
-            Kind::MariaDb => "mariadb",
-        });
+        let folder = fresh_folder(if kind == Kind::MySql { "mysql" } else { "mariadb" });
         copy_folder(&template.join("data"), &folder.join("data"));
         // The identity of a MySQL server, which a copy must not share.
         let _ = fs::remove_file(folder.join("data/auto.cnf"));
 
+        let (port, version) = (0, String::new());
         let mut database =
-            Database { kind, folder, template, server, client, port: 0, version: String::new(), running: None };
+            Database { kind, folder, template, server, client, port, version, running: None, cluster: None };
         let mut tries = 1;
         loop {
             database.port = free_port();
@@ -132,6 +151,11 @@ impl Database {
 
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// The nodes, if it is a cluster.
+    pub fn cluster(&mut self) -> Option<&mut galera::Cluster> {
+        self.cluster.as_mut()
     }
 
     /// The port on 127.0.0.1. It stays the same over `stop`, `kill9` and `restart`.
@@ -168,11 +192,17 @@ impl Database {
 
     /// The server's own log, for the message of a failed test.
     pub fn log(&self) -> String {
+        if let Some(cluster) = &self.cluster {
+            return cluster.log(1);
+        }
         fs::read_to_string(self.folder.join("error.log")).unwrap_or_default()
     }
 
     /// The id of the server process; `None` while it is stopped.
     pub fn pid(&self) -> Option<u32> {
+        if let Some(cluster) = &self.cluster {
+            return cluster.pid(1);
+        }
         self.running.as_ref().map(|running| running.server.id())
     }
 
@@ -185,6 +215,9 @@ impl Database {
 
     /// Stops the server in good order and waits until it is gone. The data stays for `restart`.
     pub fn stop(&mut self) {
+        if let Some(cluster) = &mut self.cluster {
+            cluster.stop(1);
+        }
         if let Some(running) = self.running.take() {
             running.end("TERM");
         }
@@ -192,6 +225,9 @@ impl Database {
 
     /// Kills the server as a crash would. The data stays for `restart`.
     pub fn kill9(&mut self) {
+        if let Some(cluster) = &mut self.cluster {
+            cluster.kill9(1);
+        }
         if let Some(running) = self.running.take() {
             running.end("KILL");
         }
@@ -202,6 +238,9 @@ impl Database {
     /// # Panics
     /// If it does not start.
     pub fn restart(&mut self) {
+        if let Some(cluster) = &mut self.cluster {
+            return cluster.restart(1);
+        }
         self.stop();
         if let Err(log) = self.run() {
             panic!("{} did not start again:\n{log}", self.kind);
@@ -232,33 +271,12 @@ impl Database {
 
     /// As `query`, with the client's error message if a statement fails.
     pub fn try_query(&self, sql: &str) -> Result<Vec<Vec<String>>, String> {
-        let mut client = Command::new(&self.client)
-            .args(["--no-defaults", "--user=root", "--batch"])
-            .args(["--skip-column-names", "--default-character-set=utf8mb4"])
-            .arg(option("socket", self.socket()))
-            .arg(DATABASE)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("{}: {error}", self.client.display()))?;
-        // The client reads all statements before it prints much, but a long script with long
-        // results would fill both pipes: hence a thread for the writing.
-        let mut input = client.stdin.take().expect("standard input is a pipe");
-        let sql = sql.to_owned();
-        let writer = thread::spawn(move || {
-            // A client that cannot connect leaves without reading; its message says why.
-            let _ = input.write_all(sql.as_bytes());
-        });
-        let output = client.wait_with_output().map_err(|error| error.to_string())?;
-        writer.join().expect("the writer does not panic");
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+        if let Some(cluster) = &self.cluster {
+            // Any node answers for all, once it has applied what the others have committed.
+            let node = (1..=cluster.nodes()).find(|node| cluster.pid(*node).is_some()).expect("a node runs");
+            return cluster.try_query(node, &format!("SET SESSION wsrep_sync_wait=15; {sql}"));
         }
-        Ok(String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .map(|line| line.split('\t').map(unescape).collect())
-            .collect())
+        run_client(&self.client, &self.socket(), sql)
     }
 
     /// The first column of the first row.
@@ -325,6 +343,9 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
+        if self.cluster.is_some() {
+            return;
+        }
         // The data goes away with it, so there is nothing that a shutdown in good order would save.
         self.kill9();
         let _ = fs::remove_dir_all(&self.folder);
@@ -538,6 +559,35 @@ fn guard(pid: u32, folder: &Path) -> Child {
 fn dismiss(mut guard: Child) {
     let _ = guard.kill();
     let _ = guard.wait();
+}
+
+/// Runs statements as the administrator in the database `metrics`, and returns the rows of all of
+/// them or the client's error message.
+fn run_client(client: &Path, socket: &Path, sql: &str) -> Result<Vec<Vec<String>>, String> {
+    let mut process = Command::new(client)
+        .args(["--no-defaults", "--user=root", "--batch"])
+        .args(["--skip-column-names", "--default-character-set=utf8mb4"])
+        .arg(option("socket", socket))
+        .arg(DATABASE)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("{}: {error}", client.display()))?;
+    // The client reads all statements before it prints much, but a long script with long
+    // results would fill both pipes: hence a thread for the writing.
+    let mut input = process.stdin.take().expect("standard input is a pipe");
+    let sql = sql.to_owned();
+    let writer = thread::spawn(move || {
+        // A client that cannot connect leaves without reading; its message says why.
+        let _ = input.write_all(sql.as_bytes());
+    });
+    let output = process.wait_with_output().map_err(|error| error.to_string())?;
+    writer.join().expect("the writer does not panic");
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).lines().map(|line| line.split('\t').map(unescape).collect()).collect())
 }
 
 /// Undoes what the client does to keep one row on one line.
