@@ -128,7 +128,7 @@ pub struct RowRecord {
 }
 
 /// Why a sink could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SinkError {
     /// It may work later: the server is away, busy, or the connection was lost.
     #[error("{0}")]
