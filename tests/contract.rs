@@ -303,7 +303,7 @@ fn set_aside(target: &Target) {
         let line = format!("m,host={host} v={value} {at}\n");
         assert!(engine.with(|engine| engine.ingest(line.as_bytes(), at)).expect("an engine"));
     };
-    let mut flush = |sink: &mut dyn Sink, memory: &mut Memory, now: i64| {
+    let flush = |sink: &mut dyn Sink, memory: &mut Memory, now: i64| {
         flush::flush(&engine, sink, memory, "w", now, What::Everything { running: true })
             .unwrap_or_else(|e| panic!("{e}"))
     };
@@ -356,6 +356,30 @@ fn losses(target: &Target) {
     flush(&mut *sink, START + 40 * SECOND);
     assert_eq!(target.value("SELECT n FROM losses_hourly"), "2", "the part of the run before, too");
     assert_eq!(target.value("SELECT n FROM losses_daily"), "2");
+
+    // A backup that is older than what was acknowledged since.
+    let tables = ["losses_hourly", "losses_daily", "losses_hourly_partial"];
+    tables.iter().for_each(|table| target.execute(&format!("CREATE TABLE old_{table} AS SELECT * FROM {table}")));
+    point(5, START + 50 * SECOND);
+    flush(&mut *sink, START + 60 * SECOND);
+    assert_eq!(target.value("SELECT n FROM losses_daily"), "3");
+    for table in tables {
+        target.execute(&format!("DELETE FROM {table}"));
+        target.execute(&format!("INSERT INTO {table} SELECT * FROM old_{table}"));
+        target.execute(&format!("DROP TABLE old_{table}"));
+    }
+    assert_eq!(target.value("SELECT n FROM losses_daily"), "2");
+    point(7, START + 70 * SECOND);
+    flush(&mut *sink, START + 80 * SECOND);
+    assert_eq!(target.value("SELECT n FROM losses_hourly"), "4");
+    assert_eq!(target.value("SELECT n FROM losses_daily"), "4");
+    // And one without a point that comes afterwards is noticed at the end of the hour.
+    target.execute("DELETE FROM losses_hourly");
+    target.execute("DELETE FROM losses_hourly_partial");
+    flush(&mut *sink, START + 2 * HOUR);
+    flush(&mut *sink, START + 2 * HOUR + SECOND);
+    assert_eq!(target.value("SELECT n FROM losses_hourly"), "4");
+    assert_eq!(target.value("SELECT is_final FROM losses_hourly WHERE n > 0"), "1");
 }
 
 /// A table that is dropped, a connection that is killed, a server that only reads: an error, and then it goes on.

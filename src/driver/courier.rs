@@ -9,10 +9,10 @@
 //! go to a journal file of our own for up to [`CLAIM_MAX`] (the owner may be on its way out); then this process is a plain
 //! pipe.
 
-use super::clock;
 use super::journaling::Journaling;
 use super::keeper::{self, FlushError, Keeper};
 use super::shared::Shared;
+use super::{backoff, clock};
 use crate::config::Config;
 use crate::durable::claim::{self, Claim, GuestMark, Refusal};
 use crate::durable::disk::{Disk, Folder};
@@ -401,6 +401,7 @@ impl Work {
         let splay = (fnv1a(keeper.writer().as_bytes()) % every.unsigned_abs()) as i64;
         let mut next = started + splay.clamp(FIRST_FLUSH_MIN.min(every), FIRST_FLUSH_MAX);
         let mut daily_at = 0;
+        let mut failures = 0;
         let mut saved_at = started;
         let mut saved_bytes = 0;
         let mut pause_after_save = 0;
@@ -431,10 +432,15 @@ impl Work {
                 continue;
             }
             let running = now - daily_at >= config.flush.daily_every || now < daily_at;
-            if self.flush(sink, config, keeper, running) && running {
-                daily_at = now;
-            }
-            next = clock::now().max(now) + every;
+            let pause = if self.flush(sink, config, keeper, running) {
+                failures = 0;
+                daily_at = if running { now } else { daily_at };
+                every
+            } else {
+                failures += 1;
+                backoff::pause(failures, every, random() as u64)
+            };
+            next = clock::now().max(now) + pause;
         }
     }
 
@@ -514,7 +520,7 @@ fn sync_regularly(journaling: Journaling, every: i64) {
 
 fn report(error: &SinkError) {
     match error {
-        SinkError::Temporary(_) => log::error!("the sink failed, trying again at the next flush: {error}"),
+        SinkError::Temporary(_) => log::error!("the sink failed, trying again soon: {error}"),
         SinkError::Setup(_) => log::error!("the sink needs your help: {error}"),
     }
 }

@@ -11,6 +11,7 @@
 //! by themselves: Telegraf closes stdin when it stops, and until then lines arrive.
 
 pub mod aside;
+pub mod backoff;
 mod clock;
 pub mod courier;
 mod days;
