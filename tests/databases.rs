@@ -393,6 +393,92 @@ fn keys_are_bytes(kind: Kind) {
     assert_eq!(database.value("SELECT CHAR_LENGTH(host) FROM d.s_daily WHERE max_v = 7"), "191");
 }
 
+/// A column that holds texts where the configuration has a number: named, lines pass, and the rest of the fleet goes on.
+fn a_changed_type_is_named(kind: Kind) {
+    let Some(database) = Database::start(kind) else { return };
+    let sink = make(&database, "d");
+    feed(&mut Run::new(&sink, CONFIG).command(), &points(0..300));
+    database.query("ALTER TABLE d.s_hourly MODIFY avg_v VARCHAR(20) NULL");
+    let run = Run::new(&sink, CONFIG);
+    let output = feed(&mut run.command(), &points(300..600));
+    assert!(output.stdout == points(300..600), "stdout is not the input");
+    let checked = run.check();
+    assert!(!checked.status.success());
+    for log in [&output.stderr, &checked.stderr] {
+        let log = String::from_utf8_lossy(log);
+        assert!(log.contains("the column \"avg_v\" of s_hourly is varchar, which holds texts"), "{log}");
+    }
+    // A number of another type takes numbers.
+    database.query("ALTER TABLE d.s_hourly MODIFY avg_v DECIMAL(20,6) NULL");
+    feed(&mut run.command(), &points(600..900));
+    assert_eq!(database.value("SELECT SUM(samples) FROM d.s_hourly"), "900");
+}
+
+/// The tables of `schema` are those that `run` makes; `--apply` makes them, and completes them.
+fn schema_prints_and_applies(kind: Kind) {
+    let Some(database) = Database::start(kind) else { return };
+    let run = Run::new(&make(&database, "d"), CONFIG);
+    let schema = |more: &[&str]| {
+        let mut command = program();
+        command.args(["schema", "--config"]).arg(run.folder.path().join("rollup.toml")).args(more);
+        let output = command.output().expect("the program starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let printed = schema(&["--dialect", if kind == Kind::MySql { "mysql" } else { "mariadb" }]);
+    database.query(&format!("CREATE DATABASE printed; USE printed; {printed}"));
+    assert!(schema(&["--apply"]).contains("are complete"));
+    for table in ["s_hourly", "s_daily", "s_hourly_partial"] {
+        let made = |name: &str| database.query(&format!("SHOW CREATE TABLE `{name}`.`{table}`"))[0][1].clone();
+        assert_eq!(made("d"), made("printed"), "{table}");
+    }
+    database.query("ALTER TABLE d.s_hourly DROP COLUMN max_v");
+    schema(&["--apply"]);
+    assert_eq!(database.value("SELECT COUNT(max_v) FROM d.s_hourly"), "0");
+    feed(&mut run.command(), &points(0..300));
+    assert_eq!(database.value("SELECT SUM(samples) FROM d.s_hourly"), "300");
+}
+
+/// A table that was emptied is filled again by `resend`, with windows that have long left memory too; `status` says how it
+/// goes.
+fn resend_fills_an_emptied_table(kind: Kind) {
+    let Some(database) = Database::start(kind) else { return };
+    let run = Run::new(&make(&database, "d"), CONFIG);
+    let path = run.folder.path().join("rollup.toml");
+    let tool = |name: &str| program().arg(name).arg("--config").arg(&path).output().expect("the program starts");
+    let early = tool("status");
+    assert!(String::from_utf8_lossy(&early.stderr).contains("has `run` counted a line"), "{early:?}");
+    assert!(String::from_utf8_lossy(&tool("resend").stderr).contains("there is no state"));
+    feed(&mut run.command(), &points(0..2000));
+    let rows = || rows(&database, "d", CONFIG);
+    let before = rows();
+    for table in ["s_hourly", "s_daily", "s_hourly_partial"] {
+        database.query(&format!("TRUNCATE d.{table}"));
+    }
+    let mut stream = Stream::start(&run);
+    // A line that is known: it makes the process the owner, and nothing new.
+    stream.send(point(1999).as_bytes());
+    let asked = tool("resend");
+    assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
+    wait_for("the rows", Duration::from_secs(60), || rows() == before);
+    wait_for("the status", Duration::from_secs(60), || tool("status").status.success());
+    let status = String::from_utf8(tool("status").stdout).expect("UTF-8");
+    assert!(status.contains("running: process") && status.contains("devices: 7"), "{status}");
+    assert!(status.contains(&format!("sink: MySQL {USER}@127.0.0.1")) && !status.contains(PASSWORD), "{status}");
+    // What the server refuses is shown.
+    database.query("ALTER TABLE d.s_hourly MODIFY avg_v DECIMAL(7,3) NULL");
+    let at = 1_729_980_000_000_000_000_i64 + 30 * 3_600_000_000_000;
+    stream.send(format!("m,host=h0 v=123456 {at}\nm,host=h0 v=3 {}\n", at + 3_600_000_000_000).as_bytes());
+    wait_for("the set-aside row", Duration::from_secs(60), || {
+        let shown = tool("status");
+        !shown.status.success() && String::from_utf8_lossy(&shown.stdout).contains("set aside since")
+    });
+    let shown = String::from_utf8(tool("status").stdout).expect("UTF-8");
+    assert!(shown.contains("s_hourly [\"h0\"] 2024-10-28T04:00:00Z: error 1264"), "{shown}");
+    stream.end();
+    assert_eq!(database.value("SELECT COUNT(*) FROM d.s_hourly WHERE window_start = '2024-10-28 05:00:00'"), "1");
+}
+
 /// A test for each kind of server.
 macro_rules! on_every_server {
     ($($name:ident)*) => {
@@ -425,4 +511,7 @@ on_every_server! {
     errors_instruct
     encryption
     keys_are_bytes
+    a_changed_type_is_named
+    schema_prints_and_applies
+    resend_fills_an_emptied_table
 }

@@ -2,6 +2,9 @@
 
 mod check;
 mod replay;
+mod resend;
+mod schema;
+mod status;
 
 use crate::driver;
 use clap::{Args, Parser, Subcommand};
@@ -40,6 +43,12 @@ enum Command {
     Check(check::Check),
     /// Read line protocol from a file and print the rows it makes; touches neither state nor sink
     Replay(replay::Replay),
+    /// Show what the running process says of itself: flushes, what waits, what was set aside
+    Status(status::Status),
+    /// Have everything written again that the state holds (a table was emptied, a backup restored)
+    Resend(resend::Resend),
+    /// Print the statements that make the tables, or make them
+    Schema(schema::Schema),
 }
 
 #[derive(Args)]
@@ -70,6 +79,9 @@ pub fn main() -> ExitCode {
         }
         Command::Check(check) => finish(check.run()),
         Command::Replay(replay) => finish(replay.run()),
+        Command::Status(status) => finish(status.run()),
+        Command::Resend(resend) => finish(resend.run()),
+        Command::Schema(schema) => finish(schema.run()),
     }
 }
 

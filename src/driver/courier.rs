@@ -11,7 +11,9 @@
 
 use super::journaling::Journaling;
 use super::keeper::{self, FlushError, Keeper};
+use super::requests::{self, Resend};
 use super::shared::Shared;
+use super::status::{self, LastFlush};
 use super::{backoff, clock};
 use crate::config::Config;
 use crate::durable::claim::{self, Claim, GuestMark, Refusal};
@@ -402,6 +404,8 @@ impl Work {
         let mut next = started + splay.clamp(FIRST_FLUSH_MIN.min(every), FIRST_FLUSH_MAX);
         let mut daily_at = 0;
         let mut failures = 0;
+        let mut last = LastFlush::default();
+        let mut status_at = 0;
         let mut saved_at = started;
         let mut saved_bytes = 0;
         let mut pause_after_save = 0;
@@ -418,6 +422,15 @@ impl Work {
             }
             let now = clock::now();
             watch.look(&self.engine, now);
+            if now - status_at >= status::EVERY || now < status_at {
+                let of = status::of(&self.engine, keeper, &config.sink.name(), started, &last, now);
+                status::write(&config.state_dir, &of);
+                status_at = now;
+            }
+            if let Some(resend) = requests::asked(&config.state_dir) {
+                self.resend(config, keeper, resend, now);
+                next = now;
+            }
             let bytes = self.engine.journaling().map_or(0, |journaling| journaling.bytes());
             let aged = now - saved_at >= CHECKPOINT_EVERY || now < saved_at;
             let grown = bytes.saturating_sub(saved_bytes) >= CHECKPOINT_BYTES && now - saved_at >= pause_after_save;
@@ -432,7 +445,7 @@ impl Work {
                 continue;
             }
             let running = now - daily_at >= config.flush.daily_every || now < daily_at;
-            let pause = if self.flush(sink, config, keeper, running) {
+            let pause = if self.flush(sink, config, keeper, running, &mut last) {
                 failures = 0;
                 daily_at = if running { now } else { daily_at };
                 every
@@ -447,8 +460,21 @@ impl Work {
     /// The last acts: save first, then flush if the sink is quick, then save that it was.
     fn end(&self, config: &Config, keeper: &mut Keeper, sink: &mut Box<dyn Sink + Send>) {
         self.checkpoint(keeper, clock::now());
-        if self.flush(sink, config, keeper, true) {
+        if self.flush(sink, config, keeper, true, &mut LastFlush::default()) {
             self.checkpoint(keeper, clock::now());
+        }
+    }
+
+    /// Makes everything due again that the state holds.
+    fn resend(&self, config: &Config, keeper: &mut Keeper, resend: Resend, now: i64) {
+        match catch_unwind(AssertUnwindSafe(|| keeper.resend(&self.engine, resend.from, now))) {
+            Ok(Ok(windows)) => {
+                log::info!("resend: {windows} windows are written again");
+                requests::done(&config.state_dir);
+            }
+            Ok(Err(e)) => log::error!("resend: {e}; trying again"),
+            // The panic is in the log; the same request would lead to it again.
+            Err(_) => requests::done(&config.state_dir),
         }
     }
 
@@ -468,31 +494,43 @@ impl Work {
     }
 
     /// One flush. True if everything was written.
-    fn flush(&self, sink: &mut Box<dyn Sink + Send>, config: &Config, keeper: &mut Keeper, running: bool) -> bool {
+    fn flush(
+        &self,
+        sink: &mut Box<dyn Sink + Send>,
+        config: &Config,
+        keeper: &mut Keeper,
+        running: bool,
+        last: &mut LastFlush,
+    ) -> bool {
         let now = clock::now();
         let work = || keeper.flush(&self.engine, sink.as_mut(), now, running);
-        match catch_unwind(AssertUnwindSafe(work)) {
+        let result = catch_unwind(AssertUnwindSafe(work));
+        let milliseconds = (clock::now() - now).max(0).unsigned_abs() / 1_000_000;
+        *last = LastFlush { at: now, milliseconds, complete_at: last.complete_at, ..LastFlush::default() };
+        match result {
             Ok(Ok(flushed)) => {
                 log::debug!("flushed {} hourly and {} daily rows", flushed.hourly, flushed.daily);
-                true
+                (last.flushed, last.complete_at) = (flushed, now);
+                return true;
             }
             Ok(Err(FlushError::State(error))) => {
                 log::error!("nothing is flushed: {error}; trying again");
-                false
+                last.error = Some(error.to_string());
             }
             Ok(Err(FlushError::Sink(error))) => {
                 report(&error);
+                last.error = Some(error.to_string());
                 // A new sink looks at its tables again: they may have been dropped or replaced.
                 *sink = sink::open(&config.sink);
-                false
             }
             Err(_) => {
                 // The panic is in the log. A new sink starts without whatever state led to it.
+                last.error = Some("a panic, see the log".to_string());
                 *sink = sink::open(&config.sink);
                 self.save_all();
-                false
             }
         }
+        false
     }
 }
 

@@ -178,6 +178,17 @@ impl Keeper {
         }
     }
 
+    /// Makes everything due that the state holds of windows that end after `from`, whatever the sink has of it.
+    ///
+    /// # Errors
+    /// The state cannot be saved, or not be changed.
+    pub fn resend(&mut self, shared: &Shared, from: i64, now: i64) -> Result<u64, StateError> {
+        self.checkpoint(shared, now)?;
+        let open = self.store.resend(from)?;
+        shared.with(|engine| engine.resend(from, open));
+        Ok(open)
+    }
+
     /// The sink must not have what a power loss would take from us: sent again, it would count as new.
     fn secure(&mut self, shared: &Shared, now: i64) {
         if let Some(journaling) = shared.journaling() {

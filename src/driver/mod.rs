@@ -22,8 +22,10 @@ pub mod keeper;
 pub mod platform;
 pub mod relay;
 pub mod replay;
+pub mod requests;
 pub mod rows;
 pub mod shared;
+pub mod status;
 pub mod stderr;
 pub mod stream;
 

@@ -95,6 +95,13 @@ pub trait Store: Send {
     /// The state cannot be used.
     fn waiting(&mut self, schema: &Schema, after: (u32, i64), count: usize) -> Result<Vec<StoredWindow>, StateError>;
 
+    /// Forgets what the sink has of windows that end after `from` (nanoseconds since the epoch). Gives how many windows are
+    /// not done now.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    fn resend(&mut self, from: i64) -> Result<u64, StateError>;
+
     /// Saves a checkpoint, all of it or nothing. Windows that are done and ended before `purge_before` are removed.
     ///
     /// # Errors
@@ -401,6 +408,18 @@ impl Store for StateDb {
         }
         windows.iter_mut().try_for_each(|window| self.read_parts(schema, window))?;
         Ok(windows)
+    }
+
+    fn resend(&mut self, from: i64) -> Result<u64, StateError> {
+        let transaction = self.connection.transaction()?;
+        transaction.execute(
+            "UPDATE part SET acknowledged = 0 WHERE (device, start) IN (SELECT device, start FROM window WHERE end > ?)",
+            [from],
+        )?;
+        transaction.execute("UPDATE window SET done = 0, written = 0 WHERE end > ?", [from])?;
+        let open: i64 = transaction.query_row("SELECT COUNT(*) FROM window WHERE done = 0", [], |row| row.get(0))?;
+        transaction.commit()?;
+        Ok(open.unsigned_abs())
     }
 
     fn commit(&mut self, schema: &Schema, meta: &Meta, stored: &Stored, purge_before: i64) -> Result<(), StateError> {

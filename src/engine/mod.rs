@@ -258,6 +258,12 @@ impl Engine {
         self.devices.iter().map(|d| d.windows.len()).sum()
     }
 
+    /// Base windows in memory, and how many of them are not in the sink as they are.
+    pub fn open_windows(&self) -> (usize, usize) {
+        let windows = self.devices.iter().flat_map(|device| &device.windows);
+        windows.fold((0, 0), |(all, due), w| (all + 1, due + usize::from(w.version != w.acknowledged)))
+    }
+
     /// Index of a device, which is made if need be; `None` if the limit on devices is reached.
     fn device_for(&mut self, key: plan::DeviceKey) -> Option<u32> {
         new_device(&self.schema, &mut self.devices, &mut self.by_key, &mut self.device_ids, key)
@@ -523,6 +529,20 @@ impl Engine {
         window.part(run).acknowledged = 0;
         window.version = window.version.wrapping_add(1);
         window.unsaved = true;
+    }
+
+    /// Makes every window in memory due that ends after `from`, whatever the sink has of it. `away` windows in stored state
+    /// are due as well.
+    pub fn resend(&mut self, from: i64, away: u64) {
+        for device in &mut self.devices {
+            for window in device.windows.iter_mut().filter(|window| window.span.end > from) {
+                let parts = window.older.iter_mut().chain(std::iter::once(&mut window.own));
+                parts.for_each(|part| part.acknowledged = 0);
+                window.acknowledged = window.version.wrapping_sub(1);
+                window.unsaved = true;
+            }
+        }
+        self.away = self.away.max(away);
     }
 
     /// Notes that the sink has the partials of a window, but not its row: that of its day is due.

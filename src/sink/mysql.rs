@@ -8,7 +8,7 @@
 //! sent again: each is complete in itself. If a row is what the server refuses, the statement is cut in halves until the row
 //! stands alone; the others are written.
 
-use super::statements::{self, Bound, Dialect};
+use super::statements::{self, Bound, Dialect, TableDef};
 use super::{FoundPartial, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo};
 use crate::config::{MySql, Password, Tls};
 use crate::engine::schema::{Schema, Summary};
@@ -376,15 +376,12 @@ impl MySqlSink {
         Ok(())
     }
 
-    /// The columns of a table, in lower case, and which of them are the primary key.
-    fn columns(&mut self, table: &str) -> Result<(BTreeSet<String>, Vec<String>), SinkError> {
-        let sql = "SELECT LOWER(column_name), column_key = 'PRI' FROM information_schema.columns \
+    /// The columns of a table: name, type, and whether it is part of the primary key.
+    fn columns(&mut self, table: &str) -> Result<Vec<(String, String, bool)>, SinkError> {
+        let sql = "SELECT column_name, data_type, column_key = 'PRI' FROM information_schema.columns \
                    WHERE table_schema = DATABASE() AND table_name = ?";
         let rows = self.ask("the list of columns", sql, vec![Value::from(table)])?;
-        let columns: Vec<(String, bool)> =
-            rows.into_iter().filter_map(|row| Some((row.get(0)?, row.get::<bool, _>(1)?))).collect();
-        let key = columns.iter().filter(|(_, key)| *key).map(|(name, _)| name.clone()).collect();
-        Ok((columns.into_iter().map(|(name, _)| name).collect(), key))
+        Ok(rows.into_iter().filter_map(|row| Some((row.get(0)?, row.get(1)?, row.get::<bool, _>(2)?))).collect())
     }
 
     /// Makes or completes the tables, or, if they may not be changed, learns what can be written.
@@ -392,12 +389,11 @@ impl MySqlSink {
         let dialect = self.dialect;
         let mut written = BTreeMap::new();
         for table in statements::tables(dialect, schema) {
-            let (mut present, key) = self.columns(&table.name)?;
-            if !present.is_empty()
-                && let Some(problem) = statements::key_problem(&table, &key)
-            {
+            let there = self.columns(&table.name)?;
+            if let Some(problem) = problem(&table, &there) {
                 return Err(SinkError::Setup(problem));
             }
+            let mut present: BTreeSet<String> = there.into_iter().map(|(name, ..)| name.to_lowercase()).collect();
             if present.is_empty() && !self.config.migrate {
                 let ddl = statements::create_table(dialect, &table).join("; ");
                 return Err(SinkError::Setup(format!(
@@ -433,6 +429,16 @@ impl MySqlSink {
             other => other,
         })
     }
+}
+
+/// What keeps a table that is there from being used, if anything.
+fn problem(table: &TableDef, there: &[(String, String, bool)]) -> Option<String> {
+    if there.is_empty() {
+        return None;
+    }
+    let key: Vec<String> = there.iter().filter(|(.., is_key)| *is_key).map(|(name, ..)| name.clone()).collect();
+    let types: Vec<_> = there.iter().map(|(name, sql_type, _)| (name.clone(), sql_type.clone())).collect();
+    statements::key_problem(table, &key).or_else(|| statements::type_problem(table, &types))
 }
 
 impl Sink for MySqlSink {
@@ -516,7 +522,11 @@ impl Sink for MySqlSink {
         self.connect()?;
         let mut out = Vec::new();
         for table in statements::tables(self.dialect, schema) {
-            let content = if self.columns(&table.name)?.0.is_empty() {
+            let there = self.columns(&table.name)?;
+            if let Some(problem) = problem(&table, &there) {
+                return Err(SinkError::Setup(problem));
+            }
+            let content = if there.is_empty() {
                 None
             } else {
                 let name = statements::quote(self.dialect, &table.name);

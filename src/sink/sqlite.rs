@@ -4,7 +4,7 @@
 //! a power loss. Every step of the protocol is one transaction, which SQLite needs for speed; the protocol does not rely
 //! on it.
 
-use super::statements::{self, Bound, ColumnDef, Dialect};
+use super::statements::{self, Bound, ColumnDef, Dialect, TableDef};
 use super::{FoundPartial, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo};
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::WindowKind;
@@ -77,12 +77,11 @@ impl Sqlite {
                     connection.execute(&sql, [])?;
                 }
                 let present = columns(&connection, &table.name)?;
-                let key: Vec<String> = present.iter().filter(|(_, key)| *key).map(|(name, _)| name.clone()).collect();
-                problem = statements::key_problem(&table, &key);
+                problem = self::problem(&table, &present);
                 if problem.is_some() {
                     return Ok(connection);
                 }
-                let is_present = |c: &ColumnDef| present.iter().any(|(name, _)| name.eq_ignore_ascii_case(&c.name));
+                let is_present = |c: &ColumnDef| present.iter().any(|p| p.name.eq_ignore_ascii_case(&c.name));
                 for missing in table.columns.iter().filter(|c| !is_present(c)) {
                     connection.execute(&statements::add_column(Dialect::Sqlite, &table.name, missing), [])?;
                 }
@@ -130,10 +129,29 @@ fn values_of(row: Vec<(&str, Bound)>) -> Vec<Bound> {
     row.into_iter().map(|(_, value)| value).collect()
 }
 
-/// The columns of a table, and whether each is part of the primary key.
-fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<(String, bool)>> {
-    let mut statement = connection.prepare("SELECT name, pk > 0 FROM pragma_table_info(?)")?;
-    statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+/// A column of a table that is there.
+struct Present {
+    name: String,
+    is_key: bool,
+    sql_type: String,
+}
+
+/// The columns of a table.
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Present>> {
+    let mut statement = connection.prepare("SELECT name, pk > 0, type FROM pragma_table_info(?)")?;
+    let column =
+        |row: &rusqlite::Row<'_>| Ok(Present { name: row.get(0)?, is_key: row.get(1)?, sql_type: row.get(2)? });
+    statement.query_map([table], column)?.collect()
+}
+
+/// What keeps a table that is there from being used, if anything.
+fn problem(table: &TableDef, present: &[Present]) -> Option<String> {
+    if present.is_empty() {
+        return None;
+    }
+    let key: Vec<String> = present.iter().filter(|c| c.is_key).map(|c| c.name.clone()).collect();
+    let types: Vec<_> = present.iter().map(|c| (c.name.clone(), c.sql_type.clone())).collect();
+    statements::key_problem(table, &key).or_else(|| statements::type_problem(table, &types))
 }
 
 /// What tells a file from another of the same name; `None` where that is not known.
@@ -223,8 +241,15 @@ impl Sink for Sqlite {
             if self.path.exists() { Some(read_only(&self.path).map_err(|e| self.error(&e))?) } else { None };
         let mut out = Vec::new();
         for table in statements::tables(Dialect::Sqlite, schema) {
+            let present = match &connection {
+                Some(c) => columns(c, &table.name).map_err(|e| self.error(&e))?,
+                None => Vec::new(),
+            };
+            if let Some(problem) = problem(&table, &present) {
+                return Err(SinkError::Setup(format!("{}: {problem}", self.path.display())));
+            }
             let content = match &connection {
-                Some(c) if !columns(c, &table.name).map_err(|e| self.error(&e))?.is_empty() => {
+                Some(c) if !present.is_empty() => {
                     let name = statements::quote(Dialect::Sqlite, &table.name);
                     let sql = format!("SELECT count(*), max(\"window_start\") FROM {name}");
                     let found = c.query_row(&sql, [], |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?)));

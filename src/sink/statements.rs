@@ -195,6 +195,37 @@ pub fn key_problem(table: &TableDef, present: &[String]) -> Option<String> {
     })
 }
 
+/// What kind of values a type holds; `None` for one that is not known here.
+fn family(sql_type: &str) -> Option<&'static str> {
+    let word: String = sql_type.chars().take_while(|c| c.is_ascii_alphabetic()).collect::<String>().to_lowercase();
+    Some(match word.as_str() {
+        "double" | "real" | "float" | "decimal" | "numeric" | "int" | "integer" | "bigint" | "tinyint" | "smallint"
+        | "mediumint" | "bit" | "bool" | "boolean" => "numbers",
+        "char" | "varchar" | "text" | "tinytext" | "mediumtext" | "longtext" | "json" | "binary" | "varbinary"
+        | "blob" | "tinyblob" | "mediumblob" | "longblob" | "enum" => "texts",
+        "date" | "datetime" | "timestamp" => "times",
+        _ => return None,
+    })
+}
+
+/// What is wrong with the types of columns that are there (name and type), if anything: a text where a number is to go.
+pub fn type_problem(table: &TableDef, present: &[(String, String)]) -> Option<String> {
+    for column in &table.columns {
+        let Some((_, there)) = present.iter().find(|(name, _)| name.eq_ignore_ascii_case(&column.name)) else {
+            continue;
+        };
+        let (Some(wanted), Some(found)) = (family(&column.sql_type), family(there)) else { continue };
+        if wanted != found {
+            return Some(format!(
+                "the column {:?} of {} is {there}, which holds {found}, and this configuration needs {wanted} ({}): give the \
+                 column of the configuration another name, or change the table",
+                column.name, table.name, column.sql_type
+            ));
+        }
+    }
+    None
+}
+
 /// Creates a table unless it exists. SQLite needs a second statement for the index.
 pub fn create_table(dialect: Dialect, table: &TableDef) -> Vec<String> {
     let name = quote(dialect, &table.name);

@@ -110,6 +110,15 @@ impl Store for SimStore {
         Ok(behind.take(count).map(|w| data.read(schema, w)).collect())
     }
 
+    fn resend(&mut self, from: i64) -> Result<u64, StateError> {
+        let mut data = self.data();
+        let data = &mut *data;
+        let again = data.windows.values_mut().filter(|window| window.span.end > from);
+        again.for_each(|window| window.written = false);
+        data.parts.values_mut().for_each(|(part, _)| part.acknowledged = 0);
+        Ok(data.windows.values().filter(|window| !window.is_done()).count() as u64)
+    }
+
     fn commit(&mut self, schema: &Schema, meta: &Meta, stored: &Stored, purge_before: i64) -> Result<(), StateError> {
         fails()?;
         let mut data = self.data();

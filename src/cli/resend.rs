@@ -1,0 +1,53 @@
+//! `resend`: have everything written again that the state holds.
+
+use super::load;
+use crate::driver::requests;
+use crate::sink::statements;
+use anyhow::Context;
+use clap::Args;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Args)]
+#[command(
+    after_help = "For a table that was emptied, or a backup that was restored: every row can be written again, as often as \
+    one likes. The state holds windows for as long as lateness.max lets points come.\n\nExamples:\n  \
+    telegraf-rollup resend --config rollup.toml\n  \
+    telegraf-rollup resend --config rollup.toml --from '2026-11-01 00:00:00'"
+)]
+pub struct Resend {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Only windows that end after this time, in UTC
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+}
+
+impl Resend {
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
+        let config = load(&self.config)?;
+        let from = match &self.from {
+            None => i64::MIN,
+            Some(text) => {
+                let bare = text.trim_end_matches('Z');
+                let whole = if bare.contains([' ', 'T']) { bare.to_string() } else { format!("{bare} 00:00:00") };
+                let message = "is not a time: write it as in '2026-11-01 00:00:00' (UTC)";
+                statements::parse_datetime(&whole).with_context(|| format!("--from {text:?} {message}"))?
+            }
+        };
+        let folder = &config.state_dir;
+        anyhow::ensure!(
+            folder.join("state.db").exists(),
+            "there is no state in {}: nothing can be written again",
+            folder.display()
+        );
+        requests::ask(folder, requests::Resend { from }).with_context(|| {
+            format!("cannot write to {}: run this as the user that runs Telegraf", folder.display())
+        })?;
+        println!(
+            "asked: the process that runs with this state writes everything again within a second, or when it starts"
+        );
+        Ok(ExitCode::SUCCESS)
+    }
+}

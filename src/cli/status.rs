@@ -1,0 +1,106 @@
+//! `status`: what the running process says of itself.
+
+use super::load;
+use crate::driver::status;
+use anyhow::Context;
+use clap::Args;
+use serde_json::Value;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Prints a line; a reader that has gone away is an error that the caller hands on.
+macro_rules! say {
+    ($($text:tt)*) => { writeln!(std::io::stdout(), $($text)*)? };
+}
+
+/// A status that is older than this was left behind.
+const STALE_AFTER: Duration = Duration::from_secs(35);
+
+#[derive(Args)]
+#[command(
+    after_help = "Reads status.json in state_dir, which `run` writes every 10 s. Exit code 0: it runs and its last flush \
+    went well; 1: it does not run, its last flush failed, or rows are set aside.\n\nExamples:\n  \
+    telegraf-rollup status --config rollup.toml\n  \
+    telegraf-rollup status --config rollup.toml --json | jq .flush"
+)]
+pub struct Status {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Print the file as it is
+    #[arg(long)]
+    json: bool,
+}
+
+impl Status {
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
+        let config = load(&self.config)?;
+        let path = status::path(&config.state_dir);
+        let text = std::fs::read_to_string(&path).with_context(|| {
+            format!("cannot read {}: has `run` counted a line with this configuration yet?", path.display())
+        })?;
+        let json: Value = serde_json::from_str(&text).with_context(|| format!("{} is not a status", path.display()))?;
+        let age = status::age(&json).with_context(|| format!("{} has no time", path.display()))?;
+        let aside = json["set_aside"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let is_well = age < STALE_AFTER && json["flush"]["error"].is_null() && aside.is_empty();
+        if self.json {
+            say!("{}", text.trim_end());
+        } else {
+            show(&json, age, aside)?;
+        }
+        Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn show(json: &Value, age: Duration, aside: &[Value]) -> anyhow::Result<()> {
+    let text = |value: &Value| value.as_str().unwrap_or("never").to_string();
+    match age < STALE_AFTER {
+        true => say!("running: process {}, since {}", json["pid"], text(&json["started_at"])),
+        false => say!("not running: this was written {} s ago, by process {}", age.as_secs(), json["pid"]),
+    }
+    let lines = &json["lines"];
+    say!(
+        "lines: {} seen, {} of them feed a column, {} points counted",
+        lines["seen"],
+        lines["matched"],
+        lines["points"]
+    );
+    let reasons =
+        ["late", "future", "duplicates", "conflicts", "no_key", "over_limit", "not_finite", "malformed", "unjournaled"];
+    let not_counted = reasons.iter().filter(|reason| lines[**reason].as_u64().unwrap_or(0) > 0);
+    let not_counted: Vec<String> = not_counted.map(|reason| format!("{reason} {}", lines[*reason])).collect();
+    if !not_counted.is_empty() {
+        say!("  by reason: {}", not_counted.join(", "));
+    }
+    say!("devices: {}, series: {}", json["devices"], json["series"]);
+    let windows = &json["windows"];
+    say!(
+        "windows: {} in memory, {} not in the sink as they are, {} waiting on disk",
+        windows["in_memory"],
+        windows["unacknowledged"],
+        windows["waiting_on_disk"]
+    );
+    say!("sink: {}", text(&json["sink"]));
+    let flush = &json["flush"];
+    match flush["error"].as_str() {
+        Some(error) => say!(
+            "  last flush at {} FAILED: {error}; the last one that wrote everything: {}",
+            text(&flush["at"]),
+            text(&flush["last_complete_at"])
+        ),
+        None => say!(
+            "  last flush at {}: {} hourly and {} daily rows in {} ms",
+            text(&flush["at"]),
+            flush["hourly_rows"],
+            flush["daily_rows"],
+            flush["milliseconds"]
+        ),
+    }
+    for row in aside {
+        let (table, key, start) = (text(&row["table"]), &row["key"], text(&row["window_start"]));
+        say!("  set aside since {}: {table} {key} {start}: {}", text(&row["since"]), text(&row["reason"]));
+    }
+    Ok(())
+}
