@@ -107,6 +107,10 @@ impl Sink for Timed {
         self.step(2, |sink| sink.put_rows(s, kind, rows, now))
     }
 
+    fn purge(&mut self, s: &Summary, kind: Option<WindowKind>, age: i64, now: i64) -> Result<u64, SinkError> {
+        self.sink.purge(s, kind, age, now)
+    }
+
     fn disconnect(&mut self) {
         self.sink.disconnect();
     }

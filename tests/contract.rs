@@ -421,6 +421,32 @@ fn failures(target: &Target) {
     database.query("SET GLOBAL time_zone = 'SYSTEM'; SET GLOBAL sql_mode = DEFAULT");
 }
 
+/// What is older than it is to be kept goes; the rest stays.
+fn retention(target: &Target) {
+    let schema = schema("retention");
+    let summary = &schema.summaries[0];
+    let mut sink = target.ready(&schema);
+    let clock = jiff::Timestamp::now().as_nanosecond() as i64;
+    let now = clock - clock.rem_euclid(HOUR);
+    let ages: Vec<i64> = (0..60).map(|n| n * HOUR).collect();
+    for age in &ages {
+        let (start, none) = (now - age, [Cell::Null, Cell::Null]);
+        sink.put_partials(summary, &[partial("a", start, "r", 1, "{}"), partial("b", start, "r", 1, "{}")])
+            .expect("put");
+        let rows = [row("a", start, none, 1, true), row("b", start, none, 1, true)];
+        sink.put_rows(summary, WindowKind::Hourly, &rows, now).expect("put");
+    }
+    let count = |table: &str| target.value(&format!("SELECT COUNT(*) FROM {table}"));
+    // Half an hour before the window of 48 hours ago, whatever the minute is.
+    let age = clock - now + 48 * HOUR + HOUR / 2;
+    assert_eq!(sink.purge(summary, Some(WindowKind::Hourly), age, clock), Ok(22));
+    assert_eq!((count("retention_hourly"), count("retention_hourly_partial")), ("98".into(), "120".into()));
+    assert_eq!(sink.purge(summary, None, age, clock), Ok(22));
+    assert_eq!(count("retention_hourly_partial"), "98");
+    assert_eq!(sink.purge(summary, Some(WindowKind::Daily), age, clock), Ok(0));
+    assert_eq!(sink.purge(summary, None, age, clock), Ok(0));
+}
+
 fn contract(target: &Target) {
     partials(target);
     rows(target);
@@ -429,6 +455,7 @@ fn contract(target: &Target) {
     set_aside(target);
     losses(target);
     failures(target);
+    retention(target);
 }
 
 #[test]

@@ -340,7 +340,10 @@ fn errors_instruct(kind: Kind) {
     let log = said(format!("url = {:?}", database.url(USER, "wrong-word", "d")));
     assert!(log.contains("check the user and the password"), "{log}");
     let log = said(format!("url = {:?}", database.url(USER, PASSWORD, "mysql")));
-    assert!(log.contains("GRANT SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX ON `mysql`.* TO 'rollup'@'%';"), "{log}");
+    assert!(
+        log.contains("GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX ON `mysql`.* TO 'rollup'@'%';"),
+        "{log}"
+    );
     database.query("CREATE USER 'all'@'%' IDENTIFIED BY 'all-pw'; GRANT ALL ON *.* TO 'all'@'%'");
     let log = said(format!("url = {:?}", database.url("all", "all-pw", "none")));
     assert!(log.contains("CREATE DATABASE `none`"), "{log}");

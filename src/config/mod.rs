@@ -24,6 +24,7 @@ pub struct Config {
     pub sink: SinkConfig,
     pub flush: Flush,
     pub durability: Durability,
+    pub retention: Retention,
     pub schema: Arc<Schema>,
     /// Things that are allowed but most likely not what was meant.
     pub warnings: Vec<String>,
@@ -44,6 +45,15 @@ pub struct Durability {
     pub sync_every: i64,
     /// Bytes that the journal may hold while no checkpoint is possible.
     pub journal_bytes: u64,
+}
+
+/// How long the sink keeps what, in nanoseconds from the start of a window; `None`: for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    pub hourly: Option<i64>,
+    pub daily: Option<i64>,
+    /// Partial aggregates are needed as long as a point may come for their window, and for the day that it is in.
+    pub partials: Option<i64>,
 }
 
 /// Where rows go.
@@ -165,11 +175,12 @@ fn build(root: &Table<'_, '_>) -> Option<Config> {
         section(root, "missing", |t| t.and_then(|t| t.duration("horizon")).map_or(7 * DAY, |at| at.value));
     let limits = limits(root);
     let durability = durability(root);
+    let retention = retention(root, lateness);
     let summaries = summaries::summaries(root, &mut warnings);
     let summaries = summaries?;
     let judges = summaries.iter().any(|summary| !summary.scores.is_empty());
     let schema = Schema { zone: Arc::new(zone?), lateness, missing_horizon, limits, summaries, judges };
-    Some(Config { state_dir, sink: sink?, flush, durability, schema: Arc::new(schema), warnings })
+    Some(Config { state_dir, sink: sink?, flush, durability, retention, schema: Arc::new(schema), warnings })
 }
 
 /// Reads a section that may be missing and reports its unknown keys.
@@ -253,6 +264,35 @@ fn durability(root: &Table<'_, '_>) -> Durability {
         root.document.problem_at(at, "must be at least \"32MiB\": a minute of lines has to fit");
     }
     Durability { sync_every, journal_bytes: bytes.map_or(1 << 30, |at| at.value) }
+}
+
+/// Partials are kept for at least this long beyond `lateness.max`: a day of 25 hours, and the hour of the purge.
+const PARTIALS_MARGIN: i64 = 2 * DAY;
+/// For as long as this, unless points may come even later.
+const PARTIALS_KEPT: i64 = 35 * DAY;
+
+fn retention(root: &Table<'_, '_>, lateness: Lateness) -> Retention {
+    section(root, "retention", |table| {
+        let read = |key, least: i64, why: &str| {
+            let forever = table.and_then(|t| t.string(key).filter(|text| text.value == "forever"));
+            let at = table.filter(|t| t.has(key) && forever.is_none()).and_then(|t| t.duration(key))?;
+            if at.value < least {
+                root.document.problem_at(&at, why.to_string());
+            }
+            Some(at.value)
+        };
+        let least = lateness.max.saturating_add(PARTIALS_MARGIN);
+        let is_given = table.is_some_and(|t| t.has("partials"));
+        let why =
+            "must be at least lateness.max and two days (or \"forever\"): a late point needs the others of its window";
+        let partials = read("partials", least, why);
+        let default = (lateness.max < i64::MAX).then(|| least.max(PARTIALS_KEPT));
+        Retention {
+            hourly: read("hourly", 2 * DAY, "must be at least \"2d\", or \"forever\""),
+            daily: read("daily", 2 * DAY, "must be at least \"2d\", or \"forever\""),
+            partials: if is_given { partials } else { default },
+        }
+    })
 }
 
 fn limits(root: &Table<'_, '_>) -> Limits {

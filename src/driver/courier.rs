@@ -15,12 +15,13 @@ use super::requests::{self, Resend};
 use super::shared::Shared;
 use super::status::{self, LastFlush};
 use super::{backoff, clock};
-use crate::config::Config;
+use crate::config::{Config, Retention};
 use crate::durable::claim::{self, Claim, GuestMark, Refusal};
 use crate::durable::disk::{Disk, Folder};
 use crate::durable::journal::{self, Journal};
 use crate::durable::state::{StateDb, StateError};
 use crate::engine::schema::fnv1a;
+use crate::engine::zone::WindowKind;
 use crate::engine::{Counters, Engine};
 use crate::sink::{self, Sink, SinkError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -51,6 +52,8 @@ const TICK: Duration = Duration::from_secs(1);
 const FIRST_FLUSH_MAX: i64 = 60 * 1_000_000_000;
 /// The first flush waits at least this long, so that it has something to write.
 const FIRST_FLUSH_MIN: i64 = 2 * 1_000_000_000;
+/// Old rows are deleted this often, in nanoseconds.
+const PURGE_EVERY: i64 = 3_600 * 1_000_000_000;
 /// Counters that speak of lost points are looked at this often.
 const REPORT_EVERY: i64 = 60 * 1_000_000_000;
 /// After this time without a match the log says what arrives instead.
@@ -406,6 +409,8 @@ impl Work {
         let mut failures = 0;
         let mut last = LastFlush::default();
         let mut status_at = 0;
+        // Somewhere in the first hour: a fleet that is restarted does not purge at once.
+        let mut purge_at = started + (random() as u64 % PURGE_EVERY.unsigned_abs()) as i64;
         let mut saved_at = started;
         let mut saved_bytes = 0;
         let mut pause_after_save = 0;
@@ -447,6 +452,10 @@ impl Work {
             let running = now - daily_at >= config.flush.daily_every || now < daily_at;
             let pause = if self.flush(sink, config, keeper, running, &mut last) {
                 failures = 0;
+                if now >= purge_at || purge_at - now > PURGE_EVERY {
+                    self.purge(sink, config, now);
+                    purge_at = now + PURGE_EVERY;
+                }
                 daily_at = if running { now } else { daily_at };
                 every
             } else {
@@ -462,6 +471,22 @@ impl Work {
         self.checkpoint(keeper, clock::now());
         if self.flush(sink, config, keeper, true, &mut LastFlush::default()) {
             self.checkpoint(keeper, clock::now());
+        }
+    }
+
+    /// Deletes what is older than `retention` says.
+    fn purge(&self, sink: &mut Box<dyn Sink + Send>, config: &Config, now: i64) {
+        let purged = catch_unwind(AssertUnwindSafe(|| {
+            let result = sink.prepare(&config.schema).and_then(|()| purge(sink.as_mut(), config, now));
+            sink.disconnect();
+            result
+        }));
+        match purged {
+            Ok(Ok(0)) => {}
+            Ok(Ok(rows)) => log::info!("{rows} rows are older than [retention] keeps them: deleted"),
+            Ok(Err(e)) => log::warn!("rows that are older than [retention] keeps them cannot be deleted: {e}"),
+            // The panic is in the log.
+            Err(_) => *sink = sink::open(&config.sink),
         }
     }
 
@@ -532,6 +557,24 @@ impl Work {
         }
         false
     }
+}
+
+/// Deletes what is older than `retention` says. Gives how many rows are gone.
+fn purge(sink: &mut dyn Sink, config: &Config, now: i64) -> Result<u64, SinkError> {
+    let Retention { hourly, daily, partials } = config.retention;
+    let mut gone = 0;
+    for summary in &config.schema.summaries {
+        if let Some(age) = partials {
+            gone += sink.purge(summary, None, age, now)?;
+        }
+        for kind in &summary.windows {
+            let age = if *kind == WindowKind::Hourly { hourly } else { daily };
+            if let Some(age) = age {
+                gone += sink.purge(summary, Some(*kind), age, now)?;
+            }
+        }
+    }
+    Ok(gone)
 }
 
 /// Removes old journal files, in a thread of its own: a file system can take its time for it, and a file that stays is

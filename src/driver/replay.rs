@@ -140,6 +140,10 @@ impl Sink for Rows {
         Ok(Vec::new())
     }
 
+    fn purge(&mut self, _: &Summary, _: Option<WindowKind>, _: i64, _: i64) -> Result<u64, SinkError> {
+        Ok(0)
+    }
+
     fn disconnect(&mut self) {}
 
     fn inspect(&mut self, _: &Schema) -> Result<Vec<TableInfo>, SinkError> {

@@ -185,6 +185,13 @@ pub trait Sink {
         now: i64,
     ) -> Result<Vec<Refused>, SinkError>;
 
+    /// Deletes rows (`kind`), or partials (`None`), of windows that started longer ago than `age` nanoseconds, by the clock of the
+    /// database if it has one, else by `now`. Gives how many are gone; there may be more for the next time.
+    ///
+    /// # Errors
+    /// Some may be gone.
+    fn purge(&mut self, summary: &Summary, kind: Option<WindowKind>, age: i64, now: i64) -> Result<u64, SinkError>;
+
     /// Ends the connection; the next [`Sink::prepare`] makes a new one.
     fn disconnect(&mut self);
 

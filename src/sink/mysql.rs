@@ -30,6 +30,9 @@ const STATEMENT_BYTES_MAX: usize = 1 << 20;
 const PACKET_BYTES_MAX: usize = 1 << 30;
 /// Ranges of one SELECT.
 const RANGES_MAX: usize = 1_000;
+/// Rows that one statement of a purge deletes, and how many such statements follow each other: others want to write, too.
+const PURGE_ROWS: usize = 5_000;
+const PURGE_STATEMENTS_MAX: usize = 50;
 /// With so many refused rows in one batch, it is not the rows that are to blame.
 const REFUSED_MAX: usize = 100;
 /// How often a statement that the server aborted is sent again.
@@ -510,6 +513,20 @@ impl Sink for MySqlSink {
         self.put("an upsert of rows", &bound, |dialect, values| {
             statements::upsert_rows(dialect, summary, kind, &columns, values)
         })
+    }
+
+    fn purge(&mut self, summary: &Summary, kind: Option<WindowKind>, age: i64, _: i64) -> Result<u64, SinkError> {
+        let sql = statements::purge(self.dialect, summary, kind, age / 1_000_000_000, PURGE_ROWS);
+        let mut gone = 0;
+        for _ in 0..PURGE_STATEMENTS_MAX {
+            self.command("a purge", &sql)?;
+            let rows = self.connection.as_ref().map_or(0, Conn::affected_rows);
+            gone += rows;
+            if rows < PURGE_ROWS as u64 {
+                break;
+            }
+        }
+        Ok(gone)
     }
 
     fn disconnect(&mut self) {

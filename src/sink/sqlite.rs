@@ -16,6 +16,9 @@ use std::time::Duration;
 /// How long a statement waits for another process that holds the file.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
+/// Windows that one purge deletes, at most.
+const PURGE_WINDOWS_MAX: usize = 500;
+
 /// A SQLite file as the sink.
 pub struct Sqlite {
     path: PathBuf,
@@ -230,6 +233,38 @@ impl Sink for Sqlite {
         let values = statements::placeholders(columns.len());
         let sql = statements::upsert_rows(Dialect::Sqlite, summary, kind, &columns, &values);
         self.put(&sql, rows.iter().map(|row| values_of(statements::bind_row(summary, kind, row, now))))
+    }
+
+    fn purge(&mut self, summary: &Summary, kind: Option<WindowKind>, age: i64, now: i64) -> Result<u64, SinkError> {
+        let table = match kind {
+            Some(kind) => statements::row_table_name(summary, kind),
+            None => statements::partial_table_name(summary),
+        };
+        let (table, limit) =
+            (statements::quote(Dialect::Sqlite, &table), statements::datetime(now.saturating_sub(age)));
+        // Window by window, so that nobody waits long for the file. Rows have an index on their local time: the oldest of
+        // them is among the oldest in UTC.
+        let sql = match kind {
+            Some(kind) => {
+                let local = statements::quote(Dialect::Sqlite, statements::local_column(kind));
+                format!(
+                    "DELETE FROM {table} WHERE {local} = (SELECT min({local}) FROM {table}) AND \"window_start\" < ?"
+                )
+            }
+            None => format!(
+                "DELETE FROM {table} WHERE \"window_start\" = (SELECT min(\"window_start\") FROM {table}) AND \
+                 \"window_start\" < ?"
+            ),
+        };
+        let mut gone = 0;
+        for _ in 0..PURGE_WINDOWS_MAX {
+            let rows = self.connection()?.execute(&sql, [&limit]).map_err(|e| self.error(&e))? as u64;
+            gone += rows;
+            if rows == 0 {
+                break;
+            }
+        }
+        Ok(gone)
     }
 
     fn disconnect(&mut self) {

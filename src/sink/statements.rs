@@ -136,7 +136,7 @@ pub fn partial_table(dialect: Dialect, summary: &Summary) -> TableDef {
     columns.push(column("writer", t.word, false));
     columns.push(column("rev", t.bigint, false));
     columns.push(column("state", t.text, false));
-    TableDef { name: partial_table_name(summary), columns, key, index: None }
+    TableDef { name: partial_table_name(summary), columns, key, index: Some("window_start".to_string()) }
 }
 
 /// A table of rows of a summary.
@@ -536,9 +536,21 @@ pub fn parse_datetime(text: &str) -> Option<i64> {
     i64::try_from(jiff::tz::TimeZone::UTC.to_timestamp(at).ok()?.as_nanosecond()).ok()
 }
 
+/// Deletes some of what started longer ago than so many seconds, by the server's clock. The local time, which the tables of
+/// rows have an index on, is at most 14 hours ahead of UTC.
+pub fn purge(dialect: Dialect, summary: &Summary, kind: Option<WindowKind>, seconds: i64, most: usize) -> String {
+    let table = kind.map_or_else(|| partial_table_name(summary), |kind| row_table_name(summary, kind));
+    let (table, start) = (quote(dialect, &table), quote(dialect, "window_start"));
+    let limit = format!("UTC_TIMESTAMP() - INTERVAL {seconds} SECOND");
+    let local = kind.map_or(String::new(), |kind| {
+        format!(" AND {} < {limit} + INTERVAL 14 HOUR", quote(dialect, local_column(kind)))
+    });
+    format!("DELETE FROM {table} WHERE {start} < {limit}{local} LIMIT {most}")
+}
+
 /// The statements that give a user what the product needs.
 pub fn grants(user: &str, database: &str, migrate: bool) -> String {
-    let rights = if migrate { "SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX" } else { "SELECT, INSERT, UPDATE" };
+    let rights = "SELECT, INSERT, UPDATE, DELETE".to_string() + if migrate { ", CREATE, ALTER, INDEX" } else { "" };
     let text = |s: &str| s.replace('\'', "''");
     format!("GRANT {rights} ON `{}`.* TO '{}'@'%';", database.replace('`', "``"), text(user))
 }

@@ -182,6 +182,10 @@ impl Sink for Server {
         self.execute(Statement::Rows(kind, rows.to_vec())).map(|()| Vec::new())
     }
 
+    fn purge(&mut self, _: &Summary, _: Option<WindowKind>, _: i64, _: i64) -> Result<u64, SinkError> {
+        Ok(0)
+    }
+
     fn disconnect(&mut self) {}
 
     fn inspect(&mut self, _: &Schema) -> Result<Vec<TableInfo>, SinkError> {
