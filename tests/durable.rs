@@ -197,6 +197,33 @@ fn a_changed_key_is_named() {
 }
 
 /// A device that names its zone in a tag, and moves.
+/// A summary file that cannot be read is set aside by name, and a new one gets everything that the state holds.
+#[test]
+fn a_broken_summary_file_is_set_aside_and_made_anew() {
+    let site = Site::new();
+    site.run("state", &lines(0..1500));
+    let path = site.path("sink.db");
+    // The process leaves its write-ahead log behind.
+    assert_eq!(site.value("PRAGMA wal_checkpoint(TRUNCATE)"), 0);
+    let whole = std::fs::read(&path).expect("a file");
+    assert!(whole.len() > 20_000, "{} bytes", whole.len());
+    // No database at all; and one that shows it only behind its first page.
+    for (number, from) in [(1, 0), (2, 4096)] {
+        let mut broken = whole.clone();
+        broken[from..].fill(0x5a);
+        std::fs::write(&path, &broken).expect("writable");
+        for suffix in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(site.path(&format!("sink.db{suffix}")));
+        }
+        let next = 1500 + (number - 1) * 100;
+        let output = site.run("state", &lines(next..next + 100));
+        let aside = site.path(&format!("sink.db.set-aside-{number}"));
+        assert!(log(&output).contains("sink.db.set-aside-"), "{}", log(&output));
+        assert!(std::fs::read(&aside).expect("the file that was set aside") == broken);
+        site.holds(&lines(0..next + 100));
+    }
+}
+
 #[test]
 fn a_device_changes_its_zone_between_two_processes() {
     let site = Site::new();

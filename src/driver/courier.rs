@@ -182,6 +182,11 @@ impl Work {
         let prepared = catch_unwind(AssertUnwindSafe(|| {
             if let Err(e) = sink.prepare(&config.schema) {
                 report(&e);
+                if matches!(e, SinkError::Emptied(_)) {
+                    // Whoever owns the state writes everything again.
+                    let asked = requests::ask(&config.state_dir, Resend { from: i64::MIN });
+                    asked.unwrap_or_else(|e| log::error!("{}: {e}", config.state_dir.display()));
+                }
             }
             sink.disconnect();
         }));
@@ -432,8 +437,7 @@ impl Work {
                 status::write(&config.state_dir, &of);
                 status_at = now;
             }
-            if let Some(resend) = requests::asked(&config.state_dir) {
-                self.resend(config, keeper, resend, now);
+            if requests::asked(&config.state_dir).is_some() {
                 next = now;
             }
             let bytes = self.engine.journaling().map_or(0, |journaling| journaling.bytes());
@@ -527,7 +531,24 @@ impl Work {
         running: bool,
         last: &mut LastFlush,
     ) -> bool {
+        // A sink that was set aside is a new one at the second try.
+        let mut one = || self.try_flush(sink, config, keeper, running, last);
+        one().or_else(one).unwrap_or(false)
+    }
+
+    /// Whether everything was written; `None` if the sink was set aside, and everything is due again.
+    fn try_flush(
+        &self,
+        sink: &mut Box<dyn Sink + Send>,
+        config: &Config,
+        keeper: &mut Keeper,
+        running: bool,
+        last: &mut LastFlush,
+    ) -> Option<bool> {
         let now = clock::now();
+        if let Some(resend) = requests::asked(&config.state_dir) {
+            self.resend(config, keeper, resend, now);
+        }
         let work = || keeper.flush(&self.engine, sink.as_mut(), now, running);
         let result = catch_unwind(AssertUnwindSafe(work));
         let milliseconds = (clock::now() - now).max(0).unsigned_abs() / 1_000_000;
@@ -536,7 +557,7 @@ impl Work {
             Ok(Ok(flushed)) => {
                 log::debug!("flushed {} hourly and {} daily rows", flushed.hourly, flushed.daily);
                 (last.flushed, last.complete_at) = (flushed, now);
-                return true;
+                return Some(true);
             }
             Ok(Err(FlushError::State(error))) => {
                 log::error!("nothing is flushed: {error}; trying again");
@@ -547,6 +568,10 @@ impl Work {
                 last.error = Some(error.to_string());
                 // A new sink looks at its tables again: they may have been dropped or replaced.
                 *sink = sink::open(&config.sink);
+                if matches!(error, SinkError::Emptied(_)) {
+                    self.resend(config, keeper, Resend { from: i64::MIN }, now);
+                    return None;
+                }
             }
             Err(_) => {
                 // The panic is in the log. A new sink starts without whatever state led to it.
@@ -555,7 +580,7 @@ impl Work {
                 self.save_all();
             }
         }
-        false
+        Some(false)
     }
 }
 
@@ -603,6 +628,7 @@ fn report(error: &SinkError) {
     match error {
         SinkError::Temporary(_) => log::error!("the sink failed, trying again soon: {error}"),
         SinkError::Setup(_) => log::error!("the sink needs your help: {error}"),
+        SinkError::Emptied(_) => log::error!("{error}"),
     }
 }
 

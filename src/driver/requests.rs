@@ -36,7 +36,9 @@ pub fn asked(state_dir: &Path) -> Option<Resend> {
 
 /// Notes that the request has been done.
 pub fn done(state_dir: &Path) {
-    if let Err(e) = std::fs::remove_file(path(state_dir)) {
+    if let Err(e) = std::fs::remove_file(path(state_dir))
+        && e.kind() != io::ErrorKind::NotFound
+    {
         log::warn!("{} cannot be removed: {e}", path(state_dir).display());
     }
 }

@@ -136,6 +136,9 @@ pub enum SinkError {
     /// A person has to change something; the text says what.
     #[error("{0}")]
     Setup(String),
+    /// What was there could not be read any more and has been set aside: everything that is still known is to be put again.
+    #[error("{0}")]
+    Emptied(String),
 }
 
 /// What `check` shows of one table.

@@ -47,9 +47,7 @@ impl Sqlite {
     fn error(&self, error: &rusqlite::Error) -> SinkError {
         let path = self.path.display();
         match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => SinkError::Setup(format!(
-                "{path} is not a usable SQLite database ({error}): move it away, and a new one is made"
-            )),
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => self.set_aside(error),
             Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
                 SinkError::Setup(format!(
                     "cannot write {path} ({error}): make the folder and the file writable for the user that runs Telegraf"
@@ -57,6 +55,29 @@ impl Sqlite {
             }
             _ => SinkError::Temporary(format!("{path}: {error}")),
         }
+    }
+
+    /// Moves a file that is of no use out of the way, under a name that tells where it comes from.
+    fn set_aside(&self, error: &rusqlite::Error) -> SinkError {
+        let name = |number: u32, suffix: &str| format!("{}.set-aside-{number}{suffix}", self.path.display());
+        let number = (1..).find(|number| !Path::new(&name(*number, "")).exists()).unwrap_or(1);
+        for suffix in ["-wal", "-shm", ""] {
+            let from = PathBuf::from(format!("{}{suffix}", self.path.display()));
+            if !from.exists() {
+                continue;
+            }
+            if let Err(e) = std::fs::rename(&from, name(number, suffix)) {
+                let path = self.path.display();
+                return SinkError::Setup(format!(
+                    "{path} is not a usable SQLite database ({error}): move it away ({e})"
+                ));
+            }
+        }
+        SinkError::Emptied(format!(
+            "{} is not a usable SQLite database ({error}): set aside as {}, a new one is made",
+            self.path.display(),
+            name(number, "")
+        ))
     }
 
     fn connection(&self) -> Result<&Connection, SinkError> {
@@ -272,12 +293,20 @@ impl Sink for Sqlite {
     }
 
     fn inspect(&mut self, schema: &Schema) -> Result<Vec<TableInfo>, SinkError> {
-        let connection =
-            if self.path.exists() { Some(read_only(&self.path).map_err(|e| self.error(&e))?) } else { None };
+        let look = |e: &rusqlite::Error| match e.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+                let path = self.path.display();
+                SinkError::Setup(format!(
+                    "{path} is not a usable SQLite database ({e}): `run` sets it aside and makes a new one"
+                ))
+            }
+            _ => self.error(e),
+        };
+        let connection = if self.path.exists() { Some(read_only(&self.path).map_err(|e| look(&e))?) } else { None };
         let mut out = Vec::new();
         for table in statements::tables(Dialect::Sqlite, schema) {
             let present = match &connection {
-                Some(c) => columns(c, &table.name).map_err(|e| self.error(&e))?,
+                Some(c) => columns(c, &table.name).map_err(|e| look(&e))?,
                 None => Vec::new(),
             };
             if let Some(problem) = problem(&table, &present) {
@@ -288,7 +317,7 @@ impl Sink for Sqlite {
                     let name = statements::quote(Dialect::Sqlite, &table.name);
                     let sql = format!("SELECT count(*), max(\"window_start\") FROM {name}");
                     let found = c.query_row(&sql, [], |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?)));
-                    Some(found.map_err(|e| self.error(&e))?)
+                    Some(found.map_err(|e| look(&e))?)
                 }
                 _ => None,
             };
