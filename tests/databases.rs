@@ -349,6 +349,26 @@ fn errors_instruct(kind: Kind) {
     assert!(log.contains("CREATE DATABASE `none`"), "{log}");
 }
 
+/// An address that leads to a port of 127.0.0.1 under another name.
+fn another_name(port: u16) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.2:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let server = std::net::TcpStream::connect(("127.0.0.1", port)).expect("the server");
+            for (mut from, mut to) in
+                [(client.try_clone().expect("a socket"), server.try_clone().expect("a socket")), (server, client)]
+            {
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(std::net::Shutdown::Both);
+                });
+            }
+        }
+    });
+    address
+}
+
 /// Encryption: a server that proves its name is accepted, another is not; the password comes from a file.
 fn encryption(kind: Kind) {
     let Some(database) = Database::start(kind) else { return };
@@ -365,12 +385,39 @@ fn encryption(kind: Kind) {
     let output = feed(&mut Run::new(&sink(Some(&database.ca_pem())), CONFIG).command(), &points(0..50));
     assert!(!String::from_utf8_lossy(&output.stderr).contains("E! "), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(database.value("SELECT SUM(samples) FROM d.s_hourly"), "50");
+    // A name that the certificate does not have.
+    let elsewhere = another_name(database.port());
+    let named = sink(Some(&database.ca_pem())).replace(&format!("127.0.0.1:{}", database.port()), &elsewhere);
+    let output = feed(&mut Run::new(&named, CONFIG).command(), &points(50..99));
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("no trusted encrypted connection") && log.contains("does not name this host"), "{log}");
     let output = feed(&mut Run::new(&sink(Some(&database.other_ca_pem())), CONFIG).command(), &points(50..99));
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(log.contains("no trusted encrypted connection") && log.contains("sink.ca_file"), "{log}");
     let output = feed(&mut Run::new(&sink(None), CONFIG).command(), &points(50..99));
     assert!(String::from_utf8_lossy(&output.stderr).contains("E! "));
     assert_eq!(database.value("SELECT SUM(samples) FROM d.s_hourly"), "50");
+
+    // A server that wants to know its client, and a password that systemd hands over.
+    database.query("CREATE USER 'known'@'%' IDENTIFIED BY 'known-pw' REQUIRE X509; GRANT ALL ON d.* TO 'known'@'%'");
+    let ca = database.ca_pem();
+    let (certificate, key) = (ca.with_file_name("client.pem"), ca.with_file_name("client.key"));
+    let url =
+        format!("url = \"mysql://known@127.0.0.1:{}/d\"\ntls = \"verify-full\"\nca_file = {ca:?}", database.port());
+    let known = format!("{url}\nclient_cert = {certificate:?}\nclient_key = {key:?}");
+    let credentials = tempfile::tempdir().expect("a folder");
+    std::fs::write(credentials.path().join("mysql.password"), "known-pw\n").expect("writable");
+    for (sink, is_let_in) in [(&url, false), (&known, true)] {
+        let run = Run::new(sink, CONFIG);
+        let output = feed(run.command().env("CREDENTIALS_DIRECTORY", credentials.path()), &points(50..99));
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(log.contains("E! "), !is_let_in, "{log}");
+        assert!(!log.contains("known-pw"), "the log shows a password: {log}");
+    }
+    assert_eq!(database.value("SELECT SUM(samples) FROM d.s_hourly"), "99");
+    let missing = known.replace("client.pem", "absent.pem");
+    let output = feed(&mut Run::new(&missing, CONFIG).command(), &points(0..9));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("E! "), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Keys are compared byte for byte: case, trailing blanks, emoji, bytes that are not UTF-8, long ones.
