@@ -421,6 +421,40 @@ fn failures(target: &Target) {
     database.query("SET GLOBAL time_zone = 'SYSTEM'; SET GLOBAL sql_mode = DEFAULT");
 }
 
+/// Many clients make and complete the same tables at once, as a fleet does after its configuration has changed.
+fn migration(target: &Target) {
+    let more: String = (0..6)
+        .map(|i| {
+            let source = "[{ measurement = \"m\", field = \"v\" }]";
+            format!("[[summary.column]]\nname = \"more{i}\"\nmethod = \"max\"\nsources = {source}\n")
+        })
+        .collect();
+    for (name, text) in [("old", config("migration", "")), ("new", config("migration", "") + &more)] {
+        let schema = Config::check(&text, &|_| None).unwrap_or_else(|report| panic!("{report}")).schema;
+        std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..8).map(|_| scope.spawn(|| self::prepared(target, &schema))).collect();
+            for client in clients {
+                let tries = client.join().expect("no panic");
+                assert!(tries < 5, "{name}: {tries} tries");
+            }
+        });
+    }
+    target.execute("INSERT INTO migration_hourly SELECT * FROM migration_hourly");
+    assert_eq!(target.value("SELECT COUNT(more5) FROM migration_hourly"), "0", "the column is there");
+}
+
+/// How often it took to prepare a sink.
+fn prepared(target: &Target, schema: &Schema) -> u32 {
+    for tries in 1.. {
+        match target.sink().prepare(schema) {
+            Ok(()) => return tries,
+            Err(SinkError::Temporary(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    unreachable!("it counts for ever")
+}
+
 /// What is older than it is to be kept goes; the rest stays.
 fn retention(target: &Target) {
     let schema = schema("retention");
@@ -456,6 +490,7 @@ fn contract(target: &Target) {
     losses(target);
     failures(target);
     retention(target);
+    migration(target);
 }
 
 #[test]
