@@ -216,6 +216,11 @@ fn many(name: &str, config: &Config, devices: usize, hours: i64) {
         for minute in [1, 30] {
             round(&shared, devices, START + hour * HOUR + minute * 60_000_000_000);
         }
+        let is_after_a_start = hour + 1 == hours && hours > 1;
+        if is_after_a_start {
+            // Nothing is known of the hours before.
+            memory = Memory::default();
+        }
         let stop = Arc::new(AtomicBool::new(false));
         let stream = {
             let (shared, stop) = (shared.clone(), stop.clone());
@@ -226,7 +231,8 @@ fn many(name: &str, config: &Config, devices: usize, hours: i64) {
         stop.store(true, Ordering::Relaxed);
         let (lines, longest) = stream.join().unwrap_or_default();
         println!(
-            "  hour {hour}: {} rows in {:.1} s ({:.0} rows/s; partials {:.1}, read {:.1}, rows {:.1} s), meanwhile {lines} lines, longest wait of a batch {:.1} ms",
+            "  hour {hour}{}: {} rows in {:.1} s ({:.0} rows/s; partials {:.1}, read {:.1}, rows {:.1} s), meanwhile {lines} lines, longest wait of a batch {:.1} ms",
+            if is_after_a_start { ", as after a start" } else { "" },
             flushed.rows,
             flushed.time.as_secs_f64(),
             flushed.per_second(),

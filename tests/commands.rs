@@ -103,6 +103,13 @@ fn every_bad_configuration_is_explained() {
         ("when = \"> 80\"", "when = \"> 80\"\n[lateness]\nmax = \"1m\"", "is shorter than `allowed`"),
         ("when = \"> 80\"", "when = \"> 80\"\n[limits]\ndevices = -1", "expected a whole number that is not negative"),
         ("when = \"> 80\"", "when = \"> 80\"\n[limits]\njournal_bytes = \"1 GB of it\"", "is not a size"),
+        ("when = \"> 80\"", "when = \"> 80\"\n[retention]\npartials = \"8d\"", "at least lateness.max and two days"),
+        ("when = \"> 80\"", "when = \"> 80\"\n[retention]\nhourly = \"1h\"", "must be at least \"2d\", or \"forever\""),
+        (
+            "when = \"> 80\"",
+            "when = \"> 80\"\n[sink]\nurl = \"mysql://u@db/d\"\nclient_cert = \"/c.pem\"",
+            "sink.client_cert: needs the other one too",
+        ),
         ("when = \"> 80\"", "when = > 80", "line 18"),
     ];
     for (good, bad, wanted) in table {

@@ -529,6 +529,35 @@ fn resend_fills_an_emptied_table(kind: Kind) {
     assert_eq!(database.value("SELECT COUNT(*) FROM d.s_hourly WHERE window_start = '2024-10-28 05:00:00'"), "1");
 }
 
+/// The recipe of docs/sink.md: tables that are partitioned by month take rows as before; a month without a partition waits.
+fn partitions_by_month(kind: Kind) {
+    let Some(database) = Database::start(kind) else { return };
+    let sink = make(&database, "d");
+    let config = CONFIG.replace("name = \"s\"", "name = \"device_summary\"");
+    feed(&mut Run::new(&sink, &config).command(), &points(0..300));
+    let text = std::fs::read_to_string(repository("docs/sink.md")).expect("the recipe");
+    let sql = text.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a statement");
+    database.query(&format!("USE d; {sql}"));
+    let run = Run::new(&sink, &config);
+    let november = 1_794_000_000_000_000_000_i64; // 2026-11-06
+    let line = |v: i64, at: i64| format!("m,host=p v={v} {at}\n").into_bytes();
+    feed(&mut run.command(), &[points(300..600), line(1, november)].concat());
+    assert_eq!(database.value("SELECT SUM(samples) FROM d.device_summary_hourly"), "601");
+    assert_eq!(database.value("SELECT COUNT(*) FROM d.device_summary_hourly PARTITION (p2026_11)"), "1");
+    database.query("USE d; ALTER TABLE device_summary_hourly DROP PARTITION p2026_11, p_next");
+    let hour = 3_600_000_000_000;
+    let output = feed(&mut run.command(), &[line(2, november + hour), points(600..601)].concat());
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("set aside") && log.contains("partition"), "{log}");
+    assert_eq!(database.value("SELECT SUM(samples) FROM d.device_summary_hourly"), "601");
+    assert_eq!(database.value("SELECT SUM(samples) FROM d.device_summary_daily"), "603", "the day goes on");
+    database.query(
+        "USE d; ALTER TABLE device_summary_hourly ADD PARTITION (PARTITION p2026_11 VALUES LESS THAN ('2026-12-01'))",
+    );
+    feed(&mut run.command(), &line(4, november + hour + 1));
+    assert_eq!(database.value("SELECT SUM(samples) FROM d.device_summary_hourly"), "603");
+}
+
 /// A test for each kind of server.
 macro_rules! on_every_server {
     ($($name:ident)*) => {
@@ -564,4 +593,5 @@ on_every_server! {
     a_changed_type_is_named
     schema_prints_and_applies
     resend_fills_an_emptied_table
+    partitions_by_month
 }

@@ -14,15 +14,16 @@ use super::keeper::{self, FlushError, Keeper};
 use super::requests::{self, Resend};
 use super::shared::Shared;
 use super::status::{self, LastFlush};
+use super::watch::Watch;
 use super::{backoff, clock};
 use crate::config::{Config, Retention};
 use crate::durable::claim::{self, Claim, GuestMark, Refusal};
 use crate::durable::disk::{Disk, Folder};
 use crate::durable::journal::{self, Journal};
 use crate::durable::state::{StateDb, StateError};
+use crate::engine::Engine;
 use crate::engine::schema::fnv1a;
 use crate::engine::zone::WindowKind;
-use crate::engine::{Counters, Engine};
 use crate::sink::{self, Sink, SinkError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -54,10 +55,6 @@ const FIRST_FLUSH_MAX: i64 = 60 * 1_000_000_000;
 const FIRST_FLUSH_MIN: i64 = 2 * 1_000_000_000;
 /// Old rows are deleted this often, in nanoseconds.
 const PURGE_EVERY: i64 = 3_600 * 1_000_000_000;
-/// Counters that speak of lost points are looked at this often.
-const REPORT_EVERY: i64 = 60 * 1_000_000_000;
-/// After this time without a match the log says what arrives instead.
-const NO_MATCH_AFTER: i64 = 300 * 1_000_000_000;
 
 /// What the courier is told.
 enum Message {
@@ -419,7 +416,7 @@ impl Work {
         let mut saved_at = started;
         let mut saved_bytes = 0;
         let mut pause_after_save = 0;
-        let mut watch = Watch { next: started + REPORT_EVERY, started, seen: Counters::default(), matched_once: false };
+        let mut watch = Watch::new(started);
         loop {
             let pause = Duration::from_nanos((next - clock::now()).max(0).unsigned_abs()).min(TICK);
             match self.wait(pause) {
@@ -629,55 +626,5 @@ fn report(error: &SinkError) {
         SinkError::Temporary(_) => log::error!("the sink failed, trying again soon: {error}"),
         SinkError::Setup(_) => log::error!("the sink needs your help: {error}"),
         SinkError::Emptied(_) => log::error!("{error}"),
-    }
-}
-
-/// Says once a minute what was not counted, and why.
-struct Watch {
-    next: i64,
-    started: i64,
-    seen: Counters,
-    matched_once: bool,
-}
-
-impl Watch {
-    fn look(&mut self, engine: &Shared, now: i64) {
-        if now < self.next && self.next - now <= REPORT_EVERY {
-            return;
-        }
-        self.next = now + REPORT_EVERY;
-        let Some((counters, heads)) = engine.with(|e| (e.counters(), e.unmatched_heads().to_vec())) else { return };
-        let grown = |now: u64, before: u64| now.saturating_sub(before);
-        let (c, s) = (counters, self.seen);
-        let reasons = [
-            (grown(c.over_limit, s.over_limit), "lines exceed limits.series or limits.devices"),
-            (grown(c.late, s.late), "points are older than lateness.max"),
-            (grown(c.future, s.future), "points are further in the future than lateness.future: look at that clock"),
-            (
-                grown(c.unknown_zones, s.unknown_zones),
-                "series name an unknown time zone, their windows are cut in `timezone`",
-            ),
-            (grown(c.no_key, s.no_key), "lines match a source but lack a key tag"),
-            (grown(c.conflicts, s.conflicts), "points came again with another value"),
-            (grown(c.not_finite, s.not_finite), "values are not finite after scale and offset"),
-            (grown(c.malformed, s.malformed), "lines are not line protocol"),
-        ];
-        for (count, reason) in reasons {
-            if count > 0 {
-                log::warn!("in the last minute {count} {reason}: forwarded, not counted");
-            }
-        }
-        self.seen = counters;
-        self.matched_once |= counters.matched > 0;
-        if !self.matched_once && counters.lines > 0 && now - self.started > NO_MATCH_AFTER {
-            log::warn!(
-                "no line has matched a source for {} minutes; seen were for example {}; compare with the sources by \
-                 `telegraf-rollup check --explain LINE`",
-                (now - self.started) / 60_000_000_000,
-                heads.join("  ")
-            );
-            // Once is enough: whoever looks at the log finds it.
-            self.matched_once = true;
-        }
     }
 }

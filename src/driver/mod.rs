@@ -28,6 +28,7 @@ pub mod shared;
 pub mod status;
 pub mod stderr;
 pub mod stream;
+mod watch;
 
 use courier::Courier;
 use ingest::Ingest;
