@@ -103,7 +103,11 @@ fn every_bad_configuration_is_explained() {
         ("when = \"> 80\"", "when = \"> 80\"\n[lateness]\nmax = \"1m\"", "is shorter than `allowed`"),
         ("when = \"> 80\"", "when = \"> 80\"\n[limits]\ndevices = -1", "expected a whole number that is not negative"),
         ("when = \"> 80\"", "when = \"> 80\"\n[limits]\njournal_bytes = \"1 GB of it\"", "is not a size"),
-        ("when = \"> 80\"", "when = \"> 80\"\n[retention]\npartials = \"8d\"", "at least lateness.max and two days"),
+        (
+            "when = \"> 80\"",
+            "when = \"> 80\"\n[retention]\npartials = \"13d\"",
+            "at least lateness.max and two days, and \"14d\"",
+        ),
         ("when = \"> 80\"", "when = \"> 80\"\n[retention]\nhourly = \"1h\"", "must be at least \"2d\", or \"forever\""),
         (
             "when = \"> 80\"",
@@ -162,6 +166,7 @@ fn the_samples_are_valid_and_show_the_defaults() {
         let default = Config::check(&bare, &|_| None).unwrap_or_else(|report| panic!("{name}: {report}"));
         assert_eq!(sample.flush, default.flush, "{name}");
         assert_eq!(sample.durability, default.durability, "{name}");
+        assert_eq!(sample.retention, default.retention, "{name}");
         assert_eq!(sample.schema.lateness, default.schema.lateness, "{name}");
         assert_eq!(sample.schema.limits, default.schema.limits, "{name}");
         assert_eq!(sample.schema.missing_horizon, default.schema.missing_horizon, "{name}");
@@ -169,12 +174,14 @@ fn the_samples_are_valid_and_show_the_defaults() {
         // What is behind a comment sign must work too when it is uncommented.
         let commented: String = text
             .lines()
-            .filter(|l| l.starts_with("# ") && l.contains(" = \"") && !l.contains("timezone_tag"))
+            .filter(|l| l.starts_with("# ") && l.contains(" = \""))
+            .filter(|l| !l.contains("timezone_tag") && !l.contains("partials"))
             .map(|l| format!("{}\n", &l[2..]))
             .collect();
         let with_sink = text.replacen("[sink]\n", &format!("[sink]\n{commented}"), 1);
         assert!(with_sink.contains("# timezone_tag = "), "{name}");
-        let with_sink = with_sink.replace("# timezone_tag = ", "timezone_tag = ");
+        let with_sink =
+            with_sink.replace("# timezone_tag = ", "timezone_tag = ").replace("# partials = ", "partials = ");
         if let Err(report) = Config::check(&with_sink, &|_| None) {
             panic!("{name}: the commented keys of [sink]: {report}\n{commented}");
         }

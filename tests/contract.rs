@@ -290,6 +290,48 @@ fn refusals(target: &Target) {
     assert_eq!(refused.iter().map(|r| r.index).collect::<Vec<_>>(), [3, 64, 99]);
     assert!(refused.iter().all(|r| r.reason.contains("avg_v") || r.reason.contains("too much")), "{refused:?}");
     assert_eq!(target.value("SELECT COUNT(*) FROM refusals_hourly"), "97");
+    // So many that nobody looks for each of them: what is written is written, and no other is lost.
+    let rows: Vec<_> = (0..3_000)
+        .map(|i| row(&format!("x{i}"), START, [Cell::Float(if i < 1_500 { 1e9 } else { 1.0 }), Cell::Null], 1, false))
+        .collect();
+    let refused = sink.put_rows(summary, WindowKind::Hourly, &rows, START).unwrap_or_else(|e| panic!("{e}"));
+    let mut written: Vec<bool> = vec![true; rows.len()];
+    refused.iter().for_each(|refused| written[refused.index] = false);
+    assert!(written[..1_500].iter().all(|written| !written) && written[2_000..].iter().all(|written| *written));
+    let there = written.iter().filter(|written| **written).count();
+    assert_eq!(target.value("SELECT COUNT(*) FROM refusals_hourly"), (97 + there).to_string());
+}
+
+/// A partial that cannot be read (a newer release wrote it) holds up its own row alone, and is tried again.
+fn unreadable(target: &Target) {
+    let schema = schema("unread");
+    let mut sink = target.ready(&schema);
+    // The hour of the zone.
+    let start = START - 45 * 60 * SECOND;
+    let newer = PartialRecord { writer: "x".to_string(), ..partial("a", start, "newer", 1, "{\"v\":2}") };
+    sink.put_partials(&schema.summaries[0], &[newer]).expect("written");
+    let engine = Shared::new(Engine::new(schema.clone()));
+    let mut memory = Memory::default();
+    engine.with(|engine| {
+        for host in ["a", "b"] {
+            assert!(engine.ingest(format!("m,host={host} v=1 {}\n", START + 1).as_bytes(), START + 1));
+        }
+    });
+    let flush = |sink: &mut dyn Sink, memory: &mut Memory, now: i64| {
+        let what = What::Everything { running: true };
+        flush::flush(&engine, sink, memory, "w", now, what).unwrap_or_else(|e| panic!("{e}"))
+    };
+    assert_eq!(flush(&mut *sink, &mut memory, START + 60 * SECOND).hourly, 1);
+    assert!(memory.aside.list().all(|aside| aside.reason.contains("newer release")));
+    assert_eq!(memory.aside.list().count(), 2, "the hour and the day");
+    target.execute("DELETE FROM unread_hourly_partial WHERE writer = 'x'");
+    assert_eq!(
+        flush(&mut *sink, &mut memory, START + 700 * SECOND),
+        flush::Flushed { hourly: 1, daily: 1, foreign: 0 }
+    );
+    assert!(memory.aside.is_empty());
+    assert_eq!(target.value("SELECT COUNT(*) FROM unread_hourly"), "2");
+    assert_eq!(target.value("SELECT SUM(n) FROM unread_daily"), "2");
 }
 
 /// In a flush such a row is set aside; it is tried again with its next point, and after ten minutes.
@@ -421,6 +463,45 @@ fn failures(target: &Target) {
     database.query("SET GLOBAL time_zone = 'SYSTEM'; SET GLOBAL sql_mode = DEFAULT");
 }
 
+/// Keys of several tags: each is one device, in lists of any length and over any span.
+fn several_keys(target: &Target) {
+    let text = config("keys", "").replace("key = [\"host\"]", "key = [\"host\", \"disk\"]");
+    let schema = Config::check(&text, &|_| None).unwrap_or_else(|report| panic!("{report}")).schema;
+    let summary = &schema.summaries[0];
+    let mut sink = target.ready(&schema);
+    let key = |i: usize| vec![format!("h{}'", i % 40), format!("d\\{}", i / 40)];
+    let records: Vec<_> = (0..1_200)
+        .flat_map(|i| {
+            [START, START - HOUR].map(|start| PartialRecord { key: key(i), ..partial("", start, "r", 1, "{}") })
+        })
+        .collect();
+    assert_eq!(sink.put_partials(summary, &records), Ok(Vec::new()));
+    let mut read = |ranges: &[PartialRange]| {
+        let found = sink.read_partials(summary, ranges, States::All).unwrap_or_else(|e| panic!("{e}"));
+        let mut found: Vec<_> = found.into_iter().map(|f| (f.key, f.window_start)).collect();
+        found.sort();
+        found
+    };
+    let wanted = |starts: &[i64], of: &mut dyn Iterator<Item = usize>| {
+        let mut wanted: Vec<_> = of.flat_map(|i| starts.iter().map(move |start| (key(i), *start))).collect();
+        wanted.sort();
+        wanted
+    };
+    let every_third = || (0..1_200).step_by(3);
+    let exact: Vec<_> = every_third().map(|i| PartialRange::exact(&key(i), START)).collect();
+    assert_eq!(read(&exact), wanted(&[START], &mut every_third()));
+    let span = Span { start: START - HOUR, end: START + HOUR };
+    let spans: Vec<_> = (0..1_200).map(|i| PartialRange { key: key(i), span }).collect();
+    assert_eq!(read(&spans), wanted(&[START, START - HOUR], &mut (0..1_200)));
+    // Ranges of different spans in one call.
+    let mixed = [PartialRange::exact(&key(7), START), PartialRange { key: key(8), span }];
+    let mut of_mixed = wanted(&[START], &mut std::iter::once(7));
+    of_mixed.extend(wanted(&[START, START - HOUR], &mut std::iter::once(8)));
+    of_mixed.sort();
+    assert_eq!(read(&mixed), of_mixed);
+    assert!(read(&[PartialRange::exact(&["h0'".to_string(), "d\\999".to_string()], START)]).is_empty());
+}
+
 /// Many clients make and complete the same tables at once, as a fleet does after its configuration has changed.
 fn migration(target: &Target) {
     let more: String = (0..6)
@@ -487,9 +568,11 @@ fn contract(target: &Target) {
     batches(target);
     refusals(target);
     set_aside(target);
+    unreadable(target);
     losses(target);
     failures(target);
     retention(target);
+    several_keys(target);
     migration(target);
 }
 

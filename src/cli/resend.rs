@@ -8,10 +8,13 @@ use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// The longest day has 25 hours.
+const DAY: i64 = 25 * 3_600 * 1_000_000_000;
+
 #[derive(Args)]
 #[command(
     after_help = "For a table that was emptied, or a backup that was restored: every row can be written again, as often as \
-    one likes. The state holds windows for as long as lateness.max lets points come.\n\nExamples:\n  \
+    one likes. The state holds windows for as long as lateness.max lets points come; the oldest day may be incomplete then.\n\nExamples:\n  \
     telegraf-rollup resend --config rollup.toml\n  \
     telegraf-rollup resend --config rollup.toml --from '2026-11-01 00:00:00'"
 )]
@@ -19,7 +22,7 @@ pub struct Resend {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Only windows that end after this time, in UTC
+    /// Only windows that end after this time, in UTC, and the rest of that day
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
 }
@@ -36,6 +39,8 @@ impl Resend {
                 statements::parse_datetime(&whole).with_context(|| format!("--from {text:?} {message}"))?
             }
         };
+        // A daily row needs all hours of its day.
+        let from = from.saturating_sub(DAY);
         let folder = &config.state_dir;
         anyhow::ensure!(
             folder.join("state.db").exists(),

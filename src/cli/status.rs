@@ -86,8 +86,10 @@ fn show(json: &Value, age: Duration, aside: &[Value]) -> anyhow::Result<()> {
     let flush = &json["flush"];
     match flush["error"].as_str() {
         Some(error) => say!(
-            "  last flush at {} FAILED: {error}; the last one that wrote everything: {}",
+            "  last flush at {} FAILED: {}; the last one that wrote everything: {}",
             text(&flush["at"]),
+            // It may quote what a line has said.
+            error.replace(char::is_control, " "),
             text(&flush["last_complete_at"])
         ),
         None => say!(
@@ -100,7 +102,12 @@ fn show(json: &Value, age: Duration, aside: &[Value]) -> anyhow::Result<()> {
     }
     for row in aside {
         let (table, key, start) = (text(&row["table"]), &row["key"], text(&row["window_start"]));
-        say!("  set aside since {}: {table} {key} {start}: {}", text(&row["since"]), text(&row["reason"]));
+        let reason = text(&row["reason"]);
+        say!(
+            "  set aside since {}: {table} {key} {start}: {}",
+            text(&row["since"]),
+            reason.replace(char::is_control, " ")
+        );
     }
     Ok(())
 }

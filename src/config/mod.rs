@@ -266,8 +266,10 @@ fn durability(root: &Table<'_, '_>) -> Durability {
     Durability { sync_every, journal_bytes: bytes.map_or(1 << 30, |at| at.value) }
 }
 
-/// Partials are kept for at least this long beyond `lateness.max`: a day of 25 hours, and the hour of the purge.
+/// Partials are kept for at least this long beyond `lateness.max`: a day of 25 hours, and the hour of the purge ...
 const PARTIALS_MARGIN: i64 = 2 * DAY;
+/// ... and at least for this long: a writer whose sink has been away must find those of its days.
+const PARTIALS_MIN: i64 = 14 * DAY;
 /// For as long as this, unless points may come even later.
 const PARTIALS_KEPT: i64 = 35 * DAY;
 
@@ -281,10 +283,9 @@ fn retention(root: &Table<'_, '_>, lateness: Lateness) -> Retention {
             }
             Some(at.value)
         };
-        let least = lateness.max.saturating_add(PARTIALS_MARGIN);
+        let least = lateness.max.saturating_add(PARTIALS_MARGIN).max(PARTIALS_MIN);
         let is_given = table.is_some_and(|t| t.has("partials"));
-        let why =
-            "must be at least lateness.max and two days (or \"forever\"): a late point needs the others of its window";
+        let why = "must be at least lateness.max and two days, and \"14d\" (or \"forever\"): a late point needs the others of its day";
         let partials = read("partials", least, why);
         let default = (lateness.max < i64::MAX).then(|| least.max(PARTIALS_KEPT));
         Retention {

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 /// After this time, in nanoseconds, it is tried again although nothing has come.
 const AGAIN_AFTER: i64 = 600 * 1_000_000_000;
 
+/// So many are named in the log; `status` has all of them.
+const NAMED_MAX: usize = 100;
+
 /// A window whose partial or row was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aside {
@@ -48,7 +51,7 @@ impl SetAside {
     ) {
         let (device, span, is_day) = place;
         let known = self.0.get(&(device, span.start, is_day));
-        if known.is_none_or(|known| known.reason != reason) {
+        if known.is_none_or(|known| known.reason != reason) && self.0.len() < NAMED_MAX {
             log::warn!(
                 "{table} {key:?} {}: the sink refuses the row ({reason}); set aside, tried again with its next point and \
                  every 10 minutes",

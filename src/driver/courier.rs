@@ -410,7 +410,7 @@ impl Work {
         let mut daily_at = 0;
         let mut failures = 0;
         let mut last = LastFlush::default();
-        let mut status_at = 0;
+        let (mut status_at, mut asked_at) = (0, 0);
         // Somewhere in the first hour: a fleet that is restarted does not purge at once.
         let mut purge_at = started + (random() as u64 % PURGE_EVERY.unsigned_abs()) as i64;
         let mut saved_at = started;
@@ -434,8 +434,10 @@ impl Work {
                 status::write(&config.state_dir, &of);
                 status_at = now;
             }
-            if requests::asked(&config.state_dir).is_some() {
+            if now >= asked_at && requests::asked(&config.state_dir).is_some() {
                 next = now;
+                // If it cannot be done, not again at once.
+                asked_at = now + every;
             }
             let bytes = self.engine.journaling().map_or(0, |journaling| journaling.bytes());
             let aged = now - saved_at >= CHECKPOINT_EVERY || now < saved_at;
@@ -447,7 +449,7 @@ impl Work {
                 pause_after_save = (saved_at - now).max(0).saturating_mul(CHECKPOINT_PAUSE);
             }
             // A clock that was set back must not stop the flushes.
-            if now < next && next - now <= every.max(FIRST_FLUSH_MAX) {
+            if now < next && next - now <= (every + every / 2).max(FIRST_FLUSH_MAX) {
                 continue;
             }
             let running = now - daily_at >= config.flush.daily_every || now < daily_at;

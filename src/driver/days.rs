@@ -177,6 +177,7 @@ fn version(hours: &BTreeMap<i64, Vec<FoundPartial>>) -> u32 {
 /// Merges the hours and puts the rows. Gives how many were written.
 fn put(work: &mut Work<'_>, summary: &Summary, items: &[Item]) -> Result<usize, SinkError> {
     let (mut rows, mut places) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
+    let mut refusals = Vec::new();
     for (place, item) in items.iter().enumerate() {
         match row(work, summary, item) {
             // A running day of which nothing is known yet has no row.
@@ -185,8 +186,8 @@ fn put(work: &mut Work<'_>, summary: &Summary, items: &[Item]) -> Result<usize, 
                 places.push(place);
             }
             Ok(_) => {}
-            // A row that cannot be computed must not hold up the others; it is named once a minute.
-            Err(message) => log::error!("{}: {message}", summary.name),
+            // A row that cannot be computed must not hold up the others.
+            Err(message) => refusals.push((place, message)),
         }
     }
     let refused = work.sink.put_rows(summary, WindowKind::Daily, &rows, work.now)?;
@@ -195,10 +196,11 @@ fn put(work: &mut Work<'_>, summary: &Summary, items: &[Item]) -> Result<usize, 
         work.memory.aside.taken(item.due.device, item.due.span.start, true);
     }
     let table = row_table_name(summary, WindowKind::Daily);
-    for refused in refused {
-        let item = &items[places[refused.index]];
+    refusals.extend(refused.into_iter().map(|refused| (places[refused.index], refused.reason)));
+    for (place, reason) in refusals {
+        let item = &items[place];
         let place = (item.due.device, item.due.span, true);
-        work.memory.aside.put(place, version(&item.hours), &item.key, table.clone(), refused.reason, work.now);
+        work.memory.aside.put(place, version(&item.hours), &item.key, table.clone(), reason, work.now);
     }
     Ok(written)
 }

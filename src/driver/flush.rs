@@ -96,6 +96,8 @@ pub fn flush(
         return Ok(Flushed::default());
     };
     sink.prepare(&schema)?;
+    // Of a flush that has failed.
+    memory.days.forget_fresh();
     let mut work = Work { engine, sink, memory, writer, own, now, allowed: schema.lateness.allowed };
     let mut flushed = Flushed::default();
     for (index, summary) in schema.summaries.iter().enumerate() {
@@ -141,13 +143,14 @@ impl Work<'_> {
         self.judge(summary, &mut items, &found);
         let mut rows = Vec::with_capacity(items.len());
         let mut places = Vec::with_capacity(items.len());
+        let mut unreadable = Vec::new();
         for (place, item) in items.iter().enumerate().filter(|(_, item)| item.answer != Answer::Refused) {
             let there = found[place].as_slice();
             let hour = match rows::hours(summary, &item.key, pieces(item, there)) {
                 Ok(mut hours) => hours.pop_first().map(|(_, hour)| hour).unwrap_or_default(),
-                // A row that cannot be computed must not hold up the others; it is named once a minute.
+                // A row that cannot be computed must not hold up the others.
                 Err(message) => {
-                    log::error!("{}: {message}", summary.name);
+                    unreadable.push((place, message));
                     continue;
                 }
             };
@@ -160,17 +163,18 @@ impl Work<'_> {
                 self.memory.days.keep_fresh(item.device, item.span.start, there, hour);
             }
         }
+        let mut refusals = unreadable;
         if summary.windows.contains(&WindowKind::Hourly) {
             let refused = self.sink.put_rows(summary, WindowKind::Hourly, &rows, self.now)?;
             flushed.hourly += rows.len() - refused.len();
-            let table = row_table_name(summary, WindowKind::Hourly);
-            for refused in refused {
-                let item = &mut items[places[refused.index]];
-                item.answer = Answer::RowRefused;
-                let place = (item.device, item.span, false);
-                let (version, now) = (item.version, self.now);
-                self.memory.aside.put(place, version, &item.key, table.clone(), refused.reason, now);
-            }
+            refusals.extend(refused.into_iter().map(|refused| (places[refused.index], refused.reason)));
+        }
+        let table = row_table_name(summary, WindowKind::Hourly);
+        for (place, reason) in refusals {
+            let item = &mut items[place];
+            item.answer = Answer::RowRefused;
+            let place = (item.device, item.span, false);
+            self.memory.aside.put(place, item.version, &item.key, table.clone(), reason, self.now);
         }
         self.acknowledge(&items, flushed);
         Ok(())
@@ -324,6 +328,7 @@ impl Work<'_> {
 
     /// Rows of windows without a sample of ours; somebody else may have some.
     fn empty(&mut self, summary: &Summary, batch: &[EmptyWindow], flushed: &mut Flushed) -> Result<(), SinkError> {
+        let mut unreadable = BTreeSet::new();
         if summary.windows.contains(&WindowKind::Hourly) {
             let range = |e: &EmptyWindow| PartialRange::exact(&e.key, e.span.start);
             let ranges: Vec<_> = batch.iter().map(range).collect();
@@ -333,12 +338,13 @@ impl Work<'_> {
                 by_place.entry((f.key.as_slice(), f.window_start)).or_default().push(f);
             }
             let mut rows = Vec::with_capacity(batch.len());
-            for e in batch {
+            for (place, e) in batch.iter().enumerate() {
                 let there = by_place.get(&(e.key.as_slice(), e.span.start)).map(Vec::as_slice).unwrap_or_default();
                 let hour = match rows::hours(summary, &e.key, there.iter().map(|f| stored(f)).collect()) {
                     Ok(mut hours) => hours.pop_first().map(|(_, hour)| hour).unwrap_or_default(),
                     Err(message) => {
                         log::error!("{}: {message}", summary.name);
+                        unreadable.insert(place);
                         continue;
                     }
                 };
@@ -360,7 +366,7 @@ impl Work<'_> {
             }
         }
         self.engine.with(|engine| {
-            for e in batch {
+            for (_, e) in batch.iter().enumerate().filter(|(place, _)| !unreadable.contains(place)) {
                 engine.acknowledge_empty(e.device, &[(e.span, e.is_final)]);
             }
         });

@@ -138,8 +138,10 @@ impl Keeper {
         // Before anything is fetched for a sink that is away. From here on every way out disconnects.
         sink.prepare(&self.schema)?;
         self.secure(shared, now);
-        let first = self.write_waiting(shared, sink, now).and_then(|()| {
-            Ok(flush::flush(shared, sink, &mut self.memory, &self.meta.writer, now, What::Everything { running })?)
+        let first = self.write_waiting(shared, sink, now).and_then(|foreign| {
+            let what = What::Everything { running };
+            let flushed = flush::flush(shared, sink, &mut self.memory, &self.meta.writer, now, what)?;
+            Ok(Flushed { foreign: flushed.foreign + foreign, ..flushed })
         });
         let result = match first {
             Ok(flushed) if flushed.foreign > 0 => {
@@ -158,22 +160,24 @@ impl Keeper {
         result
     }
 
-    /// Writes the windows that wait in stored state because the sink has been away, some at a time.
-    fn write_waiting(&mut self, shared: &Shared, sink: &mut dyn Sink, now: i64) -> Result<(), FlushError> {
+    /// Writes the windows that wait in stored state because the sink has been away, some at a time. Gives in how many of them the
+    /// sink has more in the name of our run than we have given it.
+    fn write_waiting(&mut self, shared: &Shared, sink: &mut dyn Sink, now: i64) -> Result<usize, FlushError> {
         let mut after = (0, i64::MIN);
+        let mut foreign = 0;
         loop {
             let (away, devices) = shared.with(|e| (e.away(), e.device_count())).unwrap_or_default();
             if away == 0 {
-                return Ok(());
+                return Ok(foreign);
             }
             let windows = self.store.waiting(&self.schema, after, devices.max(WAITING_A_SLICE))?;
             let Some(last) = windows.last() else {
                 shared.with(Engine::none_away);
-                return Ok(());
+                return Ok(foreign);
             };
             after = (last.device, last.span.start);
             shared.with(|engine| engine.admit(windows));
-            flush::flush(shared, sink, &mut self.memory, &self.meta.writer, now, What::Windows)?;
+            foreign += flush::flush(shared, sink, &mut self.memory, &self.meta.writer, now, What::Windows)?.foreign;
             self.checkpoint(shared, now)?;
         }
     }

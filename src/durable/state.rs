@@ -277,6 +277,14 @@ fn read_window(row: &Row<'_>, schema: &Schema) -> rusqlite::Result<Option<Stored
     }))
 }
 
+/// The condition that a window belongs to a summary of the schema: one that is gone must not hide others.
+const KNOWN: &str = "d.summary IN (SELECT value FROM json_each(?))";
+
+/// The names of the summaries, for [`KNOWN`].
+fn names(schema: &Schema) -> String {
+    json!(schema.summaries.iter().map(|summary| &summary.name).collect::<Vec<_>>()).to_string()
+}
+
 /// Columns: run, rev, acknowledged, state.
 const PART_COLUMNS: &str = "p.run, p.rev, p.acknowledged, p.state";
 
@@ -326,7 +334,9 @@ impl Store for StateDb {
         while let Some(row) = rows.next()? {
             stored.windows.extend(read_window(row, schema)?);
         }
-        let open: i64 = c.query_row("SELECT COUNT(*) FROM window WHERE done = 0", [], |row| row.get(0))?;
+        let sql =
+            format!("SELECT COUNT(*) FROM window w JOIN device d ON d.id = w.device WHERE w.done = 0 AND {KNOWN}");
+        let open: i64 = c.query_row(&sql, [names(schema)], |row| row.get(0))?;
         stored.away = open.unsigned_abs().saturating_sub(stored.windows.len() as u64);
         let sql = format!(
             "WITH {recent} SELECT p.device, p.start, {PART_COLUMNS} FROM recent r \
@@ -398,10 +408,11 @@ impl Store for StateDb {
         {
             let sql = format!(
                 "SELECT {WINDOW_COLUMNS} FROM window w JOIN device d ON d.id = w.device \
-                 WHERE w.done = 0 AND (w.device, w.start) > (?, ?) ORDER BY w.device, w.start LIMIT ?"
+                 WHERE w.done = 0 AND (w.device, w.start) > (?, ?) AND {KNOWN} ORDER BY w.device, w.start LIMIT ?"
             );
             let mut statement = self.connection.prepare_cached(&sql)?;
-            let mut rows = statement.query(params![after.0, after.1, count.min(i64::MAX as usize) as i64])?;
+            let mut rows =
+                statement.query(params![after.0, after.1, names(schema), count.min(i64::MAX as usize) as i64])?;
             while let Some(row) = rows.next()? {
                 windows.extend(read_window(row, schema)?);
             }

@@ -104,11 +104,6 @@ impl PartialRange {
     pub fn exact(key: &[String], start: i64) -> PartialRange {
         PartialRange { key: key.to_vec(), span: Span { start, end: start + 1 } }
     }
-
-    /// True if it is one window by its start.
-    pub fn is_exact(&self) -> bool {
-        self.span.end - self.span.start == 1
-    }
 }
 
 /// One row of a summary table.

@@ -28,15 +28,21 @@ const ROWS_MAX: usize = 1_000;
 const STATEMENT_BYTES_MAX: usize = 1 << 20;
 /// The largest packet that the protocol knows; the server's own limit is asked for.
 const PACKET_BYTES_MAX: usize = 1 << 30;
-/// Ranges of one SELECT.
-const RANGES_MAX: usize = 1_000;
+/// Ranges of one SELECT; see [`statements::range_literals`].
+const RANGES_MAX: usize = 500;
 /// Rows that one statement of a purge deletes, and how many such statements follow each other: others want to write, too.
 const PURGE_ROWS: usize = 5_000;
 const PURGE_STATEMENTS_MAX: usize = 50;
-/// With so many refused rows in one batch, it is not the rows that are to blame.
+/// With so many refused rows in one batch, others are not searched for row by row: what is in a statement that is refused then
+/// is refused with it, and tried again later.
 const REFUSED_MAX: usize = 100;
 /// How often a statement that the server aborted is sent again.
 const ABORTED_TRIES_MAX: u32 = 10;
+
+/// What a session needs, whatever the server's defaults are. `literal` in `statements` relies on it: a backslash is an escape,
+/// and no character holds one.
+const SESSION: &str = "SET character_set_client=utf8mb4, character_set_connection=utf8mb4, character_set_results=utf8mb4, \
+    time_zone='+00:00', sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'";
 
 const ER_DBACCESS_DENIED: u16 = 1044;
 const ER_ACCESS_DENIED: u16 = 1045;
@@ -163,8 +169,7 @@ impl MySqlSink {
             // Otherwise both are asked for; see `connect`.
             .max_allowed_packet(Some(PACKET_BYTES_MAX))
             .wait_timeout(Some(3600))
-            // `literal` in `statements` relies on this mode: a backslash is an escape.
-            .init(vec!["SET time_zone='+00:00', sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'".to_string()])
+            .init(vec![SESSION.to_string()])
             .into())
     }
 
@@ -327,15 +332,8 @@ impl MySqlSink {
     ) -> Result<(), SinkError> {
         let sql = statement(self.dialect, values);
         let Some(reason) = self.execute(what, &sql)? else { return Ok(()) };
-        if until - from == 1 {
-            refused.push(Refused { index: from, reason });
-            if refused.len() > REFUSED_MAX {
-                let reason = refused.pop().map(|last| last.reason).unwrap_or_default();
-                let server = format!("{}:{}", self.config.host, self.config.port);
-                return Err(SinkError::Setup(format!(
-                    "{server} refuses one row after the other ({reason}): look at the table"
-                )));
-            }
+        if until - from == 1 || refused.len() >= REFUSED_MAX {
+            refused.extend((from..until).map(|index| Refused { index, reason: reason.clone() }));
             return Ok(());
         }
         let middle = from + (until - from) / 2;

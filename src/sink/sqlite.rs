@@ -16,6 +16,8 @@ use std::time::Duration;
 /// How long a statement waits for another process that holds the file.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
+/// The newest window of a file may have begun this long ago, in nanoseconds.
+const NEWEST_MARGIN: i64 = 2 * 3_600 * 1_000_000_000;
 /// Windows that one purge deletes, at most.
 const PURGE_WINDOWS_MAX: usize = 500;
 
@@ -261,8 +263,15 @@ impl Sink for Sqlite {
             Some(kind) => statements::row_table_name(summary, kind),
             None => statements::partial_table_name(summary),
         };
-        let (table, limit) =
-            (statements::quote(Dialect::Sqlite, &table), statements::datetime(now.saturating_sub(age)));
+        let table = statements::quote(Dialect::Sqlite, &table);
+        // The file has no clock of its own: a machine that starts years ahead must not empty it.
+        let partials = statements::quote(Dialect::Sqlite, &statements::partial_table_name(summary));
+        let sql = format!("SELECT max(\"window_start\") FROM {partials}");
+        let newest: Option<String> =
+            self.connection()?.query_row(&sql, [], |row| row.get(0)).map_err(|e| self.error(&e))?;
+        let newest = newest.and_then(|text| statements::parse_datetime(&text));
+        let Some(newest) = newest.map(|newest| newest.saturating_add(NEWEST_MARGIN)) else { return Ok(0) };
+        let limit = statements::datetime(now.min(newest).saturating_sub(age));
         // Window by window, so that nobody waits long for the file. Rows have an index on their local time: the oldest of
         // them is among the oldest in UTC.
         let sql = match kind {

@@ -394,47 +394,75 @@ pub fn bind_range(range: &PartialRange) -> Vec<Bound> {
     out
 }
 
-/// The conditions for some ranges, with literals, each for a SELECT of its own of at most `most` ranges.
-///
-/// What MySQL makes of 1,000 ranges that are joined by OR takes it longer than to read them, so the starts of single windows
-/// become one list, and ranges of the same span become a list of keys.
-pub fn range_literals(dialect: Dialect, summary: &Summary, ranges: &[PartialRange], most: usize) -> Vec<String> {
-    let list = |columns: &[String], rows: &mut dyn Iterator<Item = Vec<Bound>>| {
-        let mut out = if columns.len() == 1 { columns[0].clone() } else { format!("({})", columns.join(",")) };
-        out.push_str(" IN (");
-        for (i, row) in rows.enumerate() {
-            out.push_str(if i > 0 { "," } else { "" });
-            match row.as_slice() {
-                [value] => literal(dialect, &mut out, value),
-                row => literals(dialect, &mut out, row),
-            }
-        }
-        out + ")"
-    };
-    let start = quote(dialect, "window_start");
-    let keys: Vec<String> = summary.key.iter().map(|k| quote(dialect, k)).collect();
-    let mut with_start = keys.clone();
-    with_start.push(start.clone());
-    let bound = |range: &PartialRange| range.key.iter().cloned().map(Bound::Text).collect::<Vec<_>>();
-    let (exact, spans): (Vec<&PartialRange>, Vec<_>) = ranges.iter().partition(|range| range.is_exact());
-    let mut out = Vec::new();
-    for exact in exact.chunks(most) {
-        let mut rows = exact.iter().map(|range| {
-            let mut row = bound(range);
-            row.push(Bound::Text(datetime(range.span.start)));
-            row
-        });
-        out.push(list(&with_start, &mut rows));
+/// So many spans get a SELECT each.
+const SPANS_MAX: usize = 50;
+
+/// Appends one range to those before it, joined by OR.
+fn any_range(dialect: Dialect, keys: &[String], out: &mut String, range: &PartialRange) {
+    out.push_str(if out.is_empty() { "(" } else { " OR (" });
+    for (name, text) in keys.iter().zip(&range.key) {
+        out.push_str(name);
+        out.push('=');
+        literal(dialect, out, &Bound::Text(text.clone()));
+        out.push_str(" AND ");
     }
+    // An equality here would be looked at key by key before the first row is read.
+    let (first, last) = (datetime(range.span.start), datetime(range.span.end - 1));
+    out.push_str(&format!("{} BETWEEN '{first}' AND '{last}')", quote(dialect, "window_start")));
+}
+
+/// The conditions for some ranges, with literals, each for a SELECT of its own of at most `most` ranges: ranges of the same span
+/// become a list of keys.
+///
+/// What MySQL makes of 1,000 ranges that are joined by OR takes it longer than to read them. MariaDB does not look up lists of
+/// tuples by the index, and makes a subquery of a list of 1,000 values, which may read the whole table: so `most` is to be
+/// less.
+pub fn range_literals(dialect: Dialect, summary: &Summary, ranges: &[PartialRange], most: usize) -> Vec<String> {
+    let keys: Vec<String> = summary.key.iter().map(|k| quote(dialect, k)).collect();
+    let start = quote(dialect, "window_start");
     let mut by_span: std::collections::BTreeMap<(i64, i64), Vec<&PartialRange>> = std::collections::BTreeMap::new();
-    for range in spans {
+    for range in ranges {
         by_span.entry((range.span.start, range.span.end)).or_default().push(range);
+    }
+    let mut out = Vec::new();
+    if by_span.len() > SPANS_MAX {
+        // A device after an outage: better slow statements than one for each hour.
+        for ranges in ranges.chunks(most) {
+            let mut list = String::new();
+            for range in ranges {
+                any_range(dialect, &keys, &mut list, range);
+            }
+            out.push(list);
+        }
+        return out;
     }
     for ((from, until), ranges) in by_span {
         let (first, last) = (datetime(from), datetime(until - 1));
+        let of_span = match first == last {
+            true => format!("{start}='{first}'"),
+            false => format!("{start} BETWEEN '{first}' AND '{last}'"),
+        };
         for ranges in ranges.chunks(most) {
-            let of_keys = list(&keys, &mut ranges.iter().map(|range| bound(range)));
-            out.push(format!("{of_keys} AND {start} BETWEEN '{first}' AND '{last}'"));
+            let mut list = String::new();
+            for (i, range) in ranges.iter().enumerate() {
+                let bound: Vec<Bound> = range.key.iter().cloned().map(Bound::Text).collect();
+                match bound.as_slice() {
+                    [value] => {
+                        list.push_str(if i > 0 { "," } else { "" });
+                        literal(dialect, &mut list, value);
+                    }
+                    values if dialect == Dialect::MySql => {
+                        list.push_str(if i > 0 { "," } else { "" });
+                        literals(dialect, &mut list, values);
+                    }
+                    _ => any_range(dialect, &keys, &mut list, range),
+                }
+            }
+            out.push(match keys.as_slice() {
+                [key] => format!("{key} IN ({list}) AND {of_span}"),
+                _ if dialect == Dialect::MySql => format!("({}) IN ({list}) AND {of_span}", keys.join(",")),
+                _ => list,
+            });
         }
     }
     out
