@@ -132,9 +132,8 @@ impl Engine {
         if window.is_complete {
             window.own.partial.settle(*def, score.threshold, baseline);
             for part in &mut window.older {
-                // A point that was pending when its run ended may still be folded, or be replaced by a value.
-                if part.rev > 0 && part.partial.judging.as_ref().is_none_or(|judging| judging.baseline(*def).is_none())
-                {
+                // A point that was pending when its run ended.
+                if part.partial.judging.as_ref().is_some_and(|judging| judging.waits(*def)) {
                     part.partial.settle(*def, score.threshold, baseline);
                 }
             }
