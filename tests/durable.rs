@@ -250,6 +250,36 @@ fn a_device_changes_its_zone_between_two_processes() {
 }
 
 /// What a clone and its original write adds up: each counts what it has seen, and what they have in common once.
+/// The day that has begun in the old zone keeps its date, wherever the device is when its row is written again.
+#[test]
+fn a_device_moves_west_and_its_day_keeps_its_date() {
+    let site = Site::new();
+    let path = site.configure("state");
+    let text = std::fs::read_to_string(&path).expect("readable");
+    std::fs::write(&path, text.replace("key = [\"host\"]", "key = [\"host\"]\ntimezone_tag = \"tz\""))
+        .expect("writable");
+    // Midnight in Berlin, 2023-11-14T23:00:00Z.
+    let midnight = 1_700_002_800_000_000_000;
+    let hour = 3_600_000_000_000;
+    let run = |hours: std::ops::Range<i64>, zone: &str| {
+        let line = |n: i64| format!("m,host=h,tz={zone} v=1 {}\n", midnight + n * hour + 1);
+        let mut command = program();
+        command.args(["run", "--config"]).arg(&path);
+        assert!(feed(&mut command, hours.map(line).collect::<String>().as_bytes()).status.success());
+    };
+    run(0..9, "Europe/Berlin");
+    run(9..14, "America/New_York");
+    run(14..60, "America/New_York");
+    assert_eq!(site.value("SELECT SUM(n) FROM s_daily"), 60);
+    assert_eq!(site.value("SELECT n FROM s_daily WHERE date = '2023-11-15' AND zone = 'Europe/Berlin'"), 24);
+    // It ends before the same date ends in the new zone; what is left of that is a row of its own.
+    for (date, n) in [("2023-11-15", 6), ("2023-11-16", 24), ("2023-11-17", 6)] {
+        let sql = format!("SELECT n FROM s_daily WHERE date = '{date}' AND zone = 'America/New_York'");
+        assert_eq!(site.value(&sql), n, "{date}");
+    }
+    assert_eq!(site.value("SELECT COUNT(*) FROM s_daily"), 4);
+}
+
 #[test]
 fn a_cloned_state_counts_nothing_twice() {
     let site = Site::new();

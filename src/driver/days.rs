@@ -255,9 +255,9 @@ fn due(work: &Work<'_>, summary: u16, running: bool) -> Vec<(Vec<String>, DueDay
             let mut due = Vec::new();
             let next = engine.due_days(at, flush::DEVICES_A_SLICE, work.now, running, &mut due);
             for day in due {
-                let (owner, key, zone) = engine.device(day.device);
+                let (owner, key, _) = engine.device(day.device);
                 if owner == summary {
-                    days.push((key.to_vec(), day, zone.clone()));
+                    days.push((key.to_vec(), day, engine.zone(day.zone).clone()));
                 }
             }
             next

@@ -219,7 +219,7 @@ fn read_past(json: &Value) -> Option<(Span, Vec<(String, Moments)>)> {
 
 fn cursors(device: &StoredDevice) -> String {
     let days: Vec<_> =
-        device.days.iter().map(|d| json!([d.span.start, d.span.end, d.stale, d.final_written])).collect();
+        device.days.iter().map(|(d, zone)| json!([d.span.start, d.span.end, d.stale, d.final_written, zone])).collect();
     json!({
         "filled": device.filled_until,
         "provisional": device.filled_provisionally,
@@ -239,11 +239,9 @@ fn read_device(row: &Row<'_>) -> rusqlite::Result<Option<StoredDevice>> {
     };
     let Some((key, json)) = read() else { return Ok(None) };
     let days = json["days"].as_array().into_iter().flatten().filter_map(|d| {
-        Some(Day {
-            span: Span { start: d[0].as_i64()?, end: d[1].as_i64()? },
-            stale: d[2].as_bool()?,
-            final_written: d[3].as_bool()?,
-        })
+        let span = Span { start: d[0].as_i64()?, end: d[1].as_i64()? };
+        let day = Day { span, zone: 0, stale: d[2].as_bool()?, final_written: d[3].as_bool()? };
+        Some((day, d[4].as_str().map(str::to_string)))
     });
     Ok(Some(StoredDevice {
         id: row.get(0)?,

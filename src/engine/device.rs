@@ -116,6 +116,8 @@ impl Window {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Day {
     pub span: Span,
+    /// The zone that has cut it: an index in the engine. The device may be elsewhere by now.
+    pub zone: u16,
     /// One of its hours has been written since the day's row was.
     pub stale: bool,
     /// The sink has the row as final.
@@ -223,7 +225,7 @@ impl Device {
             if let Some(behind) = self.days.get(place) {
                 span.end = span.end.min(behind.span.start);
             }
-            self.days.insert(place, Day { span, stale: false, final_written: false });
+            self.days.insert(place, Day { span, zone: self.zone, stale: false, final_written: false });
         }
         &mut self.days[place]
     }

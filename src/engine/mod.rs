@@ -89,6 +89,8 @@ pub struct DueEmpty {
 pub struct DueDay {
     pub device: u32,
     pub span: Span,
+    /// The zone that has cut it; see [`Engine::zone`].
+    pub zone: u16,
     pub is_final: bool,
 }
 
@@ -454,11 +456,16 @@ impl Engine {
                 let is_final = day.span.end.saturating_add(allowed) <= now;
                 let ended = day.span.end <= now;
                 if (day.stale && (ended || running)) || (is_final && !day.final_written) {
-                    due.push(DueDay { device: index as u32, span: day.span, is_final });
+                    due.push(DueDay { device: index as u32, span: day.span, zone: day.zone, is_final });
                 }
             }
         }
         (until < self.devices.len()).then_some(until)
+    }
+
+    /// A zone by its index.
+    pub fn zone(&self, index: u16) -> &Arc<Zone> {
+        &self.zones[usize::from(index)]
     }
 
     /// Summary, key and zone of a device.

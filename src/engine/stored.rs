@@ -16,7 +16,7 @@ use super::plan::{self, Sample};
 use super::scan::Head;
 use super::schema::{Schema, Summary};
 use super::score::Past;
-use super::zone::Span;
+use super::zone::{Span, Zone};
 use std::sync::Arc;
 
 /// A device with its cursors and days.
@@ -32,7 +32,8 @@ pub struct StoredDevice {
     pub filled_provisionally: i64,
     pub forgotten: Option<i64>,
     pub evicted_until: i64,
-    pub days: Vec<Day>,
+    /// Each with the name of its zone, if that is not the schema's; the index means nothing here.
+    pub days: Vec<(Day, Option<String>)>,
     /// Of windows that rules with a baseline need: span, and the moments under the hashes of their definitions.
     pub past: Vec<(Span, Vec<(String, Moments)>)>,
 }
@@ -113,6 +114,11 @@ pub struct Incomplete {
     pub start: i64,
     /// A time within the window; the stored one may have been cut in another zone.
     pub at: i64,
+}
+
+/// The name of a zone, if it is not that of the schema.
+fn zone_name(zones: &[Arc<Zone>], index: u16) -> Option<String> {
+    (index > 0).then(|| zones[usize::from(index)].name().to_string())
 }
 
 /// What is remembered of a window, with the hashes of its definitions.
@@ -256,12 +262,16 @@ impl Engine {
                     id: device.id,
                     summary: summary.name.clone(),
                     key: device.key.clone(),
-                    zone: (device.zone > 0).then(|| self.zones[usize::from(device.zone)].name().to_string()),
+                    zone: zone_name(&self.zones, device.zone),
                     filled_until: device.filled_until,
                     filled_provisionally: device.filled_provisionally,
                     forgotten: device.forgotten,
                     evicted_until: device.evicted_until,
-                    days: device.days.clone(),
+                    days: device
+                        .days
+                        .iter()
+                        .map(|day| (Day { zone: 0, ..*day }, zone_name(&self.zones, day.zone)))
+                        .collect(),
                     past: device.past.iter().map(|past| (past.span, named(past, summary))).collect(),
                 });
             }
@@ -380,7 +390,10 @@ impl Engine {
             restored.filled_provisionally = device.filled_provisionally;
             restored.forgotten = device.forgotten;
             restored.evicted_until = device.evicted_until;
-            restored.days = device.days;
+            for (day, zone) in device.days {
+                let zone = zone.and_then(|name| super::zone_index(&mut engine.zones, name.as_bytes()));
+                restored.days.push(Day { zone: zone.unwrap_or(0), ..day });
+            }
             restored.past =
                 device.past.into_iter().filter_map(|past| known(past, &schema.summaries[summary])).collect();
             restored.unsaved = false;
