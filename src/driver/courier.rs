@@ -179,11 +179,7 @@ impl Work {
         let prepared = catch_unwind(AssertUnwindSafe(|| {
             if let Err(e) = sink.prepare(&config.schema) {
                 report(&e);
-                if matches!(e, SinkError::Emptied(_)) {
-                    // Whoever owns the state writes everything again.
-                    let asked = requests::ask(&config.state_dir, Resend { from: i64::MIN });
-                    asked.unwrap_or_else(|e| log::error!("{}: {e}", config.state_dir.display()));
-                }
+                refill(&e, config);
             }
             sink.disconnect();
         }));
@@ -487,7 +483,10 @@ impl Work {
         match purged {
             Ok(Ok(0)) => {}
             Ok(Ok(rows)) => log::info!("{rows} rows are older than [retention] keeps them: deleted"),
-            Ok(Err(e)) => log::warn!("rows that are older than [retention] keeps them cannot be deleted: {e}"),
+            Ok(Err(e)) => {
+                log::warn!("rows that are older than [retention] keeps them cannot be deleted: {e}");
+                refill(&e, config);
+            }
             // The panic is in the log.
             Err(_) => *sink = sink::open(&config.sink),
         }
@@ -580,6 +579,14 @@ impl Work {
             }
         }
         Some(false)
+    }
+}
+
+/// Whoever owns the state writes everything again into a sink that was set aside.
+fn refill(error: &SinkError, config: &Config) {
+    if matches!(error, SinkError::Emptied(_)) {
+        let asked = requests::ask(&config.state_dir, Resend { from: i64::MIN });
+        asked.unwrap_or_else(|e| log::error!("{}: {e}", config.state_dir.display()));
     }
 }
 
