@@ -8,7 +8,7 @@
 mod oracle;
 mod support;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use support::servers::{Database, Kind, PASSWORD, TLS_ONLY_PASSWORD, TLS_ONLY_USER, USER};
@@ -257,6 +257,62 @@ fn mysql_hangs_and_goes_on() {
 }
 
 /// Several writers feed the same devices with disjoint points, at once and one after the other.
+/// The server has no room left for rows, and then has.
+fn no_room(kind: Kind) {
+    let Some(mut database) = Database::start(kind) else { return };
+    // One file for all tables, which must not grow beyond so many MB.
+    let room = |database: &mut Database, megabytes: u32| {
+        let file = format!("--innodb-data-file-path=ibdata1:12M:autoextend:max:{megabytes}M");
+        database.restart_with(&[&file, "--innodb-file-per-table=0"]);
+    };
+    room(&mut database, 32);
+    let run = Run::new(&make(&database, "d"), CONFIG);
+    database.query("CREATE TABLE d.filler (n INT AUTO_INCREMENT PRIMARY KEY, text LONGTEXT)");
+    let fill = |size: u32| {
+        (0..10_000).find_map(|_| {
+            database.try_query(&format!("INSERT INTO d.filler (text) VALUES (REPEAT('x', {size}))")).err()
+        })
+    };
+    for size in [500_000, 20_000, 4_000] {
+        let error = fill(size).unwrap_or_else(|| panic!("{kind} never has no room"));
+        assert!(error.contains("is full"), "{error}");
+    }
+    let mut stream = run.command().stderr(Stdio::piped()).spawn().expect("the program starts");
+    let input = points(0..700);
+    stream.stdin.as_mut().expect("a pipe").write_all(&input).expect("a reader");
+    let mut log = std::io::BufReader::new(stream.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    // The latter if not even the table can be made.
+    while !line.contains("is full") && !line.contains("No more room") {
+        line.clear();
+        assert!(log.read_line(&mut line).expect("readable") > 0, "the log ended");
+    }
+    assert!(line.contains("trying again soon"), "{line}");
+    room(&mut database, 128);
+    let count = || {
+        database
+            .try_query("SELECT COALESCE(SUM(samples), 0) FROM d.s_hourly")
+            .map_or("".into(), |rows| rows[0][0].clone())
+    };
+    wait_for("the rows", Duration::from_secs(60), || count() == "700");
+    drop(stream.stdin.take());
+    let mut out = Vec::new();
+    stream.stdout.take().expect("a pipe").read_to_end(&mut out).expect("readable");
+    assert!(stream.wait().expect("it ends").success());
+    assert!(out == input, "stdout is not the input");
+    same_rows(&rows(&database, "d", CONFIG), &run.oracle(&input)).unwrap_or_else(|e| panic!("{kind}: {e}"));
+}
+
+#[test]
+fn mysql_has_no_room() {
+    no_room(Kind::MySql);
+}
+
+#[test]
+fn mariadb_has_no_room() {
+    no_room(Kind::MariaDb);
+}
+
 fn several_writers(kind: Kind) {
     let Some(database) = Database::start(kind) else { return };
     let sink = make(&database, "d");

@@ -4,9 +4,12 @@
 
 #[path = "sim/mod.rs"]
 mod sim;
+mod support;
 
 use sim::{chance, server::Server};
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use support::servers::{Database, Kind};
 use telegraf_rollup::config::Config;
 use telegraf_rollup::driver::ingest::Taken;
 use telegraf_rollup::driver::journaling::Journaling;
@@ -18,6 +21,7 @@ use telegraf_rollup::durable::state::StateDb;
 use telegraf_rollup::engine::Engine;
 use telegraf_rollup::engine::schema::Schema;
 use telegraf_rollup::engine::zone::WindowKind;
+use telegraf_rollup::sink::{self, Sink};
 
 /// Resident memory of this process in KiB; 0 where it is not known.
 fn resident_kib() -> u64 {
@@ -58,53 +62,104 @@ fn begin(folder: &std::path::Path, schema: &Arc<Schema>) -> (Shared, Keeper) {
     (shared, keeper)
 }
 
-#[test]
-fn a_week_without_the_sink() {
-    const DEVICES: i64 = 1_000;
-    const HOURS: i64 = 7 * 24;
-    const HOUR: i64 = 3_600_000_000_000;
-    chance::start(1);
-    let folder = tempfile::tempdir().expect("a folder");
-    let config = "state_dir = \"unused\"\n[lateness]\nmax = \"30d\"\n[[summary]]\nname = \"s\"\nkey = [\"host\"]\n\
-        [[summary.column]]\nname = \"a\"\nmethod = \"avg\"\nsources = [{ measurement = \"m\", field = \"v\" }]\n\
-        [[summary.column]]\nname = \"b\"\nmethod = \"max\"\nsources = [{ measurement = \"m\", field = \"v\" }]\n";
-    let schema = Config::check(config, &|_| None).unwrap_or_else(|report| panic!("{report}")).schema;
-    let begin = || begin(folder.path(), &schema);
-    let disk: Arc<dyn Disk> = Arc::new(Folder::new(folder.path().join("journal")));
-    let (mut shared, mut keeper) = begin();
-    let mut server = Server::default();
-    chance::set_faults(chance::Faults { sink_away: true, ..Default::default() });
-    let start = 1_699_999_200_000_000_000;
-    let mut after_a_day = 0;
-    for hour in 0..HOURS {
+/// One test at a time: memory is that of the whole process.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const HOUR: i64 = 3_600_000_000_000;
+const START: i64 = 1_699_999_200_000_000_000;
+
+fn configured(sink: &str, summaries: &[&str]) -> Config {
+    let mut text = format!("state_dir = \"unused\"\n[lateness]\nmax = \"30d\"\n{sink}");
+    for name in summaries {
+        text.push_str(&format!(
+            "[[summary]]\nname = \"{name}\"\nkey = [\"host\"]\n\
+             [[summary.column]]\nname = \"a\"\nmethod = \"avg\"\nsources = [{{ measurement = \"{name}\", field = \"v\" }}]\n\
+             [[summary.column]]\nname = \"b\"\nmethod = \"max\"\nsources = [{{ measurement = \"{name}\", field = \"v\" }}]\n"
+        ));
+    }
+    Config::check(&text, &|_| None).unwrap_or_else(|report| panic!("{report}"))
+}
+
+/// A process on a folder, whose devices send twice an hour.
+struct Process<'f> {
+    folder: &'f Path,
+    schema: Arc<Schema>,
+    devices: i64,
+    shared: Shared,
+    keeper: Keeper,
+}
+
+impl Process<'_> {
+    fn begin<'f>(folder: &'f Path, schema: &Arc<Schema>, devices: i64) -> Process<'f> {
+        let (shared, keeper) = begin(folder, schema);
+        Process { folder, schema: schema.clone(), devices, shared, keeper }
+    }
+
+    fn send(&self, hour: i64) {
         for minute in [10, 50] {
-            let at = start + hour * HOUR + minute * HOUR / 60;
-            let lines: Vec<String> = (0..DEVICES).map(|d| format!("m,host=h{d} v={} {at}\n", d + hour)).collect();
-            let (taken, _) = shared.batch(lines.iter().map(|line| line.as_bytes()), at);
+            let at = START + hour * HOUR + minute * HOUR / 60;
+            let line = |name: &str, d: i64| format!("{name},host=h{d} v={} {at}\n", d + hour);
+            let of = |name: &str| (0..self.devices).map(|d| line(name, d)).collect::<Vec<_>>();
+            let lines: Vec<String> = self.schema.summaries.iter().flat_map(|summary| of(&summary.name)).collect();
+            let (taken, _) = self.shared.batch(lines.iter().map(|line| line.as_bytes()), at);
             let Taken::Journal(journaling, frame) = taken else { panic!("every line matches") };
             assert!(journaling.append(frame));
         }
-        let now = start + (hour + 1) * HOUR;
-        assert!(keeper.flush(&shared, &mut server, now, true).is_err(), "the sink is away");
-        let position = keeper.checkpoint(&shared, now).expect("saved").expect("a position");
-        remove_before(&*disk, position).expect("removed");
-        let windows = shared.with(|engine| engine.window_count()).expect("an engine");
-        assert!(windows <= 5 * DEVICES as usize, "{windows} windows are in memory after {hour} hours");
+    }
+
+    /// An hour of lines, a flush that fails, and a checkpoint.
+    fn hour_without(&mut self, sink: &mut dyn Sink, hour: i64) {
+        self.send(hour);
+        let now = START + (hour + 1) * HOUR;
+        assert!(self.keeper.flush(&self.shared, sink, now, true).is_err(), "the sink is away");
+        let position = self.keeper.checkpoint(&self.shared, now).expect("saved").expect("a position");
+        let disk = Folder::new(self.folder.join("journal"));
+        remove_before(&disk, position).expect("removed");
+        let windows = self.windows();
+        assert!(windows <= 5 * self.devices as usize, "{windows} windows are in memory after {hour} hours");
+    }
+
+    fn windows(&self) -> usize {
+        self.shared.with(|engine| engine.window_count()).expect("an engine")
+    }
+
+    fn flush(&mut self, sink: &mut dyn Sink, now: i64) {
+        self.keeper.flush(&self.shared, sink, now, true).unwrap_or_else(|e| panic!("{e}"));
+    }
+}
+
+#[test]
+fn a_week_without_the_sink() {
+    let _alone = alone();
+    const DEVICES: i64 = 1_000;
+    const HOURS: i64 = 7 * 24;
+    chance::start(1);
+    let folder = tempfile::tempdir().expect("a folder");
+    let schema = configured("", &["s"]).schema;
+    let mut process = Process::begin(folder.path(), &schema, DEVICES);
+    let mut server = Server::default();
+    chance::set_faults(chance::Faults { sink_away: true, ..Default::default() });
+    let mut after_a_day = 0;
+    for hour in 0..HOURS {
+        process.hour_without(&mut server, hour);
         if hour == 24 {
             after_a_day = resident_kib();
         }
         if hour == 100 {
             // A restart takes no more of it to memory either.
-            (shared, keeper) = begin();
-            let windows = shared.with(|engine| engine.window_count()).expect("an engine");
+            process = Process::begin(folder.path(), &schema, DEVICES);
+            let windows = process.windows();
             assert!(windows <= 5 * DEVICES as usize, "{windows} windows are in memory after a restart");
         }
     }
     let (after_a_week, disk_bytes) = (resident_kib(), bytes_in(folder.path()));
     chance::set_faults(chance::Faults::default());
-    let now = start + HOURS * HOUR + HOUR / 2;
     let began = std::time::Instant::now();
-    keeper.flush(&shared, &mut server, now, true).expect("the sink is back");
+    process.flush(&mut server, START + HOURS * HOUR + HOUR / 2);
     let took = began.elapsed();
     let puts = server.puts();
     let hourly: Vec<u32> = puts.iter().filter(|(kind, _)| *kind == WindowKind::Hourly).map(|(_, n)| *n).collect();
@@ -118,7 +173,89 @@ fn a_week_without_the_sink() {
         disk_bytes as i64 / (DEVICES * HOURS),
         hourly.len()
     );
-    // Other tests run in this process: a window is about 500 bytes, and all of them would be 80 MB.
+    // A window is about 500 bytes, and all of them would be 80 MB.
     assert!(after_a_week < after_a_day + 40_000, "{after_a_day} KiB after a day, {after_a_week} KiB after a week");
     assert!(disk_bytes as i64 <= 1_000 * DEVICES * HOURS, "{disk_bytes} bytes");
+}
+
+/// The server is stopped with rows of an hour in it, comes back a week later, and after that with an older backup.
+#[test]
+fn a_week_without_mysql() {
+    let _alone = alone();
+    const DEVICES: i64 = 100;
+    const HOURS: i64 = 7 * 24;
+    let Some(mut database) = Database::start(Kind::MySql) else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = configured(&format!("[sink]\nurl = {:?}\ntls = \"off\"\n", database.default_url()), &["s"]);
+    let mut sink = sink::open(&config.sink);
+    let mut process = Process::begin(folder.path(), &config.schema, DEVICES);
+    process.send(0);
+    process.flush(&mut *sink, START + HOUR - 1);
+    database.query("CREATE TABLE old_hourly AS SELECT * FROM s_hourly");
+    database.query("CREATE TABLE old_partial AS SELECT * FROM s_hourly_partial");
+    database.stop();
+    for hour in 1..HOURS {
+        process.hour_without(&mut *sink, hour);
+        if hour == 100 {
+            process = Process::begin(folder.path(), &config.schema, DEVICES);
+        }
+    }
+    database.restart();
+    let now = START + HOURS * HOUR + HOUR / 2;
+    process.flush(&mut *sink, now);
+    // Nothing is missing and nothing is there twice; each device has the values of each hour.
+    let whole = || {
+        let sums = "SELECT COUNT(*), SUM(samples), SUM(a), SUM(b) FROM s_hourly";
+        let rows = database.query(sums).remove(0);
+        let number = |text: &String| text.parse::<f64>().expect("a number") as i64;
+        let values: i64 = (0..DEVICES).map(|device| HOURS * device + HOURS * (HOURS - 1) / 2).sum();
+        assert_eq!(
+            rows.iter().map(number).collect::<Vec<_>>(),
+            [DEVICES * HOURS, 2 * DEVICES * HOURS, values, values],
+            "{rows:?}"
+        );
+        assert_eq!(database.value("SELECT SUM(samples) FROM s_daily"), (2 * DEVICES * HOURS).to_string());
+        assert_eq!(database.value("SELECT MAX(writers) FROM s_daily"), "1");
+    };
+    whole();
+    // The backup from before the week: what is in memory is found missing, the rest is asked for.
+    for (table, old) in [("s_hourly", "old_hourly"), ("s_hourly_partial", "old_partial")] {
+        database.query(&format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM {old}"));
+    }
+    database.query("DELETE FROM s_daily");
+    process.keeper.resend(&process.shared, i64::MIN, now).expect("stored state can be read");
+    process.flush(&mut *sink, now + HOUR / 60);
+    whole();
+}
+
+/// What waits of a summary that was taken out of the configuration does not hide what waits of the others, and is written
+/// when the summary is there again.
+#[test]
+fn windows_of_a_removed_summary_wait_apart() {
+    let _alone = alone();
+    const DEVICES: i64 = 100;
+    const HOURS: i64 = 24;
+    chance::start(2);
+    let folder = tempfile::tempdir().expect("a folder");
+    let both = configured("", &["gone", "kept"]).schema;
+    let mut server = Server::default();
+    chance::set_faults(chance::Faults { sink_away: true, ..Default::default() });
+    let mut process = Process::begin(folder.path(), &both, DEVICES);
+    for hour in 0..HOURS {
+        process.send(hour);
+        let now = START + (hour + 1) * HOUR;
+        assert!(process.keeper.flush(&process.shared, &mut server, now, true).is_err(), "the sink is away");
+        process.keeper.checkpoint(&process.shared, now).expect("saved");
+    }
+    chance::set_faults(chance::Faults::default());
+    let now = START + HOURS * HOUR + HOUR / 2;
+    let written = |server: &Server| server.puts().iter().filter(|(kind, _)| *kind == WindowKind::Hourly).count() as i64;
+    let mut process = Process::begin(folder.path(), &configured("", &["kept"]).schema, DEVICES);
+    process.flush(&mut server, now);
+    assert_eq!(written(&server), DEVICES * HOURS);
+    let mut process = Process::begin(folder.path(), &both, DEVICES);
+    // The simulated server does not tell summaries apart.
+    let mut server = Server::default();
+    process.flush(&mut server, now + HOUR / 60);
+    assert_eq!(written(&server), DEVICES * HOURS);
 }

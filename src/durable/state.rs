@@ -205,7 +205,7 @@ fn read_head(bytes: &[u8]) -> Option<Head> {
 
 /// What is remembered of a window.
 fn past((span, moments): &(Span, Vec<(String, Moments)>)) -> Value {
-    let of = |(hash, moments): &(String, Moments)| (hash.clone(), State::Moments(moments.clone()).to_json());
+    let of = |(hash, moments): &(String, Moments)| (hash.clone(), json!(State::Moments(moments.clone())));
     json!([span.start, span.end, moments.iter().map(of).collect::<serde_json::Map<_, _>>()])
 }
 

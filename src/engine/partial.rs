@@ -24,7 +24,12 @@ use super::accumulate::first_last::{FirstLast, Stamped};
 use super::accumulate::moments::{Moments, Powers, Sum};
 use super::accumulate::sketch::Sketch;
 use super::schema::{Rule, Summary};
-use serde_json::{Map, Value, json};
+use serde::ser::{SerializeMap, SerializeSeq};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// The states that an accumulator can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -131,33 +136,6 @@ impl State {
         }
     }
 
-    /// The stored form.
-    pub fn to_json(&self) -> Value {
-        // No state of finite values holds a number that is not finite, which JSON could not hold.
-        match self {
-            State::Sum(s) => match &s.huge {
-                None => json!([s.n, s.sum.high, s.sum.low]),
-                Some(huge) => json!([s.n, s.sum.high, s.sum.low, huge.high, huge.low]),
-            },
-            State::Moments(s) => {
-                let of = |p: &Powers| [p.sum.high, p.sum.low, p.squares.high, p.squares.low];
-                let mut items = vec![json!(s.n)];
-                items.extend(of(&s.powers).map(Value::from));
-                items.extend(s.apart.iter().flat_map(|apart| apart.iter().flat_map(of)).map(Value::from));
-                Value::Array(items)
-            }
-            State::Extreme(s) => json!([s.min, s.max]),
-            State::FirstLast(s) => json!([s.first.at, s.first.value, s.last.at, s.last.value]),
-            State::Count(s) => json!([s.n]),
-            State::Flags(s) => json!([s.n, s.flagged]),
-            State::Sketch(s) => {
-                let buckets = |b: &std::collections::BTreeMap<i32, u64>| b.iter().map(|(i, n)| json!([i, n])).collect();
-                let (positive, negative): (Vec<_>, Vec<_>) = (buckets(&s.positive), buckets(&s.negative));
-                json!([s.min, s.max, s.zeros, positive, negative])
-            }
-        }
-    }
-
     /// Reads the stored form; `None` if it is none of this kind.
     pub fn from_json(kind: Kind, json: &Value) -> Option<State> {
         let items = json.as_array()?;
@@ -180,7 +158,7 @@ impl State {
             Kind::Count => State::Count(Count { n: count(0)? }),
             Kind::Flags => State::Flags(Flags { n: count(0)?, flagged: count(1)? }),
             Kind::Sketch => {
-                let buckets = |i: usize| -> Option<std::collections::BTreeMap<i32, u64>> {
+                let buckets = |i: usize| -> Option<BTreeMap<i32, u64>> {
                     let pairs = items.get(i)?.as_array()?.iter();
                     pairs.map(|p| Some((i32::try_from(p[0].as_i64()?).ok()?, p[1].as_u64()?))).collect()
                 };
@@ -188,6 +166,37 @@ impl State {
                 State::Sketch(Box::new(Sketch { min: float(0)?, max: float(1)?, zeros: count(2)?, positive, negative }))
             }
         })
+    }
+}
+
+/// The stored form: a list of numbers.
+impl Serialize for State {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        // No state of finite values holds a number that is not finite, which JSON could not hold.
+        match self {
+            State::Sum(s) => match &s.huge {
+                None => (s.n, s.sum.high, s.sum.low).serialize(to),
+                Some(huge) => (s.n, s.sum.high, s.sum.low, huge.high, huge.low).serialize(to),
+            },
+            State::Moments(s) => {
+                let of = |p: &Powers| [p.sum.high, p.sum.low, p.squares.high, p.squares.low];
+                let mut list = to.serialize_seq(None)?;
+                list.serialize_element(&s.n)?;
+                let apart = s.apart.iter().flat_map(|apart| apart.iter());
+                for number in std::iter::once(&s.powers).chain(apart).flat_map(of) {
+                    list.serialize_element(&number)?;
+                }
+                list.end()
+            }
+            State::Extreme(s) => (s.min, s.max).serialize(to),
+            State::FirstLast(s) => (s.first.at, s.first.value, s.last.at, s.last.value).serialize(to),
+            State::Count(s) => [s.n].serialize(to),
+            State::Flags(s) => (s.n, s.flagged).serialize(to),
+            State::Sketch(s) => {
+                let buckets = |b: &BTreeMap<i32, u64>| b.iter().map(|(i, n)| (*i, *n)).collect::<Vec<_>>();
+                (s.min, s.max, s.zeros, buckets(&s.positive), buckets(&s.negative)).serialize(to)
+            }
+        }
     }
 }
 
@@ -319,34 +328,8 @@ impl Partial {
 
     /// The stored form.
     pub fn to_json(&self, summary: &Summary) -> String {
-        let mut acc = self.unknown.as_deref().cloned().unwrap_or_default();
-        for accumulator in &self.accumulators {
-            let def = &summary.accumulators[usize::from(accumulator.def)];
-            let mut entry = json!({def.kind.name(): accumulator.state.to_json()});
-            if accumulator.slots != self.slots {
-                entry["slots"] = accumulator.slots.to_hex().into();
-            }
-            acc.insert(def.hash.clone(), entry);
-        }
-        let mut json = json!({
-            "v": 1,
-            "every": summary.expect_every as f64 / 1e9,
-            "n": self.samples,
-            "first": self.first_seen.div_euclid(1_000_000),
-            "last": self.last_seen.div_euclid(1_000_000),
-            "slots": self.slots.to_hex(),
-            "acc": acc,
-        });
-        if self.unjournaled > 0 {
-            json["uj"] = self.unjournaled.into();
-        }
-        if self.conflicts > 0 {
-            json["stale"] = self.conflicts.into();
-        }
-        if let Some(judging) = &self.judging {
-            json["base"] = judging.to_json(summary);
-        }
-        json.to_string()
+        // Nothing in it can fail: its keys are strings, and a string takes all that is written.
+        serde_json::to_string(&Stored { partial: self, summary }).unwrap_or_default()
     }
 
     /// Reads the stored form. Slots of another length cannot be compared with ours and are left out of coverage.
@@ -354,47 +337,177 @@ impl Partial {
     /// # Errors
     /// What is wrong with the text.
     pub fn from_json(text: &str, summary: &Summary) -> Result<Partial, String> {
-        let json: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
-        let version = json["v"].as_u64().ok_or("no version")?;
+        let read: Read<'_> = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        let version = read.v.ok_or("no version")?;
         if version != 1 {
             return Err(format!("version {version} was written by a newer release"));
         }
-        let milliseconds = |key: &str| json[key].as_i64().and_then(|ms| ms.checked_mul(1_000_000));
-        let same_slots = json["every"].as_f64() == Some(summary.expect_every as f64 / 1e9);
-        let slots = |json: &Value| {
-            let slots = json["slots"].as_str().and_then(Slots::from_hex).ok_or("no slots")?;
+        let milliseconds = |ms: Option<i64>| ms.and_then(|ms| ms.checked_mul(1_000_000));
+        let same_slots = read.every == Some(summary.expect_every as f64 / 1e9);
+        let slots = |hex: Option<&str>| {
+            let slots = hex.and_then(Slots::from_hex).ok_or("no slots")?;
             Ok::<_, String>(if same_slots { slots } else { Slots::default() })
         };
-        let mut accumulators = Vec::new();
+        let of_all = slots(read.slots.as_deref())?;
+        let mut accumulators = Vec::with_capacity(summary.accumulators.len());
         let mut unknown: Option<Box<Map<String, Value>>> = None;
-        for (hash, entry) in json["acc"].as_object().ok_or("no accumulators")? {
-            if !summary.accumulators.iter().any(|def| def.hash == *hash) {
-                let mut entry = entry.clone();
+        for (hash, text) in read.acc.as_ref().ok_or("no accumulators")? {
+            let mut is_known = false;
+            for (index, def) in summary.accumulators.iter().enumerate().filter(|(_, def)| def.hash == *hash) {
+                is_known = true;
+                let mut entry: Entry<'_> = serde_json::from_str(text.get()).map_err(|e| e.to_string())?;
+                let state = entry.state(def.kind).and_then(|state| State::from_json(def.kind, &state));
+                let state = state.ok_or_else(|| format!("accumulator {hash} is not a {}", def.kind.name()))?;
+                debug_assert_eq!(state.kind(), def.kind);
+                let slots = if entry.slots.is_some() { slots(entry.slots.as_deref())? } else { of_all.clone() };
+                // A summary has at most 65,536 accumulators: the configuration check sees to it.
+                accumulators.push(Accumulator { def: index as u16, slots, state });
+            }
+            if !is_known {
+                let mut entry: Value = serde_json::from_str(text.get()).map_err(|e| e.to_string())?;
                 if entry.is_object() && entry["slots"].is_null() {
                     // Those of the whole, as they were: the whole goes on without it.
-                    entry["slots"] = json["slots"].clone();
+                    entry["slots"] = read.slots.as_deref().into();
                 }
-                unknown.get_or_insert_default().insert(hash.clone(), entry);
-            }
-            for (index, def) in summary.accumulators.iter().enumerate().filter(|(_, def)| def.hash == *hash) {
-                let state = State::from_json(def.kind, &entry[def.kind.name()])
-                    .ok_or_else(|| format!("accumulator {hash} is not a {}", def.kind.name()))?;
-                debug_assert_eq!(state.kind(), def.kind);
-                // A summary has at most 65,536 accumulators: the configuration check sees to it.
-                let slots = if entry["slots"].is_null() { slots(&json)? } else { slots(entry)? };
-                accumulators.push(Accumulator { def: index as u16, slots, state });
+                unknown.get_or_insert_default().insert(hash.to_string(), entry);
             }
         }
         Ok(Partial {
-            samples: json["n"].as_u64().ok_or("no sample count")?,
-            first_seen: milliseconds("first").ok_or("no first time")?,
-            last_seen: milliseconds("last").ok_or("no last time")?,
-            slots: slots(&json)?,
+            samples: read.n.ok_or("no sample count")?,
+            first_seen: milliseconds(read.first).ok_or("no first time")?,
+            last_seen: milliseconds(read.last).ok_or("no last time")?,
+            slots: of_all,
             accumulators,
-            unjournaled: json["uj"].as_u64().unwrap_or(0),
-            conflicts: json["stale"].as_u64().unwrap_or(0),
+            unjournaled: read.uj,
+            conflicts: read.stale,
             unknown,
-            judging: json.get("base").map(|base| Box::new(Judging::from_json(base, summary))),
+            judging: read.base.map(|base| Box::new(Judging::from_json(&base, summary))),
         })
+    }
+}
+
+/// Writes a partial; the keys are in order.
+struct Stored<'p> {
+    partial: &'p Partial,
+    summary: &'p Summary,
+}
+
+impl Serialize for Stored<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Stored { partial, summary } = self;
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("acc", &StoredAccumulators(self))?;
+        if let Some(judging) = &partial.judging {
+            map.serialize_entry("base", &judging.to_json(summary))?;
+        }
+        map.serialize_entry("every", &(summary.expect_every as f64 / 1e9))?;
+        map.serialize_entry("first", &partial.first_seen.div_euclid(1_000_000))?;
+        map.serialize_entry("last", &partial.last_seen.div_euclid(1_000_000))?;
+        map.serialize_entry("n", &partial.samples)?;
+        map.serialize_entry("slots", &partial.slots.to_hex())?;
+        if partial.conflicts > 0 {
+            map.serialize_entry("stale", &partial.conflicts)?;
+        }
+        if partial.unjournaled > 0 {
+            map.serialize_entry("uj", &partial.unjournaled)?;
+        }
+        map.serialize_entry("v", &1)?;
+        map.end()
+    }
+}
+
+struct StoredAccumulators<'p>(&'p Stored<'p>);
+
+impl Serialize for StoredAccumulators<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        enum Part<'p> {
+            Known(&'p Accumulator),
+            Unknown(&'p Value),
+        }
+        let Stored { partial, summary } = self.0;
+        let def = |accumulator: &Accumulator| &summary.accumulators[usize::from(accumulator.def)];
+        let known = partial.accumulators.iter().map(|a| (def(a).hash.as_str(), Part::Known(a)));
+        let unknown = partial.unknown.iter().flat_map(|unknown| unknown.iter());
+        let mut parts: Vec<_> =
+            unknown.map(|(hash, entry)| (hash.as_str(), Part::Unknown(entry))).chain(known).collect();
+        parts.sort_by_key(|(hash, _)| *hash);
+        let mut map = to.serialize_map(Some(parts.len()))?;
+        for (hash, part) in parts {
+            match part {
+                Part::Unknown(entry) => map.serialize_entry(hash, entry)?,
+                Part::Known(accumulator) => {
+                    let slots = (accumulator.slots != partial.slots).then(|| accumulator.slots.to_hex());
+                    let (kind, state) = (def(accumulator).kind, &accumulator.state);
+                    map.serialize_entry(hash, &StoredAccumulator { kind, slots, state })?;
+                }
+            }
+        }
+        map.end()
+    }
+}
+
+struct StoredAccumulator<'p> {
+    kind: Kind,
+    /// If they are others than those of the whole.
+    slots: Option<String>,
+    state: &'p State,
+}
+
+impl Serialize for StoredAccumulator<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry(self.kind.name(), self.state)?;
+        if let Some(slots) = &self.slots {
+            map.serialize_entry("slots", slots)?;
+        }
+        map.end()
+    }
+}
+
+/// What is read of a stored partial.
+#[derive(Deserialize)]
+struct Read<'t> {
+    v: Option<u64>,
+    every: Option<f64>,
+    n: Option<u64>,
+    first: Option<i64>,
+    last: Option<i64>,
+    #[serde(borrow)]
+    slots: Option<Cow<'t, str>>,
+    #[serde(borrow)]
+    acc: Option<BTreeMap<Cow<'t, str>, &'t RawValue>>,
+    #[serde(default)]
+    uj: u64,
+    #[serde(default)]
+    stale: u64,
+    base: Option<Value>,
+}
+
+/// What is read of a stored accumulator: its slots, and the state under the name of its kind.
+#[derive(Deserialize)]
+struct Entry<'t> {
+    #[serde(borrow)]
+    slots: Option<Cow<'t, str>>,
+    sum: Option<Value>,
+    moments: Option<Value>,
+    extreme: Option<Value>,
+    firstlast: Option<Value>,
+    count: Option<Value>,
+    flags: Option<Value>,
+    sketch: Option<Value>,
+}
+
+impl Entry<'_> {
+    fn state(&mut self, kind: Kind) -> Option<Value> {
+        let state = match kind {
+            Kind::Sum => &mut self.sum,
+            Kind::Moments => &mut self.moments,
+            Kind::Extreme => &mut self.extreme,
+            Kind::FirstLast => &mut self.firstlast,
+            Kind::Count => &mut self.count,
+            Kind::Flags => &mut self.flags,
+            Kind::Sketch => &mut self.sketch,
+        };
+        state.take()
     }
 }

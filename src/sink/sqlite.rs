@@ -16,6 +16,9 @@ use std::time::Duration;
 /// How long a statement waits for another process that holds the file.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
+/// Most memory for pages of the file, in KiB; only what is used is taken.
+const CACHE_KIB: i64 = 32 * 1024;
+
 /// The newest window of a file may have begun this long ago, in nanoseconds.
 const NEWEST_MARGIN: i64 = 2 * 3_600 * 1_000_000_000;
 /// Windows that one purge deletes, at most.
@@ -98,6 +101,7 @@ impl Sqlite {
             connection.busy_timeout(BUSY_WAIT)?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;
+            connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
             for table in statements::tables(Dialect::Sqlite, schema) {
                 for sql in statements::create_table(Dialect::Sqlite, &table) {
                     connection.execute(&sql, [])?;
@@ -221,7 +225,9 @@ impl Sink for Sqlite {
             let connection = self.connection.as_ref().ok_or(rusqlite::Error::InvalidQuery)?;
             let condition = statements::range(Dialect::Sqlite, summary);
             let sql = statements::select_partials(Dialect::Sqlite, summary, states, &condition);
-            let mut select = connection.prepare_cached(&sql)?;
+            // One transaction: otherwise every range would lock the file anew.
+            let transaction = connection.unchecked_transaction()?;
+            let mut select = transaction.prepare_cached(&sql)?;
             let keys = summary.key.len();
             let mut out = Vec::new();
             for range in ranges {

@@ -544,7 +544,8 @@ pub fn local(zone: &Zone, kind: WindowKind, start: i64) -> String {
 }
 
 fn civil_text(at: civil::DateTime) -> String {
-    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
+    let (date, time) = (at.date(), at.time());
+    format!("{date} {:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())
 }
 
 /// An instant as `YYYY-MM-DD HH:MM:SS` in UTC.

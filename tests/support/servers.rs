@@ -85,6 +85,8 @@ pub struct Database {
     version: String,
     running: Option<Running>,
     cluster: Option<galera::Cluster>,
+    /// More options of the server, from its next start on.
+    options: Vec<String>,
 }
 
 /// A server process and the guard that ends it if this process cannot.
@@ -113,6 +115,7 @@ impl Database {
                 version: cluster.version().to_string(),
                 running: None,
                 cluster: Some(cluster),
+                options: Vec::new(),
             });
         }
         let (template, server, client) = match kind {
@@ -132,9 +135,9 @@ impl Database {
         // The identity of a MySQL server, which a copy must not share.
         let _ = fs::remove_file(folder.join("data/auto.cnf"));
 
-        let (port, version) = (0, String::new());
+        let (port, version, options) = (0, String::new(), Vec::new());
         let mut database =
-            Database { kind, folder, template, server, client, port, version, running: None, cluster: None };
+            Database { kind, folder, template, server, client, port, version, running: None, cluster: None, options };
         let mut tries = 1;
         loop {
             database.port = free_port();
@@ -247,6 +250,15 @@ impl Database {
         }
     }
 
+    /// Starts a single server again with more options.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn restart_with(&mut self, options: &[&str]) {
+        self.options = options.iter().map(|option| option.to_string()).collect();
+        self.restart();
+    }
+
     /// Stops the server process where it is, so that connections hang instead of failing.
     pub fn freeze(&self) {
         signal(self.pid().expect("the server runs"), "STOP");
@@ -314,7 +326,8 @@ impl Database {
             .arg(option("ssl-key", tls.join("server.key")))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null());
+            .stderr(Stdio::null())
+            .args(&self.options);
         if user_is_root() {
             // Both servers refuse to run as root unless told so.
             command.arg("--user=root");
