@@ -11,9 +11,9 @@ const GOOD: &str = "[[summary]]\nname = \"s\"\nkey = [\"host\"]\n[[summary.colum
 fn a_flood_of_heads_that_feed_nothing_is_bounded() {
     let config = Config::check(GOOD, &|_| None).unwrap_or_else(|report| panic!("{report}"));
     let mut engine = Engine::new(config.schema);
-    let flood = 40_000;
+    let flood = 80_000;
     for n in 0..flood {
-        // 2 KB each: three times what is kept.
+        // 2 KB each: five times what is kept.
         let line = format!("other,id={n},pad={} v=1 1700000000000000000\n", "x".repeat(2_000));
         assert!(!engine.ingest(line.as_bytes(), 1_700_000_000_000_000_000));
         if n % 1_000 == 0 {
@@ -25,8 +25,8 @@ fn a_flood_of_heads_that_feed_nothing_is_bounded() {
         let line = format!("m,host=h{n} v=2 1700000001000000000\n");
         assert!(engine.ingest(line.as_bytes(), 1_700_000_001_000_000_000));
     }
-    assert_eq!(engine.series_count(), 40);
-    assert_eq!(engine.counters().points, 80);
+    assert_eq!(engine.series_count(), 80);
+    assert_eq!(engine.counters().points, 160);
     // Once more, from the oldest to the newest: what was let go of is found to feed nothing again.
     for n in 0..flood {
         let line = format!("other,id={n},pad={} v=1 1700000000000000000\n", "x".repeat(2_000));
@@ -35,8 +35,8 @@ fn a_flood_of_heads_that_feed_nothing_is_bounded() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     if let Some(line) = status.lines().find(|line| line.starts_with("VmHWM:")) {
         let kib: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
-        // The heads of the flood alone are 80 MB.
-        assert!(kib < 75_000, "{kib} KiB");
+        // The heads of the flood alone are 160 MB; what is kept is 32 MiB, and as much while it grows.
+        assert!(kib < 100_000, "{kib} KiB");
     }
 }
 

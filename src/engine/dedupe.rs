@@ -1,8 +1,13 @@
 //! The memory of counted points that recognizes a duplicate, as InfluxDB would have it.
 //!
-//! The newest point of a series is not here: it is pending in its [`crate::engine::plan::FieldSlot`], where the last
+//! The newest point of a series is not here: it is pending in its [`crate::engine::plan::Slot`], where the last
 //! value wins. This memory holds the last `limits.dedupe_points` points that were counted before: an older point that
 //! is seen again is a duplicate and changes nothing, or, if it carries another value, a conflict.
+//!
+//! Every point is remembered, and hardly any is ever looked up. So remembering only writes: the points stand in a ring, in
+//! the order in which they were counted, and those of one slot form a chain, the newest first. A look-up follows the chain,
+//! and most often ends at once, because a point that was in order is later than all before it in its chain. Where chains are
+//! long and points come late, an index of the whole ring is made, and kept for as long as it is of use.
 //!
 //! Invariant: at most `capacity` points are held; the oldest one leaves first.
 //!
@@ -17,11 +22,38 @@ const CHUNK: usize = 256;
 /// Bytes of a stored entry.
 const ENTRY_BYTES: usize = 20;
 
+/// Entries of a chain that a look-up visits before it makes an index.
+const CHAIN_MAX: u32 = 32;
+
 #[derive(Clone, Copy)]
 struct Entry {
     slot: u32,
+    /// How many entries further back the one before it in its chain stands; 0 if there was none. The highest bit is set if
+    /// one that has been in the chain before it has a later time, or the same.
+    link: u32,
     at: i64,
     value: u64,
+}
+
+const OUT_OF_ORDER: u32 = 1 << 31;
+
+impl Entry {
+    fn distance(&self) -> usize {
+        (self.link & !OUT_OF_ORDER) as usize
+    }
+
+    fn is_in_order(&self) -> bool {
+        self.link & OUT_OF_ORDER == 0
+    }
+}
+
+/// The newest end of a slot's chain.
+#[derive(Clone, Copy)]
+struct Chain {
+    /// 1 + the place of the newest entry, which may have left since; 0 if there was none.
+    newest: u32,
+    /// The latest time that has been in the chain.
+    latest: i64,
 }
 
 /// What the memory knows of a point.
@@ -41,7 +73,12 @@ pub struct Dedupe {
     ring: Vec<Entry>,
     /// Where the next entry goes, once the ring is full.
     oldest: usize,
-    index: HashTable<u32>,
+    /// By slot.
+    chains: Vec<Chain>,
+    /// All places, if look-ups need it.
+    index: Option<HashTable<u32>>,
+    /// Entries that have come since the index was needed.
+    unused: usize,
     /// Chunks that have changed since they were saved.
     unsaved: BTreeSet<usize>,
     /// The chunk that was marked last: the next entry is most likely in it.
@@ -65,64 +102,136 @@ fn hash(slot: u32, at: i64) -> u64 {
 }
 
 impl Dedupe {
-    /// A memory for `capacity` points; with 0 nothing is remembered.
+    /// A memory for `capacity` points, at most 2^31 - 1; with 0 nothing is remembered.
     pub fn new(capacity: usize) -> Dedupe {
         Dedupe {
-            capacity: capacity.min(u32::MAX as usize),
+            capacity: capacity.min(OUT_OF_ORDER as usize - 1),
             ring: Vec::new(),
             oldest: 0,
-            index: HashTable::new(),
+            chains: Vec::new(),
+            index: None,
+            unused: 0,
             unsaved: BTreeSet::new(),
             last_unsaved: usize::MAX,
         }
     }
 
+    /// The place of the newest entry of a slot.
+    #[inline]
+    fn newest(&self, slot: u32) -> Option<usize> {
+        let place = self.chains.get(slot as usize)?.newest.checked_sub(1)? as usize;
+        (self.ring.get(place)?.slot == slot).then_some(place)
+    }
+
+    /// The place of the entry before the one at `place` in its chain, if it has not left.
+    #[inline]
+    fn before(&self, place: usize) -> Option<usize> {
+        let distance = self.ring[place].distance();
+        // Entries that stand before it in the order of their coming.
+        let elder = if place >= self.oldest { place - self.oldest } else { place + self.ring.len() - self.oldest };
+        if distance == 0 || distance > elder {
+            return None;
+        }
+        Some(if place >= distance { place - distance } else { place + self.ring.len() - distance })
+    }
+
     /// Looks a point up.
-    pub fn look_up(&self, slot: u32, at: i64, value: u64) -> Seen {
-        let found = self.index.find(hash(slot, at), |&i| {
-            let entry = &self.ring[i as usize];
-            entry.slot == slot && entry.at == at
-        });
+    pub fn look_up(&mut self, slot: u32, at: i64, value: u64) -> Seen {
+        let found = if self.index.is_some() { Err(()) } else { self.follow(slot, at) };
+        let found = found.unwrap_or_else(|()| self.find(slot, at));
         match found {
             None => Seen::New,
-            Some(&i) if self.ring[i as usize].value == value => Seen::Duplicate,
+            Some(place) if self.ring[place].value == value => Seen::Duplicate,
             Some(_) => Seen::Conflict,
         }
     }
 
+    /// Follows the chain of a slot to the entry of a time. An error if the chain is too long.
+    fn follow(&self, slot: u32, at: i64) -> Result<Option<usize>, ()> {
+        let mut next = self.newest(slot);
+        for _ in 0..CHAIN_MAX {
+            let Some(place) = next else { return Ok(None) };
+            let entry = &self.ring[place];
+            if entry.at == at {
+                return Ok(Some(place));
+            }
+            if entry.is_in_order() && entry.at < at {
+                return Ok(None);
+            }
+            next = self.before(place);
+        }
+        Err(())
+    }
+
+    /// Asks the index, which is made if need be.
+    fn find(&mut self, slot: u32, at: i64) -> Option<usize> {
+        self.unused = 0;
+        let Dedupe { ring, index, .. } = self;
+        let hash_of = |place: &u32| hash(ring[*place as usize].slot, ring[*place as usize].at);
+        let index = index.get_or_insert_with(|| {
+            let mut index = HashTable::with_capacity(ring.len());
+            (0..ring.len() as u32).for_each(|place| {
+                index.insert_unique(hash_of(&place), place, hash_of);
+            });
+            index
+        });
+        let is_it = |place: &u32| ring[*place as usize].slot == slot && ring[*place as usize].at == at;
+        index.find(hash(slot, at), is_it).map(|place| *place as usize)
+    }
+
     /// Remembers a point that was counted. The point must not be in the memory already.
+    #[inline]
     pub fn remember(&mut self, slot: u32, at: i64, value: u64) {
         if self.capacity == 0 {
             return;
         }
-        let entry = Entry { slot, at, value };
-        let place = if self.ring.len() < self.capacity {
-            self.ring.push(entry);
-            self.ring.len() - 1
-        } else {
-            let place = self.oldest;
-            self.oldest = (place + 1) % self.capacity;
-            let old = self.ring[place];
-            if let Ok(found) = self.index.find_entry(hash(old.slot, old.at), |&i| i as usize == place) {
-                found.remove();
-            }
-            self.ring[place] = entry;
-            place
+        let is_full = self.ring.len() == self.capacity;
+        let place = if is_full { self.oldest } else { self.ring.len() };
+        if self.chains.len() <= slot as usize {
+            self.chains.resize(slot as usize + 1, Chain { newest: 0, latest: i64::MIN });
+        }
+        let distance = match self.newest(slot) {
+            None => 0,
+            Some(before) if place > before => place - before,
+            Some(before) => place + self.ring.len() - before,
         };
+        let chain = &mut self.chains[slot as usize];
+        let link = distance as u32 | if at > chain.latest { 0 } else { OUT_OF_ORDER };
+        *chain = Chain { newest: place as u32 + 1, latest: chain.latest.max(at) };
+        if self.index.is_some() {
+            self.leave_index(place);
+        }
+        let entry = Entry { slot, link, at, value };
+        if is_full {
+            self.oldest = if place + 1 == self.capacity { 0 } else { place + 1 };
+            self.ring[place] = entry;
+        } else {
+            self.ring.push(entry);
+        }
         if self.last_unsaved != place / CHUNK {
             self.last_unsaved = place / CHUNK;
             self.unsaved.insert(place / CHUNK);
         }
-        self.insert(place);
+        if let Some(index) = &mut self.index {
+            let ring = &self.ring;
+            index.insert_unique(hash(slot, at), place as u32, |place| {
+                hash(ring[*place as usize].slot, ring[*place as usize].at)
+            });
+        }
     }
 
-    fn insert(&mut self, place: usize) {
-        let ring = &self.ring;
-        let entry = &ring[place];
-        self.index.insert_unique(hash(entry.slot, entry.at), place as u32, |&i| {
-            let entry = &ring[i as usize];
-            hash(entry.slot, entry.at)
-        });
+    /// Takes the entry that is about to leave its place out of the index, or gives the index up.
+    fn leave_index(&mut self, place: usize) {
+        self.unused += 1;
+        if self.unused > self.capacity {
+            self.index = None;
+            return;
+        }
+        if let (Some(index), Some(old)) = (&mut self.index, self.ring.get(place))
+            && let Ok(found) = index.find_entry(hash(old.slot, old.at), |i| *i as usize == place)
+        {
+            found.remove();
+        }
     }
 
     /// Gives what has changed since the last call.
@@ -190,10 +299,48 @@ mod tests {
         assert_eq!(memory.look_up(7, 0, 100), Seen::New);
         for at in 4..5000 {
             memory.remember(7, at, 100);
-            assert_eq!(memory.index.len(), 3);
+            assert_eq!(memory.ring.len(), 3);
             for known in at - 2..=at {
                 assert_eq!(memory.look_up(7, known, 100), Seen::Duplicate);
             }
+        }
+    }
+
+    /// Against a list that is searched from end to end: points of few and many slots, in order and out of it.
+    #[test]
+    fn chains_and_index_agree_with_a_plain_list() {
+        let mut state = 88172645463325252_u64;
+        let mut random = |below: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % below
+        };
+        for round in 0..40 {
+            let (capacity, slots) = (1 + random(400) as usize, 1 + random(if round % 2 == 0 { 3 } else { 200 }));
+            let (mut memory, mut list) = (Dedupe::new(capacity), std::collections::VecDeque::new());
+            let mut made_index = false;
+            for at in 0..4000 {
+                let (slot, value) = (random(slots) as u32, random(3));
+                let at = if random(3) == 0 { at - random(600) as i64 } else { at };
+                let known = list.iter().find(|(s, t, _)| (*s, *t) == (slot, at));
+                let expected = match known {
+                    None => Seen::New,
+                    Some((_, _, known)) if *known == value => Seen::Duplicate,
+                    Some(_) => Seen::Conflict,
+                };
+                // Phases without a look-up let the index go.
+                if at % 2000 < 1200 || expected != Seen::New {
+                    assert_eq!(memory.look_up(slot, at, value), expected, "round {round}, time {at}");
+                }
+                made_index |= memory.index.is_some();
+                if expected == Seen::New {
+                    memory.remember(slot, at, value);
+                    list.push_back((slot, at, value));
+                    list.drain(..list.len().saturating_sub(capacity));
+                }
+            }
+            assert!(made_index || slots > 3 || capacity < 100, "{capacity} {slots}");
         }
     }
 

@@ -8,7 +8,7 @@ use super::Counters;
 use super::dedupe::{Dedupe, Seen};
 use super::device::Device;
 use super::partial::Partial;
-use super::plan::{Feed, FieldSlot, Sample, Target};
+use super::plan::{Feed, Field, Place, Sample, Slot, Target};
 use super::schema::{Schema, Summary};
 use super::zone::{Span, Zone};
 use std::sync::Arc;
@@ -27,13 +27,22 @@ pub struct Fold<'e> {
 impl Fold<'_> {
     /// Applies the duplicate rules to a point and folds what they let through.
     #[inline]
-    pub fn point(&mut self, slot: &mut FieldSlot, at: i64, sample: Sample, has_timestamp: bool) {
-        let counts = u64::from(slot.targets.iter().any(|target| takes(&target.feeds, sample)));
+    pub fn point(
+        &mut self,
+        field: &Field,
+        slot: &mut Slot,
+        places: &[Place],
+        at: i64,
+        sample: Sample,
+        has_timestamp: bool,
+    ) {
+        let to = (&*field.targets, places);
+        let counts = u64::from(field.targets.iter().any(|target| takes(&target.feeds, sample)));
         if !has_timestamp {
             // The time of arrival is not part of the point: two equal lines are two points.
             self.counters.points += counts;
-            self.touch(&slot.targets, at, sample, self.run);
-            self.fold(&slot.targets, at, sample, self.run);
+            self.touch(to, at, sample, self.run);
+            self.fold(to, at, sample, self.run);
             return;
         }
         match slot.pending {
@@ -42,44 +51,45 @@ impl Fold<'_> {
                 if pending != sample {
                     slot.pending = Some((at, sample));
                     slot.unsaved = true;
-                    self.touch(&slot.targets, at, sample, slot.run);
-                    self.lose(&slot.targets, at, pending, sample, slot.run);
+                    self.touch(to, at, sample, slot.run);
+                    self.lose(to, at, pending, sample, slot.run);
                 }
             }
             Some((newest, _)) if at < newest => match self.dedupe.look_up(slot.id, at, sample.bits()) {
                 Seen::New => {
                     self.counters.points += counts;
-                    self.touch(&slot.targets, at, sample, self.run);
-                    self.fold(&slot.targets, at, sample, self.run);
+                    self.touch(to, at, sample, self.run);
+                    self.fold(to, at, sample, self.run);
                     self.dedupe.remember(slot.id, at, sample.bits());
                 }
                 Seen::Duplicate => self.counters.duplicates += 1,
                 Seen::Conflict => {
                     self.counters.conflicts += 1;
-                    self.touch(&slot.targets, at, sample, self.run);
-                    self.mark_stale(&slot.targets, at, sample);
+                    self.touch(to, at, sample, self.run);
+                    self.mark_stale(to, at, sample);
                 }
             },
             previous => {
                 self.counters.points += counts;
                 if let Some((newest, pending)) = previous {
-                    self.fold(&slot.targets, newest, pending, slot.run);
+                    self.fold(to, newest, pending, slot.run);
                     self.dedupe.remember(slot.id, newest, pending.bits());
                 }
                 slot.pending = Some((at, sample));
                 slot.run = self.run;
                 slot.unsaved = true;
-                self.touch(&slot.targets, at, sample, self.run);
+                self.touch(to, at, sample, self.run);
             }
         }
     }
 
     /// Opens the windows that take a point of a run, and marks them as changed.
     #[inline]
-    fn touch(&mut self, targets: &[Target], at: i64, sample: Sample, run: u32) {
+    fn touch(&mut self, (targets, places): (&[Target], &[Place]), at: i64, sample: Sample, run: u32) {
         for target in targets.iter().filter(|target| takes(&target.feeds, sample)) {
-            let device = &mut self.devices[target.device as usize];
-            if let Some(zone) = target.zone
+            let place = &places[usize::from(target.place)];
+            let device = &mut self.devices[place.device as usize];
+            if let Some(zone) = place.zone
                 && zone != device.zone
             {
                 device.zone = zone;
@@ -94,9 +104,9 @@ impl Fold<'_> {
     }
 
     /// Marks the windows that have held a pending point and hold its new value no more.
-    fn lose(&mut self, targets: &[Target], at: i64, old: Sample, new: Sample, run: u32) {
+    fn lose(&mut self, (targets, places): (&[Target], &[Place]), at: i64, old: Sample, new: Sample, run: u32) {
         for target in targets.iter().filter(|t| takes(&t.feeds, old) && !takes(&t.feeds, new)) {
-            if let Some(window) = self.devices[target.device as usize].window(at) {
+            if let Some(window) = self.devices[places[usize::from(target.place)].device as usize].window(at) {
                 window.part(run).rev += 1;
                 window.version = window.version.wrapping_add(1);
                 window.unsaved = true;
@@ -106,9 +116,9 @@ impl Fold<'_> {
     }
 
     /// Marks the windows of a point that came again with another value.
-    fn mark_stale(&mut self, targets: &[Target], at: i64, sample: Sample) {
+    fn mark_stale(&mut self, (targets, places): (&[Target], &[Place]), at: i64, sample: Sample) {
         for target in targets.iter().filter(|target| takes(&target.feeds, sample)) {
-            if let Some(window) = self.devices[target.device as usize].window(at) {
+            if let Some(window) = self.devices[places[usize::from(target.place)].device as usize].window(at) {
                 window.part(self.run).partial.conflicts += 1;
             }
         }
@@ -116,17 +126,17 @@ impl Fold<'_> {
 
     /// Folds a point into its windows, into the part of the run that has taken it.
     #[inline]
-    fn fold(&mut self, targets: &[Target], at: i64, sample: Sample, run: u32) {
+    fn fold(&mut self, (targets, places): (&[Target], &[Place]), at: i64, sample: Sample, run: u32) {
         for target in targets {
             // A window that has left memory was written with its pending points: nothing is lost.
-            if let Some(window) = self.devices[target.device as usize].window(at) {
+            if let Some(window) = self.devices[places[usize::from(target.place)].device as usize].window(at) {
                 let summary = &self.schema.summaries[usize::from(target.summary)];
                 let not_finite = &mut self.counters.not_finite;
                 window.unsaved = true;
                 let span = window.span;
                 observe(&mut window.part(run).partial, span, summary, &target.feeds, at, sample, not_finite);
             } else if self.schema.judges {
-                self.devices[target.device as usize].add_to_past(&target.feeds, at, sample);
+                self.devices[places[usize::from(target.place)].device as usize].add_to_past(&target.feeds, at, sample);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The pure core: bytes and time in, state and rows out.
 //!
-//! Flow of one line: [`plan`] finds the series by its head; [`scan`] reads the fields that the plan wants; the point is
+//! Flow of one line ([`line`]): [`heads`] and [`plan`] find the series by its head; [`scan`] reads the fields that the plan wants; the point is
 //! judged against `lateness`, passes the duplicate rules, and is folded into the [`partial`] of its device's base
 //! window. [`row`] turns partials into rows.
 //!
@@ -12,6 +12,8 @@ pub mod dedupe;
 pub mod device;
 mod fold;
 pub mod frame;
+pub mod heads;
+mod line;
 pub mod partial;
 pub mod pattern;
 pub mod plan;
@@ -24,12 +26,13 @@ pub mod zone;
 
 use dedupe::Dedupe;
 use device::{Device, EMPTY};
-use fold::{Fold, observe, takes};
-use hashbrown::HashMap;
+use fold::{observe, takes};
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 use partial::Partial;
-use plan::{FieldSlot, Found, Plans, Sample, UNMATCHED};
-use scan::{End, Value, Visit};
+use plan::{Plans, Sample, Seen};
 use schema::Schema;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use zone::{Span, Zone};
 
@@ -131,9 +134,7 @@ pub struct Engine {
     schema: Arc<Schema>,
     plans: Plans,
     devices: Vec<Device>,
-    by_key: HashMap<plan::DeviceKey, u32, foldhash::fast::FixedState>,
-    /// The highest id that a device has.
-    device_ids: u32,
+    directory: Directory,
     /// The zones of devices; the first is that of the schema.
     zones: Vec<Arc<Zone>>,
     /// Names of the runs of which there are parts.
@@ -144,44 +145,46 @@ pub struct Engine {
     /// Windows that have left memory and wait to be written.
     away: u64,
     counters: Counters,
-    /// Slot and value of the wanted fields of the line in hand; kept to reuse its memory.
+    /// Index and value of the wanted fields of the line in hand; kept to reuse its memory.
     found: Vec<(usize, Sample)>,
 }
 
-struct Wanted<'s, 'f> {
-    slots: &'s [FieldSlot],
-    found: &'f mut Vec<(usize, Sample)>,
-    timestamp: Option<i64>,
+/// Which device has a key.
+struct Directory {
+    by_key: HashTable<u32>,
+    hasher: FixedState,
+    /// The highest id that a device has.
+    ids: u32,
 }
 
-impl<'a> Visit<'a> for Wanted<'_, '_> {
-    #[inline]
-    fn field(&mut self, key: &'a [u8], value: Value<'a>) {
-        let index = if memchr::memchr(b'\\', key).is_none() {
-            self.slots.iter().position(|slot| *slot.key == *key)
-        } else {
-            let key = scan::unescape_token(key);
-            self.slots.iter().position(|slot| *slot.key == *key)
+impl Directory {
+    /// Adds a device that is not in it.
+    fn add(&mut self, devices: &[Device], index: u32) {
+        let hash = |index: &u32| {
+            let device = &devices[*index as usize];
+            self.hasher.hash_one((device.summary, &device.key))
         };
-        let Some(index) = index else { return };
-        let sample = match value {
-            // Adding zero turns -0 into 0.
-            Value::Float(v) => Sample::Number(v + 0.0),
-            Value::Integer(v) => Sample::Number(v as f64),
-            Value::Unsigned(v) => Sample::Number(v as f64),
-            Value::Boolean(v) => Sample::Number(f64::from(u8::from(v))),
-            Value::Text(text) => Sample::Text(schema::fnv1a(text)),
-        };
-        // Of a field that stands twice in a line the last value counts.
-        match self.found.iter_mut().find(|(i, _)| *i == index) {
-            Some(entry) => entry.1 = sample,
-            None => self.found.push((index, sample)),
-        }
+        self.ids = self.ids.max(devices[index as usize].id);
+        self.by_key.insert_unique(hash(&index), index, hash);
     }
 
-    #[inline]
-    fn timestamp(&mut self, at: i64) {
-        self.timestamp = Some(at);
+    /// Index of a device, which is made if need be; `None` if the limit on devices is reached.
+    fn find_or_make(&mut self, schema: &Schema, devices: &mut Vec<Device>, key: plan::DeviceKey) -> Option<u32> {
+        let hash = self.hasher.hash_one((key.0, &key.1));
+        let is_it = |index: &u32| {
+            let device = &devices[*index as usize];
+            device.summary == key.0 && device.key == key.1
+        };
+        if let Some(index) = self.by_key.find(hash, is_it) {
+            return Some(*index);
+        }
+        if devices.len() >= schema.limits.devices {
+            return None;
+        }
+        let index = devices.len() as u32;
+        devices.push(Device::new(self.ids + 1, key.0, key.1));
+        self.add(devices, index);
+        Some(index)
     }
 }
 
@@ -191,8 +194,7 @@ impl Engine {
         Engine {
             plans: Plans::new(schema.limits.series),
             devices: Vec::new(),
-            by_key: HashMap::default(),
-            device_ids: 0,
+            directory: Directory { by_key: HashTable::new(), hasher: FixedState::default(), ids: 0 },
             zones: vec![schema.zone.clone()],
             runs: vec!["".into()],
             run: 0,
@@ -268,133 +270,13 @@ impl Engine {
 
     /// Index of a device, which is made if need be; `None` if the limit on devices is reached.
     fn device_for(&mut self, key: plan::DeviceKey) -> Option<u32> {
-        new_device(&self.schema, &mut self.devices, &mut self.by_key, &mut self.device_ids, key)
-    }
-
-    /// Takes one whole line, with or without its newline, that arrived at `now` (nanoseconds since the epoch). True if
-    /// the line belongs to a series that feeds a column.
-    pub fn ingest(&mut self, line: &[u8], now: i64) -> bool {
-        let (schema, devices, by_key, ids) = (&self.schema, &mut self.devices, &mut self.by_key, &mut self.device_ids);
-        let (zones, unknown_zones) = (&mut self.zones, &mut self.counters.unknown_zones);
-        let mut touched: Vec<u32> = Vec::new();
-        let known_series = self.plans.series.len();
-        let found = self.plans.find(line, |head, is_full| {
-            let device = |key| {
-                // Where no series can be added, no device is made for one.
-                let index = if is_full { None } else { new_device(schema, devices, by_key, ids, key) };
-                touched.extend(index);
-                index
-            };
-            let zone = |name: &[u8]| {
-                let zone = zone_index(zones, name);
-                *unknown_zones += u64::from(zone.is_none());
-                zone
-            };
-            plan::compile(schema, head, device, zone)
-        });
-        if self.plans.series.len() > known_series {
-            for device in touched {
-                self.devices[device as usize].series.push(known_series as u32);
-            }
-        }
-        let (series, fields_at) = match found {
-            Found::Series(series, at) => (series, at),
-            Found::Empty => return false,
-            Found::Malformed => {
-                self.counters.lines += 1;
-                self.counters.malformed += 1;
-                return false;
-            }
-            Found::OverLimit => {
-                self.counters.lines += 1;
-                self.counters.over_limit += 1;
-                return false;
-            }
-            Found::NoKey => {
-                self.counters.lines += 1;
-                self.counters.no_key += 1;
-                return false;
-            }
-        };
-        self.counters.lines += 1;
-        if series == UNMATCHED {
-            return false;
-        }
-        self.fields(line, series as usize, fields_at, now);
-        true
+        self.directory.find_or_make(&self.schema, &mut self.devices, key)
     }
 
     /// Number and length of the head of the line that was taken last, for as long as the engine lives;
-    /// [`plan::NO_HEAD`] if the line has a form that is not numbered.
+    /// [`heads::NO_HEAD`] if the line has a form that is not numbered.
     pub fn last_head(&self) -> (u32, usize) {
         self.plans.hit()
-    }
-
-    /// Notes that a line which has been taken is not in the journal, on the windows that it went to.
-    pub fn mark_unjournaled(&mut self, line: &[u8], now: i64) {
-        let Found::Series(series, fields_at) = self.plans.find(line, |_, _| plan::Compiled::Nothing) else { return };
-        if series == UNMATCHED {
-            return;
-        }
-        self.counters.unjournaled += 1;
-        let slots = &self.plans.series[series as usize].slots;
-        self.found.clear();
-        let mut wanted = Wanted { slots, found: &mut self.found, timestamp: None };
-        if !matches!(scan::scan_fields(line, scan::skip_blanks(line, fields_at), &mut wanted), End::Complete(_)) {
-            return;
-        }
-        let at = wanted.timestamp.unwrap_or(now);
-        let targets = self.found.iter().flat_map(|(index, _)| slots[*index].targets.iter());
-        let mut devices: Vec<u32> = targets.map(|target| target.device).collect();
-        devices.sort_unstable();
-        devices.dedup();
-        for device in devices {
-            if let Some(window) = self.devices[device as usize].window(at) {
-                window.own.partial.unjournaled += 1;
-                window.unsaved = true;
-            }
-        }
-    }
-
-    fn fields(&mut self, line: &[u8], series: usize, fields_at: usize, now: i64) {
-        self.counters.matched += 1;
-        self.counters.over_limit += u64::from(self.plans.series[series].lacks_room);
-        let slots = &mut self.plans.series[series].slots;
-        self.found.clear();
-        let mut wanted = Wanted { slots, found: &mut self.found, timestamp: None };
-        let fields_at = scan::skip_blanks(line, fields_at);
-        if !matches!(scan::scan_fields(line, fields_at, &mut wanted), End::Complete(_)) {
-            self.counters.malformed += 1;
-            return;
-        }
-        let timestamp = wanted.timestamp;
-        let at = timestamp.unwrap_or(now);
-        if self.found.is_empty() {
-            return;
-        }
-        let lateness = &self.schema.lateness;
-        if at > EVENT_TIME_MAX || at.saturating_sub(now) > lateness.future {
-            self.counters.future += self.found.len() as u64;
-            return;
-        }
-        if at < EVENT_TIME_MIN || now.saturating_sub(at) > lateness.max {
-            self.counters.late += self.found.len() as u64;
-            return;
-        }
-        let mut fold = Fold {
-            schema: &self.schema,
-            zones: &self.zones,
-            devices: &mut self.devices,
-            dedupe: &mut self.dedupe,
-            counters: &mut self.counters,
-            run: self.run,
-        };
-        for &(index, sample) in &self.found {
-            fold.point(&mut slots[index], at, sample, timestamp.is_some());
-        }
-        if self.schema.judges {
-            self.settle_line(series, at);
-        }
     }
 
     /// Appends what is due in at most `count` devices from `from` on: windows to write, windows without a sample.
@@ -427,16 +309,12 @@ impl Engine {
 
     /// Finds out which windows of a device have lost their only samples, and when the last sample of the others was.
     fn look_for_empty(&mut self, device: usize) {
-        let pending: Vec<i64> = self.devices[device]
-            .series
-            .iter()
-            .flat_map(|series| self.plans.series[*series as usize].slots.iter())
-            .filter_map(|slot| slot.pending.map(|pending| (pending, &slot.targets)))
-            .filter(|((_, sample), targets)| {
-                targets.iter().any(|t| t.device as usize == device && takes(&t.feeds, *sample))
-            })
-            .map(|((at, _), _)| at)
-            .collect();
+        let fields = self.devices[device].series.iter().flat_map(|series| self.plans.fields(*series));
+        let counts = |seen: Seen<'_>| {
+            let (at, sample) = seen.slot.pending?;
+            seen.targets_of(device).any(|t| takes(&t.feeds, sample)).then_some(at)
+        };
+        let pending: Vec<i64> = fields.filter_map(counts).collect();
         for window in self.devices[device].windows.iter_mut().filter(|window| window.may_be_empty) {
             window.may_be_empty = false;
             let folded = window.parts().filter(|p| p.partial.samples > 0).map(|p| p.partial.last_seen).max();
@@ -491,12 +369,12 @@ impl Engine {
             })
             .collect();
         let mut not_finite = 0;
-        for slot in state.series.iter().flat_map(|series| self.plans.series[*series as usize].slots.iter()) {
-            if let Some((at, sample)) = slot.pending
+        for seen in state.series.iter().flat_map(|series| self.plans.fields(*series)) {
+            if let Some((at, sample)) = seen.slot.pending
                 && window.span.contains(at)
-                && let Some(part) = parts.iter_mut().find(|part| part.run == slot.run)
+                && let Some(part) = parts.iter_mut().find(|part| part.run == seen.slot.run)
             {
-                for target in slot.targets.iter().filter(|t| t.device == device) {
+                for target in seen.targets_of(device as usize) {
                     observe(&mut part.partial, window.span, summary, &target.feeds, at, sample, &mut not_finite);
                 }
             }
@@ -594,26 +472,5 @@ fn zone_index(zones: &mut Vec<Arc<Zone>>, name: &[u8]) -> Option<u16> {
     let zone = Zone::named(name)?;
     let index = u16::try_from(zones.len()).ok()?;
     zones.push(Arc::new(zone));
-    Some(index)
-}
-
-/// Index of a device, which is made if need be; `None` if the limit on devices is reached.
-fn new_device(
-    schema: &Schema,
-    devices: &mut Vec<Device>,
-    by_key: &mut HashMap<plan::DeviceKey, u32, foldhash::fast::FixedState>,
-    ids: &mut u32,
-    key: plan::DeviceKey,
-) -> Option<u32> {
-    if let Some(index) = by_key.get(&key) {
-        return Some(*index);
-    }
-    if devices.len() >= schema.limits.devices {
-        return None;
-    }
-    let index = devices.len() as u32;
-    *ids += 1;
-    devices.push(Device::new(*ids, key.0, key.1.clone()));
-    by_key.insert(key, index);
     Some(index)
 }

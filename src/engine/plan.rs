@@ -1,31 +1,26 @@
-//! Head -> what it feeds, cached.
+//! Series -> what they feed.
 //!
 //! The bytes before the first blank that is not escaped (measurement and tags, the *head*) identify a series. The first
-//! sight of a head takes the slow path: it is decoded, matched against every source, and compiled into field slots.
-//! After that a head is recognized by comparison alone. Each head remembers its last two successors, because an agent
-//! sends its series in the same order poll after poll: most lines cost one comparison and no hash.
+//! sight of a head takes the slow path: it is decoded, matched against every source, and compiled: which fields feed which
+//! accumulators of which devices. After that [`super::heads`] knows the series by its head. Unmatched heads are cached too,
+//! as such: they are most of the stream.
 //!
-//! Different spellings of one series (tags in another order, other escapes) share the series. Unmatched heads are cached
-//! too, as such: they are most of the stream.
-//!
-//! Invariants: at most `limits.series` heads are cached; a cached head has the plain form of
-//! [`crate::engine::scan::plain_head_end`], so the comparison of its bytes and of the blank behind them is sufficient.
+//! Different spellings of one series (tags in another order, other escapes) share the series. Series that feed the same
+//! accumulators share the list of them, the [`Shape`]; what differs, devices and pending points, lies in memory in the order
+//! in which the series were seen first, which is the order in which they come.
 
+use super::heads::{Heads, NO_HEAD};
 use super::partial::Kind;
 use super::scan::{self, Head};
 use super::schema::Schema;
 use foldhash::fast::FixedState;
-use hashbrown::{HashMap, HashTable};
-use std::collections::VecDeque;
-use std::hash::BuildHasher;
+use hashbrown::HashMap;
+use std::ops::Range;
 
 /// Index of a series. [`UNMATCHED`] is the series that feeds nothing.
 pub type SeriesId = u32;
 /// The series of every head that no source matches.
 pub const UNMATCHED: SeriesId = u32::MAX;
-
-/// No head.
-pub const NO_HEAD: u32 = u32::MAX;
 
 /// One accumulator that a field feeds.
 #[derive(Clone, Debug)]
@@ -40,11 +35,34 @@ pub struct Feed {
 /// Everything of one device that a field feeds.
 #[derive(Clone, Debug)]
 pub struct Target {
-    pub device: u32,
+    /// Which of the series' places.
+    pub place: u16,
     pub summary: u16,
+    pub feeds: Box<[Feed]>,
+}
+
+/// A field that at least one source wants.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// The decoded field key.
+    pub key: Box<[u8]>,
+    /// It has no backslash: bytes on the wire that are equal to it mean it.
+    pub is_plain: bool,
+    pub targets: Box<[Target]>,
+}
+
+/// The fields of a series and what they feed.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    pub fields: Box<[Field]>,
+}
+
+/// A device that a series feeds.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub device: u32,
     /// The zone that the head names for the device: an index in the engine.
     pub zone: Option<u16>,
-    pub feeds: Box<[Feed]>,
 }
 
 /// A number, or a string, of which nothing but its existence (and identity) matters.
@@ -64,37 +82,65 @@ impl Sample {
     }
 }
 
-/// A field of a series that at least one source wants.
-#[derive(Clone, Debug)]
-pub struct FieldSlot {
+/// The state of a field of a series.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
     /// Names the slot in the memory of duplicates.
     pub id: u32,
-    /// The decoded field key.
-    pub key: Box<[u8]>,
-    /// The newest point, not folded yet: while it is the newest, the last value wins.
-    pub pending: Option<(i64, Sample)>,
     /// The run that has taken the pending point: it belongs to that run's part of its window.
     pub run: u32,
+    /// The newest point, not folded yet: while it is the newest, the last value wins.
+    pub pending: Option<(i64, Sample)>,
     /// Changed since the last checkpoint.
     pub unsaved: bool,
-    pub targets: Box<[Target]>,
 }
 
 /// A series that feeds something.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Series {
     /// Names the series in stored state.
     pub id: u32,
+    shape: u32,
+    /// Where its slots begin; as many as the shape has fields.
+    slots: u32,
+    /// Where its places begin, and how many they are.
+    places: u32,
+    place_count: u16,
     /// One of several summaries had no room for the device.
     pub lacks_room: bool,
-    pub slots: Box<[FieldSlot]>,
 }
 
-struct CachedHead {
-    bytes: Box<[u8]>,
-    series: SeriesId,
-    /// The heads that followed this one, the latest first.
-    successors: [u32; 2],
+impl Series {
+    fn slots(&self, shape: &Shape) -> Range<usize> {
+        self.slots as usize..self.slots as usize + shape.fields.len()
+    }
+
+    fn places(&self) -> Range<usize> {
+        self.places as usize..self.places as usize + usize::from(self.place_count)
+    }
+}
+
+/// A field of a series with its state, and the places that its targets mean.
+#[derive(Clone, Copy)]
+pub struct Seen<'p> {
+    pub field: &'p Field,
+    pub slot: &'p Slot,
+    pub places: &'p [Place],
+}
+
+impl<'p> Seen<'p> {
+    /// What of a device the field feeds.
+    pub fn targets_of(self, device: usize) -> impl Iterator<Item = &'p Target> {
+        let is_its = move |target: &&Target| self.places[usize::from(target.place)].device as usize == device;
+        self.field.targets.iter().filter(is_its)
+    }
+}
+
+/// The same to be changed: the fields, the slots in the same order, and the places.
+pub struct Parts<'p> {
+    pub fields: &'p [Field],
+    pub slots: &'p mut [Slot],
+    pub places: &'p [Place],
 }
 
 /// What happened to a line's head.
@@ -114,40 +160,39 @@ pub enum Found {
 
 /// What a head compiles to.
 pub enum Compiled {
-    /// Fields and what they feed; true if a summary had no room for the device.
-    Feeds(Vec<(Box<[u8]>, Vec<Target>)>, bool),
+    Feeds {
+        fields: Vec<Field>,
+        places: Vec<Place>,
+        /// A summary had no room for the device.
+        lacks_room: bool,
+    },
     Nothing,
     NoKey,
     OverLimit,
 }
 
-/// The cache of heads and series.
+/// What tells a shape from others: of each field the key, and of each target place, summary and definitions.
+type ShapeKey = Vec<(Box<[u8]>, Vec<(u16, u16, Vec<u16>)>)>;
+
+/// Heads, series, and what they feed.
 pub struct Plans {
-    heads: Vec<CachedHead>,
-    by_bytes: HashTable<u32>,
-    by_identity: HashMap<Head, (SeriesId, Found), FixedState>,
-    pub series: Vec<Series>,
-    hasher: FixedState,
+    heads: Heads,
+    by_identity: HashMap<Box<[u8]>, (SeriesId, Found), FixedState>,
+    series: Vec<Series>,
+    shapes: Vec<Shape>,
+    by_shape: HashMap<ShapeKey, u32, FixedState>,
+    slots: Vec<Slot>,
+    places: Vec<Place>,
     /// The highest number that a series or a slot has.
     ids: u32,
     /// Series that no checkpoint holds yet.
     pub unsaved: Vec<(u32, Head)>,
-    last: u32,
-    /// The cached head of the line that was found last, or [`NO_HEAD`].
-    hit: u32,
-    heads_max: usize,
-    /// Cached heads that feed nothing, the oldest first, and their bytes.
-    idle: VecDeque<u32>,
-    idle_bytes: usize,
+    series_max: usize,
     /// Heads in `by_identity` that lack a key.
     without_key: usize,
     unmatched: Vec<String>,
 }
 
-/// Bytes of cached heads that feed nothing.
-const IDLE_BYTES_MAX: usize = 32 << 20;
-/// A longer head that feeds nothing is not cached.
-const IDLE_HEAD_BYTES_MAX: usize = 4096;
 /// Heads without a key that are remembered; others are looked at every time.
 const WITHOUT_KEY_MAX: usize = 10_000;
 
@@ -155,21 +200,19 @@ const WITHOUT_KEY_MAX: usize = 10_000;
 const UNMATCHED_SHOWN_MAX: usize = 3;
 
 impl Plans {
-    /// An empty cache for at most `heads_max` heads.
-    pub fn new(heads_max: usize) -> Plans {
+    /// Plans for at most `series_max` series.
+    pub fn new(series_max: usize) -> Plans {
         Plans {
-            heads: Vec::new(),
-            by_bytes: HashTable::new(),
-            by_identity: HashMap::with_hasher(FixedState::default()),
+            heads: Heads::new(series_max),
+            by_identity: HashMap::default(),
             series: Vec::new(),
-            hasher: FixedState::default(),
+            shapes: Vec::new(),
+            by_shape: HashMap::default(),
+            slots: Vec::new(),
+            places: Vec::new(),
             ids: 0,
             unsaved: Vec::new(),
-            last: NO_HEAD,
-            hit: NO_HEAD,
-            heads_max: heads_max.min(NO_HEAD as usize / 2 - 1),
-            idle: VecDeque::new(),
-            idle_bytes: 0,
+            series_max: series_max.min(NO_HEAD as usize / 2 - 1),
             without_key: 0,
             unmatched: Vec::new(),
         }
@@ -179,45 +222,20 @@ impl Plans {
     /// limit on series is reached: it must not compile to feeds then.
     #[inline]
     pub fn find(&mut self, line: &[u8], compile: impl FnOnce(&Head, bool) -> Compiled) -> Found {
-        if let Some(last) = self.heads.get(self.last as usize) {
-            for candidate in last.successors {
-                if let Some(head) = self.heads.get(candidate as usize) {
-                    let length = head.bytes.len();
-                    if line.len() > length && line[length] == b' ' && line[..length] == *head.bytes {
-                        self.last = candidate;
-                        self.hit = candidate;
-                        return Found::Series(head.series, length + 1);
-                    }
-                }
-            }
+        match self.heads.predicted(line) {
+            Some((series, length)) => Found::Series(series, length + 1),
+            None => self.look_up(line, compile),
         }
-        self.look_up(line, compile)
     }
 
     fn look_up(&mut self, line: &[u8], compile: impl FnOnce(&Head, bool) -> Compiled) -> Found {
         let Some(length) = scan::plain_head_end(line) else {
             return self.decode(line, None, compile);
         };
-        let bytes = &line[..length];
-        let hash = self.hasher.hash_one(bytes);
-        match self.by_bytes.find(hash, |&i| *self.heads[i as usize].bytes == *bytes) {
-            Some(&index) => {
-                self.follow(index);
-                self.hit = index;
-                Found::Series(self.heads[index as usize].series, length + 1)
-            }
-            None => self.decode(line, Some((length, hash)), compile),
+        match self.heads.look_up(&line[..length]) {
+            Ok(series) => Found::Series(series, length + 1),
+            Err(hash) => self.decode(line, Some((length, hash)), compile),
         }
-    }
-
-    /// Remembers that `index` came after the last head.
-    fn follow(&mut self, index: u32) {
-        if let Some(last) = self.heads.get_mut(self.last as usize)
-            && last.successors[0] != index
-        {
-            last.successors = [index, last.successors[0]];
-        }
-        self.last = index;
     }
 
     fn decode(
@@ -226,24 +244,25 @@ impl Plans {
         plain: Option<(usize, u64)>,
         compile: impl FnOnce(&Head, bool) -> Compiled,
     ) -> Found {
-        self.hit = NO_HEAD;
+        self.heads.missed();
         if scan::is_empty_line(line) {
             return Found::Empty;
         }
         let Ok((head, fields_at)) = scan::decode_head(line) else {
             return Found::Malformed;
         };
-        let (series, found) = match self.by_identity.get(&head) {
+        let identity = identity(&head);
+        let (series, found) = match self.by_identity.get(&*identity) {
             Some(known) => *known,
             None => {
-                let is_full = self.by_identity.len() - self.without_key >= self.heads_max;
+                let is_full = self.by_identity.len() - self.without_key >= self.series_max;
                 let known = match compile(&head, is_full) {
                     Compiled::Nothing => (UNMATCHED, Found::Empty),
                     Compiled::NoKey => (UNMATCHED, Found::NoKey),
                     Compiled::OverLimit => return Found::OverLimit,
-                    Compiled::Feeds(fields, lacks_room) => {
-                        let series = self.add(fields, lacks_room);
-                        self.unsaved.push((self.series[series as usize].id, head.clone()));
+                    Compiled::Feeds { fields, places, lacks_room } => {
+                        let series = self.add(fields, places, lacks_room);
+                        self.unsaved.push((self.series[series as usize].id, head));
                         (series, Found::Empty)
                     }
                 };
@@ -254,11 +273,11 @@ impl Plans {
                     (UNMATCHED, _) if self.without_key >= WITHOUT_KEY_MAX => {}
                     (UNMATCHED, _) => {
                         self.without_key += 1;
-                        self.by_identity.insert(head, known);
+                        self.by_identity.insert(identity, known);
                     }
                     _ if is_full => {}
                     _ => {
-                        self.by_identity.insert(head, known);
+                        self.by_identity.insert(identity, known);
                     }
                 }
                 known
@@ -273,43 +292,10 @@ impl Plans {
         if let Some((length, hash)) = plain
             && fields_at > length
             && line[..length].iter().all(|b| !matches!(b, b'\t' | 0x0b | 0x0c))
-            && let Some(index) = self.place_for(series, length)
         {
-            self.heads[index as usize] = CachedHead { bytes: line[..length].into(), series, successors: [NO_HEAD; 2] };
-            let (heads, hasher) = (&self.heads, &self.hasher);
-            self.by_bytes.insert_unique(hash, index, |&i| hasher.hash_one(&*heads[i as usize].bytes));
-            self.follow(index);
-            self.hit = index;
+            self.heads.add(&line[..length], hash, series);
         }
         Found::Series(series, fields_at)
-    }
-
-    /// A place in the cache for a head of this length; `None` if there is none. What feeds nothing gives way to what comes
-    /// after it, and never takes the place of what does.
-    fn place_for(&mut self, series: SeriesId, length: usize) -> Option<u32> {
-        if series != UNMATCHED {
-            if self.heads.len() - self.idle.len() >= self.heads_max {
-                return None;
-            }
-        } else if length > IDLE_HEAD_BYTES_MAX {
-            return None;
-        } else if self.idle.len() >= self.heads_max || self.idle_bytes + length > IDLE_BYTES_MAX {
-            let index = self.idle.pop_front()?;
-            let old = &self.heads[index as usize].bytes;
-            self.idle_bytes = self.idle_bytes - old.len() + length;
-            if let Ok(found) = self.by_bytes.find_entry(self.hasher.hash_one(&**old), |&i| i == index) {
-                found.remove();
-            }
-            self.idle.push_back(index);
-            return Some(index);
-        }
-        let index = self.heads.len() as u32;
-        self.heads.push(CachedHead { bytes: Box::default(), series, successors: [NO_HEAD; 2] });
-        if series == UNMATCHED {
-            self.idle.push_back(index);
-            self.idle_bytes += length;
-        }
-        Some(index)
     }
 
     fn next_id(&mut self) -> u32 {
@@ -317,30 +303,34 @@ impl Plans {
         self.ids
     }
 
-    fn add(&mut self, fields: Vec<(Box<[u8]>, Vec<Target>)>, lacks_room: bool) -> SeriesId {
+    fn add(&mut self, fields: Vec<Field>, places: Vec<Place>, lacks_room: bool) -> SeriesId {
         let id = self.next_id();
-        let slots = fields
-            .into_iter()
-            .map(|(key, targets)| FieldSlot {
-                id: self.next_id(),
-                key,
-                pending: None,
-                run: 0,
-                unsaved: true,
-                targets: targets.into(),
-            })
-            .collect();
-        self.series.push(Series { id, lacks_room, slots });
+        let target = |t: &Target| (t.place, t.summary, t.feeds.iter().map(|feed| feed.def).collect());
+        let key: ShapeKey = fields.iter().map(|f| (f.key.clone(), f.targets.iter().map(target).collect())).collect();
+        let slots = self.slots.len() as u32;
+        for _ in &fields {
+            let id = self.next_id();
+            self.slots.push(Slot { id, run: 0, pending: None, unsaved: true });
+        }
+        let shapes = &mut self.shapes;
+        let shape = *self.by_shape.entry(key).or_insert_with(|| {
+            shapes.push(Shape { fields: fields.into() });
+            (shapes.len() - 1) as u32
+        });
+        // A place for each summary at most, of which there are at most 65,536: the configuration check sees to it.
+        let place_count = places.len() as u16;
+        self.series.push(Series { id, shape, slots, places: self.places.len() as u32, place_count, lacks_room });
+        self.places.extend(places);
         (self.series.len() - 1) as SeriesId
     }
 
     /// Puts back a series of stored state; gives its index, or `None` if it feeds nothing any more.
-    pub fn restore(&mut self, id: u32, head: Head, compiled: Compiled) -> Option<SeriesId> {
+    pub fn restore(&mut self, id: u32, head: &Head, compiled: Compiled) -> Option<SeriesId> {
         self.ids = self.ids.max(id);
-        let Compiled::Feeds(fields, lacks_room) = compiled else { return None };
-        let series = self.add(fields, lacks_room);
+        let Compiled::Feeds { fields, places, lacks_room } = compiled else { return None };
+        let series = self.add(fields, places, lacks_room);
         self.series[series as usize].id = id;
-        self.by_identity.insert(head, (series, Found::Empty));
+        self.by_identity.insert(identity(head), (series, Found::Empty));
         Some(series)
     }
 
@@ -350,8 +340,9 @@ impl Plans {
     }
 
     /// Number and length of the cached head of the line that was found last; [`NO_HEAD`] if it has none.
+    #[inline]
     pub fn hit(&self) -> (u32, usize) {
-        (self.hit, self.heads.get(self.hit as usize).map_or(0, |head| head.bytes.len()))
+        self.heads.hit()
     }
 
     /// The first few heads that fed nothing.
@@ -363,6 +354,55 @@ impl Plans {
     pub fn matched_series(&self) -> usize {
         self.series.len()
     }
+
+    /// A series.
+    #[inline]
+    pub fn series(&self, index: SeriesId) -> &Series {
+        &self.series[index as usize]
+    }
+
+    /// All slots, of all series.
+    pub fn slots_mut(&mut self) -> &mut [Slot] {
+        &mut self.slots
+    }
+
+    /// The fields of a series.
+    pub fn fields(&self, series: SeriesId) -> impl Iterator<Item = Seen<'_>> {
+        let series = &self.series[series as usize];
+        let (shape, places) = (&self.shapes[series.shape as usize], &self.places[series.places()]);
+        let slots = &self.slots[series.slots(shape)];
+        shape.fields.iter().zip(slots).map(move |(field, slot)| Seen { field, slot, places })
+    }
+
+    /// The parts of a series, to be changed.
+    #[inline]
+    pub fn parts(&mut self, series: SeriesId) -> Parts<'_> {
+        let series = &self.series[series as usize];
+        let shape = &self.shapes[series.shape as usize];
+        Parts {
+            fields: &shape.fields,
+            slots: &mut self.slots[series.slots(shape)],
+            places: &self.places[series.places()],
+        }
+    }
+}
+
+/// The bytes that identify a head: its measurement and tags with their lengths.
+fn identity(head: &Head) -> Box<[u8]> {
+    let tags = head.tags.iter().flat_map(|(key, value)| [key, value]);
+    let mut bytes = Vec::new();
+    for part in std::iter::once(&head.measurement).chain(tags) {
+        // Short lengths take one byte, longer ones five.
+        match u8::try_from(part.len()) {
+            Ok(length) if length < u8::MAX => bytes.push(length),
+            _ => {
+                bytes.push(u8::MAX);
+                bytes.extend_from_slice(&(part.len() as u32).to_le_bytes());
+            }
+        }
+        bytes.extend_from_slice(part);
+    }
+    bytes.into()
 }
 
 /// A device that a head feeds: the summary, and the text of its key tags.
@@ -378,7 +418,8 @@ pub fn compile(
     mut device: impl FnMut(DeviceKey) -> Option<u32>,
     mut zone: impl FnMut(&[u8]) -> Option<u16>,
 ) -> Compiled {
-    let mut fields: Vec<(Box<[u8]>, Vec<Target>)> = Vec::new();
+    let mut fields: Vec<(&str, Vec<Target>)> = Vec::new();
+    let mut places = Vec::new();
     let mut without_key = false;
     let mut over_limit = false;
     for (index, summary) in schema.summaries.iter().enumerate() {
@@ -415,17 +456,26 @@ pub fn compile(
         };
         let named = summary.timezone_tag.as_ref().and_then(|tag| head.tag(tag.as_bytes()));
         let zone = named.and_then(&mut zone);
+        places.push(Place { device, zone });
         for (field, feeds) in wanted {
-            let target = Target { device, summary: index as u16, zone, feeds: feeds.into() };
-            match fields.iter_mut().find(|(key, _)| **key == *field.as_bytes()) {
+            let place = (places.len() - 1) as u16;
+            let target = Target { place, summary: index as u16, feeds: feeds.into() };
+            match fields.iter_mut().find(|(key, _)| *key == field) {
                 Some((_, targets)) => targets.push(target),
-                None => fields.push((field.as_bytes().into(), vec![target])),
+                None => fields.push((field, vec![target])),
             }
         }
     }
     match fields.is_empty() {
         // A summary that has no room for one more device does not keep the others from counting.
-        false => Compiled::Feeds(fields, over_limit),
+        false => {
+            let field = |(key, targets): (&str, Vec<Target>)| Field {
+                key: key.as_bytes().into(),
+                is_plain: !key.contains('\\'),
+                targets: targets.into(),
+            };
+            Compiled::Feeds { fields: fields.into_iter().map(field).collect(), places, lacks_room: over_limit }
+        }
         true if over_limit => Compiled::OverLimit,
         true if without_key => Compiled::NoKey,
         true => Compiled::Nothing,

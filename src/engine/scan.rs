@@ -48,8 +48,10 @@ pub struct OpenString {
 
 /// Receives what [`scan_fields`] finds.
 pub trait Visit<'a> {
-    /// A field with its raw (still escaped) key.
-    fn field(&mut self, key: &'a [u8], value: Value<'a>);
+    /// The raw (still escaped) key of a field. True if its value is wanted; any other one is checked, but not read.
+    fn wants(&mut self, key: &'a [u8]) -> bool;
+    /// The value of the field that was wanted last.
+    fn value(&mut self, value: Value<'a>);
     /// The timestamp in nanoseconds since the epoch, if the line carries one.
     fn timestamp(&mut self, at: i64);
     /// A quoted string was closed before `at`. False ends the scan there: what follows may not have arrived yet.
@@ -67,7 +69,10 @@ struct Framing {
 }
 
 impl<'a> Visit<'a> for Framing {
-    fn field(&mut self, _: &'a [u8], _: Value<'a>) {}
+    fn wants(&mut self, _: &'a [u8]) -> bool {
+        false
+    }
+    fn value(&mut self, _: Value<'a>) {}
     fn timestamp(&mut self, _: i64) {}
     fn go_on(&mut self, line: &'a [u8], at: usize) -> bool {
         if at > self.newline {
@@ -199,6 +204,17 @@ fn head_end<'a>(line: &'a [u8], at: usize, mut tag: impl FnMut(&'a [u8], &'a [u8
 
 #[inline]
 fn digits_end(line: &[u8], mut p: usize) -> usize {
+    while let Some(eight) = line.get(p..).and_then(|rest| rest.first_chunk::<8>()) {
+        // The high half of a digit's byte is 3, and stays 3 when 6 is added.
+        let eight = u64::from_le_bytes(*eight);
+        let high = (eight & 0xf0f0_f0f0_f0f0_f0f0)
+            | ((eight.wrapping_add(0x0606_0606_0606_0606) & 0xf0f0_f0f0_f0f0_f0f0) >> 4);
+        let others = high ^ 0x3333_3333_3333_3333;
+        if others != 0 {
+            return p + others.trailing_zeros() as usize / 8;
+        }
+        p += 8;
+    }
     while p < line.len() && line[p].is_ascii_digit() {
         p += 1;
     }
@@ -215,10 +231,15 @@ fn value_ends(line: &[u8], p: usize) -> bool {
     }
 }
 
+/// An integer of so many digits fits 64 bits, with a sign too.
+const INTEGER_DIGITS_SAFE: usize = 18;
+/// A number without an exponent that is written in so many bytes is a finite double.
+const FLOAT_BYTES_SAFE: usize = 300;
+
 /// Reads a number with its suffix. Grammar and range are Telegraf's; a float that overflows is refused, one that
-/// underflows is 0.
+/// underflows is 0. A value that is not wanted is `None` where it is certain to be in range.
 #[inline]
-fn number<'a>(line: &'a [u8], at: usize) -> Result<(Value<'a>, usize), usize> {
+fn number<'a>(line: &'a [u8], at: usize, wanted: bool) -> Result<(Option<Value<'a>>, usize), usize> {
     let negative = line[at] == b'-';
     let int_at = at + usize::from(negative);
     let int_end = digits_end(line, int_at);
@@ -229,12 +250,15 @@ fn number<'a>(line: &'a [u8], at: usize) -> Result<(Value<'a>, usize), usize> {
                 return Err(int_end);
             }
             let end = int_end + 1;
+            if !wanted && int_end - int_at <= INTEGER_DIGITS_SAFE {
+                return Ok((None, end));
+            }
             // The bytes are ASCII digits with an optional sign, so they are valid UTF-8.
             let text = std::str::from_utf8(&line[at..int_end]).map_err(|_| end)?;
             if suffix == b'i' {
-                text.parse().map(|v| (Value::Integer(v), end)).map_err(|_| end)
+                text.parse().map(|v| (Some(Value::Integer(v)), end)).map_err(|_| end)
             } else {
-                text.parse().map(|v| (Value::Unsigned(v), end)).map_err(|_| end)
+                text.parse().map(|v| (Some(Value::Unsigned(v)), end)).map_err(|_| end)
             }
         }
         _ => {
@@ -248,7 +272,9 @@ fn number<'a>(line: &'a [u8], at: usize) -> Result<(Value<'a>, usize), usize> {
             if !has_digits {
                 return Err(stuck(line, p));
             }
+            let mut may_overflow = p - at > FLOAT_BYTES_SAFE;
             if let Some(b'e' | b'E') = line.get(p) {
+                may_overflow = true;
                 p += 1;
                 if let Some(b'+' | b'-') = line.get(p) {
                     p += 1;
@@ -262,8 +288,11 @@ fn number<'a>(line: &'a [u8], at: usize) -> Result<(Value<'a>, usize), usize> {
             if !value_ends(line, p) {
                 return Err(stuck(line, p));
             }
+            if !wanted && !may_overflow {
+                return Ok((None, p));
+            }
             match fast_float2::parse::<f64, _>(&line[at..p]) {
-                Ok(v) if v.is_finite() => Ok((Value::Float(v), p)),
+                Ok(v) if v.is_finite() => Ok((Some(Value::Float(v)), p)),
                 _ => Err(p),
             }
         }
@@ -315,19 +344,24 @@ pub fn scan_fields<'a, V: Visit<'a>>(line: &'a [u8], at: usize, visit: &mut V) -
             Err(at) => return End::Rejected(at),
         };
         let value_at = key_end + 1;
+        let wanted = visit.wants(&line[key_at..key_end]);
         let read = match line.get(value_at) {
             Some(b'"') => match string_end(line, value_at + 1) {
-                Ok(close) if visit.go_on(line, close + 1) => Ok((Value::Text(&line[value_at + 1..close]), close + 1)),
+                Ok(close) if visit.go_on(line, close + 1) => {
+                    Ok((Some(Value::Text(&line[value_at + 1..close])), close + 1))
+                }
                 Ok(close) => return End::Closed(close + 1),
                 Err(end) => return end,
             },
-            Some(b'-' | b'.' | b'0'..=b'9') => number(line, value_at),
-            Some(b't' | b'T' | b'f' | b'F') => boolean(line, value_at),
+            Some(b'-' | b'.' | b'0'..=b'9') => number(line, value_at, wanted),
+            Some(b't' | b'T' | b'f' | b'F') => boolean(line, value_at).map(|(value, end)| (Some(value), end)),
             _ => Err(stuck(line, value_at)),
         };
         let end = match read {
             Ok((value, end)) => {
-                visit.field(&line[key_at..key_end], value);
+                if let Some(value) = value.filter(|_| wanted) {
+                    visit.value(value);
+                }
                 end
             }
             Err(at) => return End::Rejected(at),
@@ -481,12 +515,17 @@ pub struct Point<'a> {
 /// The offset at which Telegraf's parser would give up.
 pub fn decode(line: &[u8]) -> Result<Option<Point<'_>>, usize> {
     struct Collect<'a> {
+        key: Vec<u8>,
         fields: Vec<(Vec<u8>, Value<'a>)>,
         timestamp: Option<i64>,
     }
     impl<'a> Visit<'a> for Collect<'a> {
-        fn field(&mut self, key: &'a [u8], value: Value<'a>) {
-            let key = unescape_token(key);
+        fn wants(&mut self, key: &'a [u8]) -> bool {
+            self.key = unescape_token(key);
+            true
+        }
+        fn value(&mut self, value: Value<'a>) {
+            let key = std::mem::take(&mut self.key);
             match self.fields.iter_mut().find(|(k, _)| *k == key) {
                 Some(slot) => slot.1 = value,
                 None => self.fields.push((key, value)),
@@ -500,7 +539,7 @@ pub fn decode(line: &[u8]) -> Result<Option<Point<'_>>, usize> {
         return Ok(None);
     }
     let (head, at) = decode_head(line)?;
-    let mut found = Collect { fields: Vec::new(), timestamp: None };
+    let mut found = Collect { key: Vec::new(), fields: Vec::new(), timestamp: None };
     match scan_fields(line, at, &mut found) {
         End::Complete(_) => Ok(Some(Point { head, fields: found.fields, timestamp: found.timestamp })),
         End::Rejected(at) => Err(at),

@@ -9,7 +9,7 @@ use super::accumulate::moments::Moments;
 use super::device::{Device, Window};
 use super::fold::scaled;
 use super::partial::State;
-use super::plan::{Feed, Sample};
+use super::plan::{Feed, Sample, SeriesId};
 use super::schema::{Summary, ZScore};
 use super::zone::Span;
 
@@ -90,12 +90,13 @@ fn number(feed: &Feed, sample: Sample) -> Option<f64> {
 
 impl Engine {
     /// Settles, for the rules that the line in hand has a value for, what they judge its windows by.
-    pub(super) fn settle_line(&mut self, series: usize, at: i64) {
+    pub(super) fn settle_line(&mut self, series: SeriesId, at: i64) {
         let mut asked: Vec<(usize, i64, (u16, ZScore))> = Vec::new();
         for (index, sample) in &self.found {
-            for target in &self.plans.series[series].slots[*index].targets {
+            let Some(seen) = self.plans.fields(series).nth(*index) else { continue };
+            for target in &seen.field.targets {
                 let scores = &self.schema.summaries[usize::from(target.summary)].scores;
-                let device = target.device as usize;
+                let device = seen.places[usize::from(target.place)].device as usize;
                 let Some(window) = self.devices[device].window(at) else { continue };
                 let is_value = |def: u16| target.feeds.iter().any(|f| f.def == def && number(f, *sample).is_some());
                 let unsettled =
@@ -193,9 +194,9 @@ impl Engine {
     fn pending_values(&self, device: usize, def: u16) -> Vec<(i64, f64)> {
         let mut values = Vec::new();
         let series = self.devices[device].series.iter();
-        for slot in series.flat_map(|series| self.plans.series[*series as usize].slots.iter()) {
-            let Some((at, sample)) = slot.pending else { continue };
-            let targets = slot.targets.iter().filter(|target| target.device as usize == device);
+        for seen in series.flat_map(|series| self.plans.fields(*series)) {
+            let Some((at, sample)) = seen.slot.pending else { continue };
+            let targets = seen.targets_of(device);
             let feeds = targets.flat_map(|target| target.feeds.iter()).filter(|feed| feed.def == def);
             values.extend(feeds.filter_map(|feed| Some((at, number(feed, sample)?))));
         }

@@ -278,13 +278,15 @@ impl Engine {
         }
         let unsaved = std::mem::take(&mut self.plans.unsaved);
         out.series.extend(unsaved.into_iter().map(|(id, head)| StoredSeries { id, head }));
-        for series in &mut self.plans.series {
-            for slot in series.slots.iter_mut().filter(|s| s.unsaved) {
+        for index in 0..self.plans.matched_series() as u32 {
+            let id = self.plans.series(index).id;
+            let parts = self.plans.parts(index);
+            for (field, slot) in parts.fields.iter().zip(parts.slots).filter(|(_, slot)| slot.unsaved) {
                 slot.unsaved = false;
                 out.slots.push(StoredSlot {
                     id: slot.id,
-                    series: series.id,
-                    field: slot.key.to_vec(),
+                    series: id,
+                    field: field.key.to_vec(),
                     pending: slot.pending,
                     run: self.runs[slot.run as usize].clone(),
                 });
@@ -299,7 +301,7 @@ impl Engine {
             device.unsaved = true;
             device.windows.iter_mut().for_each(|w| w.unsaved = true);
         }
-        self.plans.series.iter_mut().for_each(|s| s.slots.iter_mut().for_each(|slot| slot.unsaved = true));
+        self.plans.slots_mut().iter_mut().for_each(|slot| slot.unsaved = true);
         self.plans.unsaved.extend(lost.series.iter().map(|s| (s.id, s.head.clone())));
         self.dedupe.mark_unsaved();
     }
@@ -365,8 +367,8 @@ impl Engine {
     /// Event times of the pending points that belong to a device.
     fn pending_times(&self, device: usize) -> Vec<i64> {
         let series = self.devices[device].series.iter();
-        let slots = series.flat_map(|s| self.plans.series[*s as usize].slots.iter());
-        slots.filter_map(|slot| slot.pending.map(|(at, _)| at)).collect()
+        let fields = series.flat_map(|series| self.plans.fields(*series));
+        fields.filter_map(|seen| seen.slot.pending.map(|(at, _)| at)).collect()
     }
 
     /// An engine with stored state. `stored` holds all devices, series, slots and duplicates, and those windows that are
@@ -375,16 +377,16 @@ impl Engine {
         let mut engine = Engine::new(schema.clone());
         let mut by_id = std::collections::HashMap::new();
         for device in stored.devices {
-            engine.device_ids = engine.device_ids.max(device.id);
+            engine.directory.ids = engine.directory.ids.max(device.id);
             let summary = schema.summaries.iter().position(|s| s.name == device.summary);
             let Some(summary) = summary.filter(|s| schema.summaries[*s].key.len() == device.key.len()) else {
                 continue;
             };
             let index = engine.devices.len() as u32;
             by_id.insert(device.id, index);
-            engine.by_key.insert((summary as u16, device.key.clone()), index);
+            let key = (summary as u16, device.key);
             let zone = device.zone.and_then(|name| super::zone_index(&mut engine.zones, name.as_bytes()));
-            let mut restored = Device::new(device.id, summary as u16, device.key);
+            let mut restored = Device::new(device.id, key.0, key.1);
             restored.zone = zone.unwrap_or(0);
             restored.filled_until = device.filled_until;
             restored.filled_provisionally = device.filled_provisionally;
@@ -398,6 +400,7 @@ impl Engine {
                 device.past.into_iter().filter_map(|past| known(past, &schema.summaries[summary])).collect();
             restored.unsaved = false;
             engine.devices.push(restored);
+            engine.directory.add(&engine.devices, index);
         }
         for window in stored.windows {
             let Some(&index) = by_id.get(&window.device) else { continue };
@@ -435,22 +438,20 @@ impl Engine {
         };
         let compiled = plan::compile(&schema, &stored.head, device, |name| super::zone_index(&mut zones, name));
         self.zones = zones;
-        let Some(series) = self.plans.restore(stored.id, stored.head, compiled) else { return };
+        let Some(series) = self.plans.restore(stored.id, &stored.head, compiled) else { return };
         for device in touched {
             self.devices[device as usize].series.push(series);
         }
         for saved in slots.get(&stored.id).into_iter().flatten() {
             let run = self.run_index(&saved.run);
-            let slots = &mut self.plans.series[series as usize].slots;
-            let Some(slot) = slots.iter_mut().find(|slot| *slot.key == *saved.field) else { continue };
-            slot.id = saved.id;
-            slot.pending = saved.pending;
-            slot.run = run;
-            slot.unsaved = false;
+            let parts = self.plans.parts(series);
+            let Some(index) = parts.fields.iter().position(|field| *field.key == *saved.field) else { continue };
+            let slot = &mut parts.slots[index];
+            (slot.id, slot.pending, slot.run, slot.unsaved) = (saved.id, saved.pending, run, false);
             let Some((at, _)) = saved.pending else { continue };
             // The window of a pending point is in memory, because the point may still be folded into it.
-            for target in &slot.targets {
-                let device = &mut self.devices[target.device as usize];
+            for target in &parts.fields[index].targets {
+                let device = &mut self.devices[parts.places[usize::from(target.place)].device as usize];
                 if device.window(at).is_none() {
                     let zone = &self.zones[usize::from(device.zone)];
                     device.open(at, zone, self.run).is_complete = false;

@@ -1,0 +1,214 @@
+//! The cache of heads: from the bytes before the fields of a line to its series.
+//!
+//! A head is recognized by comparison alone. Each head remembers its last two successors, because an agent sends its series
+//! in the same order poll after poll: most lines cost one comparison and no hash. Heads and their bytes lie in memory in the
+//! order in which they were seen first, so that a stream of very many of them reads memory from front to back.
+//!
+//! Invariants: at most so many heads are cached that feed something, and as many that feed nothing; a cached head has the
+//! plain form of [`crate::engine::scan::plain_head_end`], so the comparison of its bytes and of the blank behind them is
+//! sufficient.
+
+use super::plan::{SeriesId, UNMATCHED};
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+
+/// No head.
+pub const NO_HEAD: u32 = u32::MAX;
+/// Bytes of cached heads that feed nothing.
+const IDLE_BYTES_MAX: usize = 32 << 20;
+/// A longer head that feeds nothing is not cached.
+const IDLE_HEAD_BYTES_MAX: usize = 4096;
+/// Bytes of heads that have left, before the others are moved together.
+const UNUSED_BYTES_MIN: usize = 1 << 20;
+
+struct Cached {
+    /// Where its bytes begin.
+    at: usize,
+    length: u32,
+    series: SeriesId,
+    /// The heads that followed this one, the latest first.
+    successors: [u32; 2],
+}
+
+/// The cache.
+pub struct Heads {
+    heads: Vec<Cached>,
+    bytes: Vec<u8>,
+    /// Bytes that no head has any more.
+    unused: usize,
+    by_bytes: HashTable<u32>,
+    hasher: FixedState,
+    last: u32,
+    /// The head of the line that was found last, or [`NO_HEAD`].
+    hit: u32,
+    heads_max: usize,
+    /// Heads that feed nothing, the oldest first, and their bytes.
+    idle: VecDeque<u32>,
+    idle_bytes: usize,
+}
+
+/// The bytes of a head.
+#[inline]
+fn bytes_of<'b>(bytes: &'b [u8], head: &Cached) -> &'b [u8] {
+    &bytes[head.at..head.at + head.length as usize]
+}
+
+impl Heads {
+    /// An empty cache for at most `heads_max` heads of each kind.
+    pub fn new(heads_max: usize) -> Heads {
+        Heads {
+            heads: Vec::new(),
+            bytes: Vec::new(),
+            unused: 0,
+            by_bytes: HashTable::new(),
+            hasher: FixedState::default(),
+            last: NO_HEAD,
+            hit: NO_HEAD,
+            heads_max: heads_max.min(NO_HEAD as usize / 2 - 1),
+            idle: VecDeque::new(),
+            idle_bytes: 0,
+        }
+    }
+
+    /// Series and length of the line's head, if it is one that has followed the last one before.
+    #[inline]
+    pub fn predicted(&mut self, line: &[u8]) -> Option<(SeriesId, usize)> {
+        for candidate in self.heads.get(self.last as usize)?.successors {
+            if let Some(head) = self.heads.get(candidate as usize) {
+                let length = head.length as usize;
+                if line.len() > length && line[length] == b' ' && line[..length] == *bytes_of(&self.bytes, head) {
+                    (self.last, self.hit) = (candidate, candidate);
+                    return Some((head.series, length));
+                }
+            }
+        }
+        None
+    }
+
+    /// The series of a head in plain form, if it is cached, or the hash to add it with.
+    pub fn look_up(&mut self, head: &[u8]) -> Result<SeriesId, u64> {
+        let hash = self.hasher.hash_one(head);
+        match self.by_bytes.find(hash, |&i| *bytes_of(&self.bytes, &self.heads[i as usize]) == *head) {
+            Some(&index) => {
+                self.follow(index);
+                self.hit = index;
+                Ok(self.heads[index as usize].series)
+            }
+            None => Err(hash),
+        }
+    }
+
+    /// Notes that the line in hand has a head that is not cached.
+    pub fn missed(&mut self) {
+        self.hit = NO_HEAD;
+    }
+
+    /// Remembers that `index` came after the last head.
+    fn follow(&mut self, index: u32) {
+        if let Some(last) = self.heads.get_mut(self.last as usize)
+            && last.successors[0] != index
+        {
+            last.successors = [index, last.successors[0]];
+        }
+        self.last = index;
+    }
+
+    /// Adds a head in plain form, with the hash that a look-up has given, if there is a place for it.
+    pub fn add(&mut self, head: &[u8], hash: u64, series: SeriesId) {
+        let Ok(length) = u32::try_from(head.len()) else { return };
+        let Some(index) = self.place_for(series, head.len()) else { return };
+        // Where one has left that was as long or longer, there is room for it.
+        let old = &self.heads[index as usize];
+        let at = if head.len() <= old.length as usize { old.at } else { self.bytes.len() };
+        self.unused += old.length as usize;
+        if at == self.bytes.len() {
+            self.bytes.extend_from_slice(head);
+        } else {
+            self.bytes[at..at + head.len()].copy_from_slice(head);
+            self.unused -= head.len();
+        }
+        self.heads[index as usize] = Cached { at, length, series, successors: [NO_HEAD; 2] };
+        let (heads, bytes, hasher) = (&self.heads, &self.bytes, &self.hasher);
+        self.by_bytes.insert_unique(hash, index, |&i| hasher.hash_one(bytes_of(bytes, &heads[i as usize])));
+        self.follow(index);
+        self.hit = index;
+        if self.unused > UNUSED_BYTES_MIN && self.unused > self.bytes.len() / 4 {
+            self.move_together();
+        }
+    }
+
+    /// A place in the cache for a head of this length; `None` if there is none. What feeds nothing gives way to what comes
+    /// after it, and never takes the place of what does.
+    fn place_for(&mut self, series: SeriesId, length: usize) -> Option<u32> {
+        if series != UNMATCHED {
+            if self.heads.len() - self.idle.len() >= self.heads_max {
+                return None;
+            }
+        } else if length > IDLE_HEAD_BYTES_MAX {
+            return None;
+        } else if self.idle.len() >= self.heads_max || self.idle_bytes + length > IDLE_BYTES_MAX {
+            let index = self.idle.pop_front()?;
+            let old = bytes_of(&self.bytes, &self.heads[index as usize]);
+            self.idle_bytes = self.idle_bytes - old.len() + length;
+            if let Ok(found) = self.by_bytes.find_entry(self.hasher.hash_one(old), |&i| i == index) {
+                found.remove();
+            }
+            self.idle.push_back(index);
+            return Some(index);
+        }
+        let index = self.heads.len() as u32;
+        self.heads.push(Cached { at: 0, length: 0, series, successors: [NO_HEAD; 2] });
+        if series == UNMATCHED {
+            self.idle.push_back(index);
+            self.idle_bytes += length;
+        }
+        Some(index)
+    }
+
+    /// Moves the bytes of all heads together.
+    fn move_together(&mut self) {
+        let mut bytes = Vec::with_capacity(self.bytes.len() - self.unused);
+        for head in &mut self.heads {
+            let at = bytes.len();
+            bytes.extend_from_slice(bytes_of(&self.bytes, head));
+            head.at = at;
+        }
+        (self.bytes, self.unused) = (bytes, 0);
+    }
+
+    /// Number and length of the head of the line that was found last; [`NO_HEAD`] if it is not cached.
+    pub fn hit(&self) -> (u32, usize) {
+        (self.hit, self.heads.get(self.hit as usize).map_or(0, |head| head.length as usize))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_that_feed_nothing_come_and_go_and_the_others_stay() {
+        let mut heads = Heads::new(100);
+        let name = |i: u32| format!("{}{i}", "x".repeat(1 + i as usize % 4000));
+        let add = |heads: &mut Heads, i: u32, series| {
+            if let Err(hash) = heads.look_up(name(i).as_bytes()) {
+                heads.add(name(i).as_bytes(), hash, series);
+            }
+        };
+        (0..50).for_each(|i| add(&mut heads, i, i));
+        (50..20_000).for_each(|i| add(&mut heads, i, UNMATCHED));
+        assert!(heads.bytes.len() < 3 * UNUSED_BYTES_MIN, "{} bytes", heads.bytes.len());
+        (0..50).for_each(|i| assert_eq!(heads.look_up(name(i).as_bytes()), Ok(i)));
+        (19_900..20_000).for_each(|i| assert_eq!(heads.look_up(name(i).as_bytes()), Ok(UNMATCHED), "{i}"));
+        assert!(heads.look_up(name(19_899).as_bytes()).is_err());
+        // One that has followed another is expected there.
+        heads.look_up(name(3).as_bytes()).expect("cached");
+        heads.look_up(name(7).as_bytes()).expect("cached");
+        heads.look_up(name(3).as_bytes()).expect("cached");
+        let line = format!("{} f=1", name(7));
+        assert_eq!(heads.predicted(line.as_bytes()), Some((7, name(7).len())));
+        assert_eq!(heads.predicted(line.as_bytes()), None);
+    }
+}

@@ -1,0 +1,198 @@
+//! Taking a line: from its bytes to its points.
+
+use super::fold::Fold;
+use super::plan::{self, Field, Found, Sample, SeriesId, UNMATCHED};
+use super::scan::{self, End, Value, Visit};
+use super::{EVENT_TIME_MAX, EVENT_TIME_MIN, Engine, schema, zone_index};
+
+/// Picks the wanted fields of a line.
+struct Wanted<'s, 'f> {
+    fields: &'s [Field],
+    /// Index and value of what has been found.
+    found: &'f mut Vec<(usize, Sample)>,
+    /// The field whose value comes next.
+    next: usize,
+    timestamp: Option<i64>,
+}
+
+impl Wanted<'_, '_> {
+    /// The index of a wanted field by its raw key.
+    #[inline]
+    fn index(&self, key: &[u8]) -> Option<usize> {
+        let is_it = |index: &usize| {
+            let field = &self.fields[*index];
+            field.is_plain && *field.key == *key
+        };
+        // Fields come in the same order most of the time, if not in that of the plan.
+        let count = self.fields.len();
+        let first = self.found.last().map_or(0, |(index, _)| index + 1);
+        if let Some(index) = (first..count).chain(0..first.min(count)).find(is_it) {
+            return Some(index);
+        }
+        memchr::memchr(b'\\', key)?;
+        let key = scan::unescape_token(key);
+        self.fields.iter().position(|field| *field.key == *key)
+    }
+}
+
+impl<'a> Visit<'a> for Wanted<'_, '_> {
+    #[inline]
+    fn wants(&mut self, key: &'a [u8]) -> bool {
+        let index = self.index(key);
+        self.next = index.unwrap_or(usize::MAX);
+        index.is_some()
+    }
+
+    #[inline]
+    fn value(&mut self, value: Value<'a>) {
+        let index = self.next;
+        let sample = match value {
+            // Adding zero turns -0 into 0.
+            Value::Float(v) => Sample::Number(v + 0.0),
+            Value::Integer(v) => Sample::Number(v as f64),
+            Value::Unsigned(v) => Sample::Number(v as f64),
+            Value::Boolean(v) => Sample::Number(f64::from(u8::from(v))),
+            Value::Text(text) => Sample::Text(schema::fnv1a(text)),
+        };
+        // Of a field that stands twice in a line the last value counts.
+        match self.found.iter_mut().find(|(i, _)| *i == index) {
+            Some(entry) => entry.1 = sample,
+            None => self.found.push((index, sample)),
+        }
+    }
+
+    #[inline]
+    fn timestamp(&mut self, at: i64) {
+        self.timestamp = Some(at);
+    }
+}
+
+impl Engine {
+    /// Takes one whole line, with or without its newline, that arrived at `now` (nanoseconds since the epoch). True if
+    /// the line belongs to a series that feeds a column.
+    #[inline]
+    pub fn ingest(&mut self, line: &[u8], now: i64) -> bool {
+        match self.find(line) {
+            Found::Series(UNMATCHED, _) => {
+                self.counters.lines += 1;
+                false
+            }
+            Found::Series(series, fields_at) => {
+                self.counters.lines += 1;
+                self.fields(line, series, fields_at, now);
+                true
+            }
+            Found::Empty => false,
+            other => {
+                self.counters.lines += 1;
+                match other {
+                    Found::Malformed => self.counters.malformed += 1,
+                    Found::OverLimit => self.counters.over_limit += 1,
+                    _ => self.counters.no_key += 1,
+                }
+                false
+            }
+        }
+    }
+
+    /// Finds the series of a line; a head that has not been seen before is compiled.
+    #[inline]
+    fn find(&mut self, line: &[u8]) -> Found {
+        let (schema, devices, directory) = (&self.schema, &mut self.devices, &mut self.directory);
+        let (zones, unknown_zones) = (&mut self.zones, &mut self.counters.unknown_zones);
+        let known_series = self.plans.matched_series();
+        // The devices that a new series feeds.
+        let mut touched: Vec<u32> = Vec::new();
+        let found = self.plans.find(line, |head, is_full| {
+            let device = |key| {
+                // Where no series can be added, no device is made for one.
+                let index = if is_full { None } else { directory.find_or_make(schema, devices, key) };
+                touched.extend(index);
+                index
+            };
+            let zone = |name: &[u8]| {
+                let zone = zone_index(zones, name);
+                *unknown_zones += u64::from(zone.is_none());
+                zone
+            };
+            plan::compile(schema, head, device, zone)
+        });
+        if self.plans.matched_series() > known_series {
+            for device in touched {
+                self.devices[device as usize].series.push(known_series as u32);
+            }
+        }
+        found
+    }
+
+    /// Reads the wanted fields of a line into `self.found`: the timestamp of the line, if it is well formed.
+    #[inline]
+    fn read(&mut self, line: &[u8], series: SeriesId, fields_at: usize) -> Result<Option<i64>, ()> {
+        self.found.clear();
+        let fields = self.plans.parts(series).fields;
+        let mut wanted = Wanted { fields, found: &mut self.found, next: 0, timestamp: None };
+        match scan::scan_fields(line, scan::skip_blanks(line, fields_at), &mut wanted) {
+            End::Complete(_) => Ok(wanted.timestamp),
+            _ => Err(()),
+        }
+    }
+
+    fn fields(&mut self, line: &[u8], series: SeriesId, fields_at: usize, now: i64) {
+        self.counters.matched += 1;
+        self.counters.over_limit += u64::from(self.plans.series(series).lacks_room);
+        let Ok(timestamp) = self.read(line, series, fields_at) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        let at = timestamp.unwrap_or(now);
+        if self.found.is_empty() {
+            return;
+        }
+        let lateness = &self.schema.lateness;
+        if at > EVENT_TIME_MAX || at.saturating_sub(now) > lateness.future {
+            self.counters.future += self.found.len() as u64;
+            return;
+        }
+        if at < EVENT_TIME_MIN || now.saturating_sub(at) > lateness.max {
+            self.counters.late += self.found.len() as u64;
+            return;
+        }
+        let mut fold = Fold {
+            schema: &self.schema,
+            zones: &self.zones,
+            devices: &mut self.devices,
+            dedupe: &mut self.dedupe,
+            counters: &mut self.counters,
+            run: self.run,
+        };
+        let parts = self.plans.parts(series);
+        for &(index, sample) in &self.found {
+            fold.point(&parts.fields[index], &mut parts.slots[index], parts.places, at, sample, timestamp.is_some());
+        }
+        if self.schema.judges {
+            self.settle_line(series, at);
+        }
+    }
+
+    /// Notes that a line which has been taken is not in the journal, on the windows that it went to.
+    pub fn mark_unjournaled(&mut self, line: &[u8], now: i64) {
+        let Found::Series(series, fields_at) = self.plans.find(line, |_, _| plan::Compiled::Nothing) else { return };
+        if series == UNMATCHED {
+            return;
+        }
+        self.counters.unjournaled += 1;
+        let Ok(timestamp) = self.read(line, series, fields_at) else { return };
+        let at = timestamp.unwrap_or(now);
+        let parts = self.plans.parts(series);
+        let targets = self.found.iter().flat_map(|(index, _)| parts.fields[*index].targets.iter());
+        let mut devices: Vec<u32> = targets.map(|target| parts.places[usize::from(target.place)].device).collect();
+        devices.sort_unstable();
+        devices.dedup();
+        for device in devices {
+            if let Some(window) = self.devices[device as usize].window(at) {
+                window.own.partial.unjournaled += 1;
+                window.unsaved = true;
+            }
+        }
+    }
+}
