@@ -84,6 +84,13 @@ pub fn one(engine: &mut Engine, line: &[u8], now: i64) -> bool {
     engine.ingest(line, now)
 }
 
+/// Looks whether a line feeds a column, and does not count it.
+#[inline]
+pub fn matches(engine: &mut Engine, line: &[u8], _: i64) -> bool {
+    fault(line);
+    engine.matches(line)
+}
+
 /// Panics on lines that hold the text of `TELEGRAF_ROLLUP_FAULT_PANIC`: how tests fail the engine in a real process.
 /// Only debug builds have it.
 #[inline]

@@ -27,6 +27,10 @@ use std::time::Duration;
 const BACKLOG_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// What is left of them when the engine is switched on, with the stream waiting.
 const BACKLOG_BYTES_LAST: usize = 64 * 1024;
+/// With so much waiting, while an engine is fed with what has been waiting before, the stream goes slower.
+const BACKLOG_BYTES_FEEDING: usize = 1024 * 1024;
+/// How much slower: a batch waits so long for the engine at most.
+const PACE_MAX: Duration = Duration::from_millis(20);
 
 /// How long to wait for a batch that is on its way to the journal before looking again.
 const SWITCH_PAUSE: Duration = Duration::from_micros(100);
@@ -50,8 +54,13 @@ impl Backlog {
         self.bytes.extend_from_slice(line);
     }
 
-    /// Feeds all lines to `engine`, which may panic on some.
-    fn feed(&self, engine: &mut Engine, mut each: impl FnMut(&Engine, &[u8], i64, bool)) {
+    /// Gives all lines to an engine, which may panic on some. `each` is told what `take` says of them.
+    fn feed(
+        &self,
+        engine: &mut Engine,
+        take: impl Fn(&mut Engine, &[u8], i64) -> bool,
+        mut each: impl FnMut(&Engine, &[u8], i64, bool),
+    ) {
         let mut at = 0;
         let mut lines = self.lines.iter();
         while !lines.as_slice().is_empty() {
@@ -60,7 +69,7 @@ impl Backlog {
                 for (now, length) in lines.by_ref() {
                     let line = &self.bytes[at..at + length];
                     at += length;
-                    let matched = ingest::one(engine, line, *now);
+                    let matched = take(engine, line, *now);
                     each(engine, line, *now, matched);
                 }
             };
@@ -100,6 +109,8 @@ struct Inner {
     batch: Encoder,
     /// Lines have passed that are not in the journal: what comes behind them there is another run's.
     has_gap: bool,
+    /// The lines that wait are being fed to an engine.
+    is_feeding: bool,
     panics: u32,
 }
 
@@ -119,6 +130,8 @@ pub struct Shared {
     inner: Mutex<Inner>,
     /// Told when the configuration has been read.
     configured: Condvar,
+    /// Told when lines that wait are about to be fed to the engine.
+    fed: Condvar,
     /// A thread waits for the journal's disk, and the stream goes on without the journal.
     journal_stuck: AtomicBool,
     /// Gives names for runs.
@@ -130,8 +143,15 @@ const PANICS_MAX: u32 = 100;
 
 impl Shared {
     fn with_state(state: State, run: u128, runs: fn() -> u128) -> Shared {
-        let inner = Inner { state, journaling: None, batch: Encoder::new(run), has_gap: false, panics: 0 };
-        Shared { inner: Mutex::new(inner), configured: Condvar::new(), journal_stuck: AtomicBool::new(false), runs }
+        let inner =
+            Inner { state, journaling: None, batch: Encoder::new(run), has_gap: false, is_feeding: false, panics: 0 };
+        Shared {
+            inner: Mutex::new(inner),
+            configured: Condvar::new(),
+            fed: Condvar::new(),
+            journal_stuck: AtomicBool::new(false),
+            runs,
+        }
     }
 
     /// An engine that is about to be started, for a run; `runs` gives names for more of them.
@@ -169,7 +189,7 @@ impl Shared {
             if let State::Starting(backlog) = state {
                 kept.lost = backlog.lost;
                 let mut received = None;
-                backlog.feed(&mut matcher, |matcher, line, now, matched| {
+                backlog.feed(&mut matcher, ingest::matches, |matcher, line, now, matched| {
                     if !matched {
                         return;
                     }
@@ -234,9 +254,11 @@ impl Shared {
     /// directly, and gives the position of the next frame.
     pub fn start(&self, mut engine: Engine, switch: impl FnOnce(&mut Held<'_>) -> u64) {
         let mut lost = 0;
+        self.lock().is_feeding = true;
         loop {
             let waiting = self.lock().state.waiting();
-            waiting.feed(&mut engine, |_, _, _, _| ());
+            self.fed.notify_all();
+            waiting.feed(&mut engine, ingest::one, |_, _, _, _| ());
             lost += waiting.lost;
             if waiting.bytes.len() <= BACKLOG_BYTES_LAST {
                 break;
@@ -255,7 +277,7 @@ impl Shared {
                 continue;
             }
             let last = inner.state.waiting();
-            last.feed(&mut engine, |_, _, _, _| ());
+            last.feed(&mut engine, ingest::one, |_, _, _, _| ());
             lost += last.lost;
             if let Some(mut held) = held {
                 // Another file, and an engine that numbers heads in its own way.
@@ -263,6 +285,7 @@ impl Shared {
                 inner.batch.go_on_at(position);
             }
             inner.state = State::On(Box::new(engine));
+            inner.is_feeding = false;
             if inner.has_gap {
                 inner.begin_run((self.runs)());
             }
@@ -308,6 +331,12 @@ impl Shared {
     /// A line on which the engine panics is skipped; after [`PANICS_MAX`] of them the engine is switched off.
     pub fn batch<'b>(&self, mut lines: impl Iterator<Item = &'b [u8]>, now: i64) -> (Taken, bool) {
         let mut inner = self.lock();
+        if let State::Claiming(_, backlog) = &inner.state
+            && inner.is_feeding
+            && backlog.bytes.len() > BACKLOG_BYTES_FEEDING
+        {
+            inner = self.fed.wait_timeout(inner, PACE_MAX).map_or_else(|e| e.into_inner().0, |(inner, _)| inner);
+        }
         let was_idle = matches!(inner.state, State::Idle(_));
         let mut kept = Backlog::default();
         let mut matched_any = false;
@@ -386,7 +415,7 @@ fn take<'b>(
         State::Starting(backlog) => lines.for_each(|line| backlog.push(line, now)),
         State::Claiming(matcher, backlog) => {
             for line in lines {
-                if ingest::one(matcher, line, now) {
+                if ingest::matches(matcher, line, now) {
                     matched.line(matcher, line);
                     backlog.push(line, now);
                 }
@@ -394,7 +423,7 @@ fn take<'b>(
         }
         State::Idle(matcher) => {
             for line in lines {
-                if ingest::one(matcher, line, now) {
+                if ingest::matches(matcher, line, now) {
                     matched.line(matcher, line);
                     kept.push(line, now);
                 }

@@ -205,13 +205,13 @@ fn read_head(bytes: &[u8]) -> Option<Head> {
 
 /// What is remembered of a window.
 fn past((span, moments): &(Span, Vec<(String, Moments)>)) -> Value {
-    let of = |(hash, moments): &(String, Moments)| (hash.clone(), json!(State::Moments(moments.clone())));
+    let of = |(hash, moments): &(String, Moments)| (hash.clone(), json!(State::Moments(Box::new(moments.clone()))));
     json!([span.start, span.end, moments.iter().map(of).collect::<serde_json::Map<_, _>>()])
 }
 
 fn read_past(json: &Value) -> Option<(Span, Vec<(String, Moments)>)> {
     let moments = json[2].as_object()?.iter().filter_map(|(hash, json)| match State::from_json(Kind::Moments, json)? {
-        State::Moments(moments) => Some((hash.clone(), moments)),
+        State::Moments(moments) => Some((hash.clone(), *moments)),
         _ => None,
     });
     Some((Span { start: json[0].as_i64()?, end: json[1].as_i64()? }, moments.collect()))

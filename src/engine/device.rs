@@ -174,6 +174,15 @@ impl Device {
         }
     }
 
+    /// Reads what the next point will most likely need: a number without a meaning.
+    #[inline]
+    pub fn touch(&self) -> u64 {
+        let Some(window) = self.windows.get(self.recent) else { return 0 };
+        let accumulators = &window.own.partial.accumulators;
+        let ends = accumulators.first().into_iter().chain(accumulators.last());
+        ends.fold(u64::from(window.version) ^ window.own.rev, |sum, a| sum ^ u64::from(a.def))
+    }
+
     /// The window that holds `at`, if it is in memory.
     #[inline]
     pub fn window(&mut self, at: i64) -> Option<&mut Window> {
@@ -207,6 +216,10 @@ impl Device {
         }
         let mut window = Window::new(span, at, run);
         window.is_complete = span.start >= self.evicted_until;
+        // A device has few windows, and there may be very many devices.
+        if self.windows.len() < 4 {
+            self.windows.reserve_exact(1);
+        }
         self.windows.insert(self.recent, window);
         self.unsaved = true;
         self.filled_until = self.filled_until.min(span.start);
@@ -224,6 +237,9 @@ impl Device {
             }
             if let Some(behind) = self.days.get(place) {
                 span.end = span.end.min(behind.span.start);
+            }
+            if self.days.len() < 4 {
+                self.days.reserve_exact(1);
             }
             self.days.insert(place, Day { span, zone: self.zone, stale: false, final_written: false });
         }

@@ -100,6 +100,24 @@ impl Heads {
         }
     }
 
+    /// Lists the series of the heads that are expected next, those that feed something. Gives how many they are, and a number
+    /// without a meaning: what the heads need is read for it.
+    pub fn expected(&self, into: &mut [SeriesId]) -> (usize, u64) {
+        let (mut count, mut sum) = (0, 0);
+        let mut next = self.heads.get(self.last as usize);
+        for _ in 0..into.len() {
+            next = next.and_then(|head| self.heads.get(head.successors[0] as usize));
+            let Some(head) = next else { break };
+            let bytes = bytes_of(&self.bytes, head);
+            sum += bytes.first().zip(bytes.last()).map_or(0, |(a, b)| u64::from(*a) + u64::from(*b));
+            if head.series != UNMATCHED {
+                into[count] = head.series;
+                count += 1;
+            }
+        }
+        (count, sum)
+    }
+
     /// Notes that the line in hand has a head that is not cached.
     pub fn missed(&mut self) {
         self.hit = NO_HEAD;

@@ -5,6 +5,9 @@ use super::plan::{self, Field, Found, Sample, SeriesId, UNMATCHED};
 use super::scan::{self, End, Value, Visit};
 use super::{EVENT_TIME_MAX, EVENT_TIME_MIN, Engine, schema, zone_index};
 
+/// The state of so many series does not stay in a cache.
+const MANY_SERIES: usize = 2_000;
+
 /// Picks the wanted fields of a line.
 struct Wanted<'s, 'f> {
     fields: &'s [Field],
@@ -72,6 +75,10 @@ impl Engine {
     /// the line belongs to a series that feeds a column.
     #[inline]
     pub fn ingest(&mut self, line: &[u8], now: i64) -> bool {
+        match self.look_ahead.checked_sub(1) {
+            Some(left) => self.look_ahead = left,
+            None => self.look_ahead(),
+        }
         match self.find(line) {
             Found::Series(UNMATCHED, _) => {
                 self.counters.lines += 1;
@@ -93,6 +100,27 @@ impl Engine {
                 false
             }
         }
+    }
+
+    /// True if a line belongs to a series that feeds a column; it is not counted.
+    pub fn matches(&mut self, line: &[u8]) -> bool {
+        matches!(self.find(line), Found::Series(series, _) if series != UNMATCHED)
+    }
+
+    /// Reads what the lines that are expected next will need, all of it at once: the state of very many series is in no cache,
+    /// and a line that finds it missing waits for each piece in turn.
+    fn look_ahead(&mut self) {
+        if self.plans.matched_series() < MANY_SERIES {
+            self.look_ahead = u32::try_from(MANY_SERIES).unwrap_or(u32::MAX);
+            return;
+        }
+        self.look_ahead = plan::EXPECTED as u32 - 1;
+        let mut devices = [0; plan::EXPECTED];
+        let (count, mut sum) = self.plans.expected(&mut devices);
+        for device in &devices[..count] {
+            sum += self.devices.get(*device as usize).map_or(0, |device| device.touch());
+        }
+        std::hint::black_box(sum);
     }
 
     /// Finds the series of a line; a head that has not been seen before is compiled.

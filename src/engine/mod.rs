@@ -147,6 +147,8 @@ pub struct Engine {
     counters: Counters,
     /// Index and value of the wanted fields of the line in hand; kept to reuse its memory.
     found: Vec<(usize, Sample)>,
+    /// Lines until it is time to look ahead.
+    look_ahead: u32,
 }
 
 /// Which device has a key.
@@ -202,6 +204,7 @@ impl Engine {
             away: 0,
             counters: Counters::default(),
             found: Vec::new(),
+            look_ahead: 0,
             schema,
         }
     }

@@ -62,7 +62,7 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub enum State {
     Sum(Sum),
-    Moments(Moments),
+    Moments(Box<Moments>),
     Extreme(Extreme),
     FirstLast(FirstLast),
     Count(Count),
@@ -80,7 +80,7 @@ impl State {
                 State::Sum(sum)
             }
             Kind::Moments => {
-                let mut moments = Moments::default();
+                let mut moments = Box::<Moments>::default();
                 moments.observe(value);
                 State::Moments(moments)
             }
@@ -151,7 +151,7 @@ impl State {
             Kind::Moments => {
                 let powers = |i: usize| Some(Powers { sum: double(i)?, squares: double(i + 2)? });
                 let apart = if items.len() > 5 { Some(Box::new([powers(5)?, powers(9)?])) } else { None };
-                State::Moments(Moments { n: count(0)?, powers: powers(1)?, apart })
+                State::Moments(Box::new(Moments { n: count(0)?, powers: powers(1)?, apart }))
             }
             Kind::Extreme => State::Extreme(Extreme { min: float(0)?, max: float(1)? }),
             Kind::FirstLast => State::FirstLast(FirstLast { first: stamped(0)?, last: stamped(2)? }),
@@ -262,6 +262,10 @@ impl Partial {
                 let mut slots = Slots::default();
                 slots.set(slot);
                 let kind = summary.accumulators[usize::from(def)].kind;
+                // Most devices feed few of them: what is not needed is not taken.
+                if self.accumulators.len() < 8 {
+                    self.accumulators.reserve_exact(1);
+                }
                 self.accumulators.push(Accumulator { def, slots, state: State::first(kind, at, value, flagged) });
             }
         }

@@ -193,6 +193,9 @@ pub struct Plans {
     unmatched: Vec<String>,
 }
 
+/// How far ahead what lines will need is read.
+pub const EXPECTED: usize = 16;
+
 /// Heads without a key that are remembered; others are looked at every time.
 const WITHOUT_KEY_MAX: usize = 10_000;
 
@@ -337,6 +340,19 @@ impl Plans {
     /// Makes sure that new series and slots get higher numbers than this.
     pub fn reserve_ids(&mut self, highest: u32) {
         self.ids = self.ids.max(highest);
+    }
+
+    /// The devices of the series that are expected next, in `into`: how many they are, and a number without a meaning, for
+    /// which what the series need is read.
+    pub fn expected(&self, into: &mut [u32; EXPECTED]) -> (usize, u64) {
+        let mut series = [0; EXPECTED];
+        let (count, mut sum) = self.heads.expected(&mut series);
+        for (index, device) in series[..count].iter().zip(into.iter_mut()) {
+            let series = &self.series[*index as usize];
+            sum += self.slots.get(series.slots as usize).map_or(0, |slot| u64::from(slot.id));
+            *device = self.places.get(series.places as usize).map_or(0, |place| place.device);
+        }
+        (count, sum)
     }
 
     /// Number and length of the cached head of the line that was found last; [`NO_HEAD`] if it has none.

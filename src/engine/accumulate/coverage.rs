@@ -4,9 +4,13 @@
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Slots {
     low: u64,
-    /// Slots 64 and up; without a heap block while there are none.
-    high: Box<[u64]>,
+    /// Slots 64 and up; none without them, and small where there are none.
+    high: Option<Box<High>>,
 }
+
+/// Words of slots from 64 on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct High(Vec<u64>);
 
 impl Slots {
     /// Marks a slot.
@@ -21,38 +25,43 @@ impl Slots {
 
     fn set_high(&mut self, slot: u32) {
         let (word, bit) = (slot as usize / 64, slot % 64);
-        self.widen(word + 1);
-        self.high[word] |= 1 << bit;
+        let high = &mut self.high.get_or_insert_default().0;
+        if high.len() <= word {
+            high.resize(word + 1, 0);
+        }
+        high[word] |= 1 << bit;
     }
 
-    /// Makes room for so many words beyond the first.
-    fn widen(&mut self, words: usize) {
-        if self.high.len() < words {
-            let mut high = std::mem::take(&mut self.high).into_vec();
-            high.resize(words, 0);
-            self.high = high.into_boxed_slice();
-        }
+    fn high(&self) -> &[u64] {
+        self.high.as_ref().map(|high| high.0.as_slice()).unwrap_or_default()
     }
 
     /// Adds the slots of another set.
     pub fn merge(&mut self, other: &Slots) {
         self.low |= other.low;
-        self.widen(other.high.len());
-        for (mine, theirs) in self.high.iter_mut().zip(&other.high) {
+        let theirs = other.high();
+        if theirs.is_empty() {
+            return;
+        }
+        let high = &mut self.high.get_or_insert_default().0;
+        if high.len() < theirs.len() {
+            high.resize(theirs.len(), 0);
+        }
+        for (mine, theirs) in high.iter_mut().zip(theirs) {
             *mine |= theirs;
         }
     }
 
     /// How many slots are marked.
     pub fn count(&self) -> u64 {
-        let high: u32 = self.high.iter().map(|w| w.count_ones()).sum();
+        let high: u32 = self.high().iter().map(|w| w.count_ones()).sum();
         u64::from(self.low.count_ones() + high)
     }
 
     /// Words of 16 hex digits, the first holding slots 0 to 63, without trailing zero words.
     pub fn to_hex(&self) -> String {
         let mut words = vec![self.low];
-        words.extend_from_slice(&self.high);
+        words.extend_from_slice(self.high());
         while words.len() > 1 && words.last() == Some(&0) {
             words.pop();
         }
@@ -67,7 +76,7 @@ impl Slots {
         let words: Option<Vec<u64>> =
             (0..text.len() / 16).map(|i| u64::from_str_radix(&text[i * 16..(i + 1) * 16], 16).ok()).collect();
         let (low, high) = words?.split_first().map(|(l, h)| (*l, h.to_vec()))?;
-        Some(Slots { low, high: high.into_boxed_slice() })
+        Some(Slots { low, high: (!high.is_empty()).then(|| Box::new(High(high))) })
     }
 }
 
