@@ -6,8 +6,8 @@
 //!
 //! - Rows per second of whole flushes (partials, read-back, rows) into MySQL over TLS, against a bare upsert of the same rows,
 //!   1,000 at a time, over the same connection, in the same run.
-//! - One process with 100,000 devices (`ROLLUP_BENCH_DEVICES`): a whole flush of hourly and daily rows into each sink while
-//!   lines go on to arrive, and the longest time that a batch of lines had to wait meanwhile.
+//! - One process with 100,000 devices (`ROLLUP_BENCH_DEVICES`): a whole flush of hourly and daily rows into each sink, and a
+//!   checkpoint, while lines go on to arrive, and the longest time that a batch of lines had to wait meanwhile.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -19,7 +19,10 @@ use std::time::{Duration, Instant};
 use support::servers::{Database, Kind, PASSWORD, USER};
 use telegraf_rollup::config::{Config, SinkConfig};
 use telegraf_rollup::driver::flush::{self, Memory, What};
+use telegraf_rollup::driver::keeper::Keeper;
 use telegraf_rollup::driver::shared::Shared;
+use telegraf_rollup::durable::disk::Folder;
+use telegraf_rollup::durable::state::StateDb;
 use telegraf_rollup::engine::Engine;
 use telegraf_rollup::engine::schema::{Schema, Summary};
 use telegraf_rollup::engine::zone::WindowKind;
@@ -206,11 +209,20 @@ fn bare_rows(config: &Config, devices: usize, pass: i64) -> Vec<RowRecord> {
     rows.table(&config.schema.summaries[0], WindowKind::Hourly)
 }
 
-/// Flushes of many devices while lines go on to arrive.
+/// A process on a folder for its state, without a journal.
+fn process(folder: &Path, config: &Config) -> (Arc<Shared>, Keeper) {
+    let (store, _) = StateDb::open(folder, 0).unwrap_or_else(|e| panic!("{e}"));
+    let disk = Arc::new(Folder::new(folder.join("journal")));
+    let opened = Keeper::open(Box::new(store), disk, &config.schema, &[], 1, "writer".into());
+    let opened = opened.unwrap_or_else(|e| panic!("{e}"));
+    (Arc::new(Shared::new(opened.engine)), opened.keeper)
+}
+
+/// Flushes and checkpoints of many devices while lines go on to arrive.
 fn many(name: &str, config: &Config, devices: usize, hours: i64) {
     let mut sink = Timed { sink: sink::open(&config.sink), steps: Default::default() };
-    let shared = Arc::new(engine(&config.schema));
-    let mut memory = Memory::default();
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    let (mut shared, mut keeper) = process(folder.path(), config);
     println!("{name}: {devices} devices, hourly and daily rows");
     for hour in 0..hours {
         for minute in [1, 30] {
@@ -218,8 +230,8 @@ fn many(name: &str, config: &Config, devices: usize, hours: i64) {
         }
         let is_after_a_start = hour + 1 == hours && hours > 1;
         if is_after_a_start {
-            // Nothing is known of the hours before.
-            memory = Memory::default();
+            // Only stored state is known of the hours before.
+            (shared, keeper) = process(folder.path(), config);
         }
         let stop = Arc::new(AtomicBool::new(false));
         let stream = {
@@ -227,11 +239,17 @@ fn many(name: &str, config: &Config, devices: usize, hours: i64) {
             std::thread::spawn(move || stream(&shared, devices, START + hour * HOUR + 40 * 60_000_000_000, &stop))
         };
         sink.steps = Default::default();
-        let flushed = flush_all(&shared, &mut sink, &mut memory, START + hour * HOUR + 50 * 60_000_000_000);
+        let (begin, now) = (Instant::now(), START + hour * HOUR + 50 * 60_000_000_000);
+        let flushed = keeper.flush(&shared, &mut sink, now, true).unwrap_or_else(|e| panic!("{e}"));
+        let flushed = Counted { rows: flushed.hourly + flushed.daily, time: begin.elapsed() };
+        let begin = Instant::now();
+        keeper.checkpoint(&shared, now).unwrap_or_else(|e| panic!("{e}"));
+        let checkpoint = begin.elapsed();
         stop.store(true, Ordering::Relaxed);
         let (lines, longest) = stream.join().unwrap_or_default();
         println!(
-            "  hour {hour}{}: {} rows in {:.1} s ({:.0} rows/s; partials {:.1}, read {:.1}, rows {:.1} s), meanwhile {lines} lines, longest wait of a batch {:.1} ms",
+            "  hour {hour}{}: {} rows in {:.1} s ({:.0} rows/s; partials {:.1}, read {:.1}, rows {:.1} s), checkpoint {:.1} s, \
+             meanwhile {lines} lines, longest wait of a batch {:.1} ms",
             if is_after_a_start { ", as after a start" } else { "" },
             flushed.rows,
             flushed.time.as_secs_f64(),
@@ -239,6 +257,7 @@ fn many(name: &str, config: &Config, devices: usize, hours: i64) {
             sink.steps[0].as_secs_f64(),
             sink.steps[1].as_secs_f64(),
             sink.steps[2].as_secs_f64(),
+            checkpoint.as_secs_f64(),
             longest.as_secs_f64() * 1e3
         );
     }

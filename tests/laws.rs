@@ -1,16 +1,24 @@
 //! The laws of partial aggregates: an empty one changes nothing, neither order nor grouping matters, and the stored form
 //! holds all of it.
 
+use std::sync::Arc;
 use telegraf_rollup::config::Config;
+use telegraf_rollup::engine::Engine;
 use telegraf_rollup::engine::accumulate::baseline::Baseline;
+use telegraf_rollup::engine::checkpoint::Slice;
 use telegraf_rollup::engine::partial::Partial;
 use telegraf_rollup::engine::row::{self, Cell};
-use telegraf_rollup::engine::schema::{Method, Summary};
+use telegraf_rollup::engine::schema::{Method, Schema, Summary};
+use telegraf_rollup::engine::stored::Stored;
 
 const METHODS: [&str; 10] = ["avg", "sum", "stddev", "min", "max", "range", "first", "last", "count", "p95"];
 const HOUR: i64 = 3_600_000_000_000;
 
 fn summary() -> Summary {
+    schema().summaries[0].clone()
+}
+
+fn schema() -> Arc<Schema> {
     let mut config = "[[summary]]\nname = \"s\"\nkey = [\"host\"]\n".to_string();
     for method in METHODS {
         let source = "[{ measurement = \"m\", field = \"v\" }]";
@@ -19,7 +27,7 @@ fn summary() -> Summary {
     config += "[[summary.column]]\nname = \"hot\"\nmethod = \"anomalies\"\nrules = [\"r\", \"z\"]\n[[anomaly]]\nname = \"r\"\n\
         column = \"max_v\"\nwhen = \"> 1\"\n[[anomaly]]\nname = \"z\"\ncolumn = \"max_v\"\nzscore = 1.5\n";
     let config = Config::check(&config, &|_| None).unwrap_or_else(|report| panic!("{report}"));
-    config.schema.summaries[0].clone()
+    config.schema
 }
 
 struct Random(u64);
@@ -103,5 +111,68 @@ fn merging_obeys_its_laws() {
             let (x, y) = (row::sum_up(&summary, &[back], 60), row::sum_up(&summary, std::slice::from_ref(one), 60));
             assert_eq!((x.cells, x.samples), (y.cells, y.samples), "round {round}");
         }
+    }
+}
+
+/// What a checkpoint holds, in one order: devices and series are copied when a line comes, if that is before their turn.
+fn ordered(mut stored: Stored) -> Stored {
+    stored.devices.sort_by_key(|device| device.id);
+    stored.windows.sort_by_key(|window| (window.device, window.span.start));
+    stored.slots.sort_by_key(|slot| slot.id);
+    stored
+}
+
+/// Lines that come while a checkpoint is taken do not show in it, and all of them show in the next one.
+#[test]
+fn a_checkpoint_in_slices_is_the_state_of_its_beginning() {
+    let schema = schema();
+    let mut random = Random(7);
+    let at = 1_700_000_000_000_000_000;
+    for round in 0..200 {
+        let hosts = 1 + random.below(30);
+        let line = |random: &mut Random, hosts: u64| {
+            let (host, time) = (random.below(hosts), at + random.below(3 * 3_600) as i64 * 1_000_000_000);
+            format!("m,host=h{host},extra={} v={} {time}\n", random.below(3), random.value())
+        };
+        let (mut whole, mut sliced) = (Engine::new(schema.clone()), Engine::new(schema.clone()));
+        for _ in 0..4 {
+            for _ in 0..random.below(200) {
+                let line = line(&mut random, hosts);
+                assert!(whole.ingest(line.as_bytes(), at) && sliced.ingest(line.as_bytes(), at));
+            }
+            let expected = whole.checkpoint().expect("every window is complete");
+            sliced.begin_checkpoint();
+            let mut found = Stored::default();
+            let mut between = Vec::new();
+            loop {
+                for _ in 0..random.below(4) {
+                    // Some are of devices and series that were not there.
+                    let line = line(&mut random, 2 * hosts);
+                    assert!(sliced.ingest(line.as_bytes(), at));
+                    between.push(line);
+                }
+                if random.below(20) == 0 {
+                    sliced.begin_run(&format!("run {}", between.len()));
+                    between.push(String::new());
+                }
+                match sliced.checkpoint_slice(1 + random.below(5) as usize) {
+                    Slice::Part(part) => found.extend(part),
+                    Slice::Last(part) => {
+                        found.extend(part);
+                        break;
+                    }
+                    Slice::Void => panic!("every window is complete"),
+                }
+            }
+            assert_eq!(ordered(found), ordered(expected), "round {round}");
+            for (place, line) in between.iter().enumerate() {
+                match line.is_empty() {
+                    true => whole.begin_run(&format!("run {place}")),
+                    false => assert!(whole.ingest(line.as_bytes(), at)),
+                }
+            }
+        }
+        let (found, expected) = (sliced.checkpoint(), whole.checkpoint());
+        assert_eq!(found.map(ordered), expected.map(ordered), "round {round}");
     }
 }

@@ -249,21 +249,17 @@ fn row(work: &mut Work<'_>, summary: &Summary, item: &Item) -> Result<RowRecord,
 /// The due days of one summary, in order of key.
 fn due(work: &Work<'_>, summary: u16, running: bool) -> Vec<(Vec<String>, DueDay, Arc<Zone>)> {
     let mut days = Vec::new();
-    let mut from = Some(0);
-    while let Some(at) = from {
-        let next = work.engine.with(|engine| {
-            let mut due = Vec::new();
-            let next = engine.due_days(at, flush::DEVICES_A_SLICE, work.now, running, &mut due);
-            for day in due {
-                let (owner, key, _) = engine.device(day.device);
-                if owner == summary {
-                    days.push((key.to_vec(), day, engine.zone(day.zone).clone()));
-                }
+    work.engine.slices(|engine, from| {
+        let mut due = Vec::new();
+        let next = engine.due_days(from, flush::DEVICES_A_SLICE, work.now, running, &mut due);
+        for day in due {
+            let (owner, key, _) = engine.device(day.device);
+            if owner == summary {
+                days.push((key.to_vec(), day, engine.zone(day.zone).clone()));
             }
-            next
-        });
-        from = next.flatten();
-    }
+        }
+        next
+    });
     days.sort_by(|a, b| (&a.0, a.1.span).cmp(&(&b.0, b.1.span)));
     days
 }

@@ -19,10 +19,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Devices that are looked at under one lock.
-pub const DEVICES_A_SLICE: usize = 2_000;
+pub const DEVICES_A_SLICE: usize = 500;
 /// Windows in one batch of the protocol.
 const KEYS_A_BATCH: usize = 1_000;
-/// Partials that are copied under one lock.
+/// Partials that are copied, or acknowledged, under one lock.
 const COPIES_A_SLICE: usize = 100;
 /// Runs whose states the sink is asked to leave out, at most.
 const RUNS_NAMED_MAX: usize = 32;
@@ -308,19 +308,21 @@ impl Work<'_> {
 
     fn acknowledge(&mut self, items: &[Item], flushed: &mut Flushed) {
         flushed.foreign += items.iter().filter(|item| item.answer == Answer::Foreign).count();
-        self.engine.with(|engine| {
-            for item in items {
-                match item.answer {
-                    Answer::There | Answer::Foreign => {
-                        let parts = item.parts.iter().filter(|part| !part.is_acknowledged);
-                        let parts: Vec<_> = parts.map(|part| (part.run, part.rev)).collect();
-                        engine.acknowledge(item.device, item.span.start, item.version, item.is_final, &parts);
+        for slice in items.chunks(COPIES_A_SLICE) {
+            self.engine.with(|engine| {
+                for item in slice {
+                    match item.answer {
+                        Answer::There | Answer::Foreign => {
+                            let parts = item.parts.iter().filter(|part| !part.is_acknowledged);
+                            let parts: Vec<_> = parts.map(|part| (part.run, part.rev)).collect();
+                            engine.acknowledge(item.device, item.span.start, item.version, item.is_final, &parts);
+                        }
+                        Answer::RowRefused => engine.day_changed(item.device, item.span.start),
+                        Answer::Missing | Answer::Refused => {}
                     }
-                    Answer::RowRefused => engine.day_changed(item.device, item.span.start),
-                    Answer::Missing | Answer::Refused => {}
                 }
-            }
-        });
+            });
+        }
         for item in items.iter().filter(|item| matches!(item.answer, Answer::There | Answer::Foreign)) {
             self.memory.aside.taken(item.device, item.span.start, false);
         }
@@ -428,33 +430,29 @@ struct EmptyWindow {
 /// The due windows and empty windows of one summary, in order of key.
 fn due(engine: &Shared, summary: u16, now: i64) -> (Vec<DueKey>, Vec<EmptyWindow>) {
     let (mut windows, mut empty) = (Vec::new(), Vec::new());
-    let mut from = Some(0);
-    while let Some(at) = from {
-        let next = engine.with(|engine| {
-            let mut due = Due::default();
-            let next = engine.due(at, DEVICES_A_SLICE, now, &mut due);
-            for window in due.windows {
-                let (owner, key, _) = engine.device(window.device);
-                if owner == summary {
-                    windows.push((key.to_vec(), window.device, window.span));
-                }
+    engine.slices(|engine, from| {
+        let mut due = Due::default();
+        let next = engine.due(from, DEVICES_A_SLICE, now, &mut due);
+        for window in due.windows {
+            let (owner, key, _) = engine.device(window.device);
+            if owner == summary {
+                windows.push((key.to_vec(), window.device, window.span));
             }
-            for window in due.empty {
-                let (owner, key, zone) = engine.device(window.device);
-                if owner == summary {
-                    empty.push(EmptyWindow {
-                        key: key.to_vec(),
-                        device: window.device,
-                        span: window.span,
-                        is_final: window.is_final,
-                        zone: zone.clone(),
-                    });
-                }
+        }
+        for window in due.empty {
+            let (owner, key, zone) = engine.device(window.device);
+            if owner == summary {
+                empty.push(EmptyWindow {
+                    key: key.to_vec(),
+                    device: window.device,
+                    span: window.span,
+                    is_final: window.is_final,
+                    zone: zone.clone(),
+                });
             }
-            next
-        });
-        from = next.flatten();
-    }
+        }
+        next
+    });
     windows.sort();
     empty.sort_by(|a, b| (&a.key, a.span).cmp(&(&b.key, b.span)));
     (windows, empty)

@@ -4,20 +4,24 @@
 //! the stream never waits for it.
 
 use super::aside::SetAside;
-use super::flush::{self, Flushed, Memory, What};
+use super::flush::{self, DEVICES_A_SLICE, Flushed, Memory, What};
 use super::journaling::Held;
 use super::shared::Shared;
 use crate::durable::disk::Disk;
 use crate::durable::journal::{self, Journal};
-use crate::durable::recover::{self, WINDOWS_A_SLICE};
+use crate::durable::recover;
 use crate::durable::state::{Meta, StateError, Store};
 use crate::engine::Engine;
+use crate::engine::checkpoint::Slice;
 use crate::engine::schema::Schema;
+use crate::engine::stored::Stored;
 use crate::sink::{Sink, SinkError};
 use std::sync::Arc;
 
 /// Windows that are taken back from stored state at a time, at least.
 const WAITING_A_SLICE: usize = 1_000;
+/// Devices or series that are copied for a checkpoint under one lock.
+const COPIES_A_SLICE: usize = 500;
 /// How often a checkpoint that meets an incomplete window is tried again.
 const CHECKPOINT_TRIES: u32 = 20;
 
@@ -215,7 +219,8 @@ impl Keeper {
     /// The store cannot be read.
     fn complete(&mut self, shared: &Shared) -> Result<(), StateError> {
         loop {
-            let incomplete = shared.with(|engine| engine.incomplete(WINDOWS_A_SLICE)).unwrap_or_default();
+            let mut incomplete = Vec::new();
+            shared.slices(|engine, from| engine.incomplete(from, DEVICES_A_SLICE, &mut incomplete));
             if incomplete.is_empty() {
                 return Ok(());
             }
@@ -244,13 +249,11 @@ impl Keeper {
 
     fn save(&mut self, shared: &Shared, now: i64) -> Result<Option<u64>, StateError> {
         // What the last checkpoint saved may leave; where that leads to is saved by this one.
-        shared.with(Engine::evict);
+        shared.slices(|engine, from| engine.evict(from, DEVICES_A_SLICE));
         let mut taken = None;
         for _ in 0..CHECKPOINT_TRIES {
             self.complete(shared)?;
-            // One moment: the copy, and the position that it stands for.
-            taken =
-                shared.with_position(|engine, position| engine.checkpoint().map(|stored| (stored, position))).flatten();
+            taken = copy(shared);
             if taken.is_some() {
                 break;
             }
@@ -271,6 +274,29 @@ impl Keeper {
             Err(error) => {
                 shared.with(|engine| engine.mark_all_unsaved(&stored));
                 Err(error)
+            }
+        }
+    }
+}
+
+/// Takes a checkpoint, in slices, with the position of the journal that it stands for; `None` if a window is incomplete.
+fn copy(shared: &Shared) -> Option<(Stored, Option<u64>)> {
+    // One moment: the state, and the position that it stands for.
+    let position = shared.with_position(|engine, position| {
+        engine.begin_checkpoint();
+        position
+    })?;
+    let mut stored = Stored::default();
+    loop {
+        match shared.with(|engine| engine.checkpoint_slice(COPIES_A_SLICE))? {
+            Slice::Part(part) => stored.extend(part),
+            Slice::Last(part) => {
+                stored.extend(part);
+                return Some((stored, position));
+            }
+            Slice::Void => {
+                shared.with(|engine| engine.mark_all_unsaved(&stored));
+                return None;
             }
         }
     }

@@ -20,7 +20,7 @@ use crate::durable::recover::run_name;
 use crate::engine::Engine;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 /// Bytes of lines that are kept while the engine is starting.
@@ -134,10 +134,14 @@ pub struct Shared {
     fed: Condvar,
     /// A thread waits for the journal's disk, and the stream goes on without the journal.
     journal_stuck: AtomicBool,
+    /// The stream waits for the lock.
+    stream_waits: AtomicBool,
     /// Gives names for runs.
     runs: fn() -> u128,
 }
 
+/// How often whoever else wants the engine lets the stream go first.
+const YIELDS_MAX: u32 = 1_000;
 /// Panics after which the engine is switched off: something is wrong that skipping a line does not cure.
 const PANICS_MAX: u32 = 100;
 
@@ -150,6 +154,7 @@ impl Shared {
             configured: Condvar::new(),
             fed: Condvar::new(),
             journal_stuck: AtomicBool::new(false),
+            stream_waits: AtomicBool::new(false),
             runs,
         }
     }
@@ -169,11 +174,41 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Locks before anybody else who wants to.
+    fn lock_first(&self) -> MutexGuard<'_, Inner> {
+        match self.inner.try_lock() {
+            Ok(inner) => inner,
+            Err(TryLockError::Poisoned(e)) => e.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                self.stream_waits.store(true, Ordering::Relaxed);
+                let inner = self.lock();
+                self.stream_waits.store(false, Ordering::Relaxed);
+                inner
+            }
+        }
+    }
+
     /// Uses the engine under the lock; `None` if there is none. Keep it short: the stream waits.
     pub fn with<T>(&self, work: impl FnOnce(&mut Engine) -> T) -> Option<T> {
+        // A lock goes to whoever asks for it first after it is free. The stream has been asking.
+        for _ in 0..YIELDS_MAX {
+            if !self.stream_waits.load(Ordering::Relaxed) {
+                break;
+            }
+            std::thread::yield_now();
+        }
         match &mut self.lock().state {
             State::On(engine) => Some(work(engine)),
             _ => None,
+        }
+    }
+
+    /// Uses the engine in slices, each under the lock for itself: `work` gets where to go on, and gives where the next slice
+    /// begins.
+    pub fn slices(&self, mut work: impl FnMut(&mut Engine, usize) -> Option<usize>) {
+        let mut from = Some(0);
+        while let Some(at) = from {
+            from = self.with(|engine| work(engine, at)).flatten();
         }
     }
 
@@ -330,7 +365,7 @@ impl Shared {
     ///
     /// A line on which the engine panics is skipped; after [`PANICS_MAX`] of them the engine is switched off.
     pub fn batch<'b>(&self, mut lines: impl Iterator<Item = &'b [u8]>, now: i64) -> (Taken, bool) {
-        let mut inner = self.lock();
+        let mut inner = self.lock_first();
         if let State::Claiming(_, backlog) = &inner.state
             && inner.is_feeding
             && backlog.bytes.len() > BACKLOG_BYTES_FEEDING

@@ -1,6 +1,7 @@
 //! `status.json`: what the owner of a state directory says of itself, written whole every [`EVERY`].
 
 use super::clock;
+use super::flush::DEVICES_A_SLICE;
 use super::flush::Flushed;
 use super::keeper::Keeper;
 use super::shared::Shared;
@@ -39,8 +40,10 @@ fn time(at: i64) -> Value {
 
 /// What is in the file.
 pub fn of(shared: &Shared, keeper: &Keeper, sink: &str, started: i64, last: &LastFlush, now: i64) -> Value {
-    let engine = shared.with(|e| (e.counters(), e.device_count(), e.series_count(), e.open_windows(), e.away()));
-    let (c, devices, series, (windows, due), away) = engine.unwrap_or_default();
+    let engine = shared.with(|e| (e.counters(), e.device_count(), e.series_count(), e.away()));
+    let (c, devices, series, away) = engine.unwrap_or_default();
+    let (mut windows, mut due) = (0, 0);
+    shared.slices(|engine, from| engine.open_windows(from, DEVICES_A_SLICE, (&mut windows, &mut due)));
     let aside: Vec<Value> = keeper
         .set_aside()
         .list()

@@ -9,9 +9,6 @@ use crate::engine::schema::Schema;
 use crate::engine::stored::{Stored, StoredWindow};
 use std::sync::Arc;
 
-/// Windows that are looked up in one go.
-pub const WINDOWS_A_SLICE: usize = 1_000;
-
 /// What a recovery gave.
 pub struct Restored {
     pub engine: Engine,
@@ -63,7 +60,8 @@ pub fn run_name(run: u128) -> String {
 /// Looks up every window of which stored state may hold more.
 fn complete(engine: &mut Engine, schema: &Schema, store: &mut dyn Store) -> Result<(), StateError> {
     loop {
-        let incomplete = engine.incomplete(WINDOWS_A_SLICE);
+        let mut incomplete = Vec::new();
+        engine.incomplete(0, usize::MAX / 2, &mut incomplete);
         if incomplete.is_empty() {
             return Ok(());
         }

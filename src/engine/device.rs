@@ -152,6 +152,8 @@ pub struct Device {
     pub past: Vec<Past>,
     /// Changed since the last checkpoint, its windows aside.
     pub unsaved: bool,
+    /// The number of the checkpoint that it was copied for last.
+    pub checkpoint: u32,
 }
 
 impl Device {
@@ -171,6 +173,7 @@ impl Device {
             evicted_until: i64::MIN,
             past: Vec::new(),
             unsaved: true,
+            checkpoint: 0,
         }
     }
 

@@ -185,6 +185,7 @@ impl Engine {
             self.counters.late += self.found.len() as u64;
             return;
         }
+        self.before_change(series);
         let mut fold = Fold {
             schema: &self.schema,
             zones: &self.zones,
@@ -211,6 +212,7 @@ impl Engine {
         self.counters.unjournaled += 1;
         let Ok(timestamp) = self.read(line, series, fields_at) else { return };
         let at = timestamp.unwrap_or(now);
+        self.before_change(series);
         let parts = self.plans.parts(series);
         let targets = self.found.iter().flat_map(|(index, _)| parts.fields[*index].targets.iter());
         let mut devices: Vec<u32> = targets.map(|target| parts.places[usize::from(target.place)].device).collect();

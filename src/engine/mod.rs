@@ -8,6 +8,7 @@
 //! waits. Time and bytes are arguments. A test reads the sources and enforces it.
 
 pub mod accumulate;
+pub mod checkpoint;
 pub mod dedupe;
 pub mod device;
 mod fold;
@@ -149,6 +150,10 @@ pub struct Engine {
     found: Vec<(usize, Sample)>,
     /// Lines until it is time to look ahead.
     look_ahead: u32,
+    /// The number of the last checkpoint.
+    checkpoint: u32,
+    /// The checkpoint that is being taken.
+    copying: Option<checkpoint::Copying>,
 }
 
 /// Which device has a key.
@@ -205,6 +210,8 @@ impl Engine {
             counters: Counters::default(),
             found: Vec::new(),
             look_ahead: 0,
+            checkpoint: 0,
+            copying: None,
             schema,
         }
     }
@@ -265,10 +272,15 @@ impl Engine {
         self.devices.iter().map(|d| d.windows.len()).sum()
     }
 
-    /// Base windows in memory, and how many of them are not in the sink as they are.
-    pub fn open_windows(&self) -> (usize, usize) {
-        let windows = self.devices.iter().flat_map(|device| &device.windows);
-        windows.fold((0, 0), |(all, due), w| (all + 1, due + usize::from(w.version != w.acknowledged)))
+    /// Adds base windows in memory, and how many of them are not in the sink as they are, of at most `count` devices from
+    /// `from` on. Returns where to go on, or `None` after the last device.
+    pub fn open_windows(&self, from: usize, count: usize, (all, due): (&mut usize, &mut usize)) -> Option<usize> {
+        let until = (from + count).min(self.devices.len());
+        for window in self.devices[from.min(until)..until].iter().flat_map(|device| &device.windows) {
+            *all += 1;
+            *due += usize::from(window.version != window.acknowledged);
+        }
+        (until < self.devices.len()).then_some(until)
     }
 
     /// Index of a device, which is made if need be; `None` if the limit on devices is reached.

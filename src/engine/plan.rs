@@ -106,6 +106,8 @@ pub struct Series {
     /// Where its places begin, and how many they are.
     places: u32,
     place_count: u16,
+    /// The number of the checkpoint that it was copied for last.
+    checkpoint: u32,
     /// One of several summaries had no room for the device.
     pub lacks_room: bool,
 }
@@ -322,7 +324,8 @@ impl Plans {
         });
         // A place for each summary at most, of which there are at most 65,536: the configuration check sees to it.
         let place_count = places.len() as u16;
-        self.series.push(Series { id, shape, slots, places: self.places.len() as u32, place_count, lacks_room });
+        let places_at = self.places.len() as u32;
+        self.series.push(Series { id, shape, slots, places: places_at, place_count, checkpoint: 0, lacks_room });
         self.places.extend(places);
         (self.series.len() - 1) as SeriesId
     }
@@ -375,6 +378,11 @@ impl Plans {
     #[inline]
     pub fn series(&self, index: SeriesId) -> &Series {
         &self.series[index as usize]
+    }
+
+    /// True, once for each checkpoint: a series is to be copied for it.
+    pub fn is_due(&mut self, series: SeriesId, checkpoint: u32) -> bool {
+        std::mem::replace(&mut self.series[series as usize].checkpoint, checkpoint) != checkpoint
     }
 
     /// All slots, of all series.

@@ -1,8 +1,7 @@
 //! The engine's state as it is stored: what a checkpoint takes out, and what a recovery puts back.
 //!
-//! A checkpoint holds what has changed since the last one, as copies: it is taken between two batches of lines, so it is
-//! the state after a whole number of them, and written without holding up the stream. If it could not be written,
-//! [`Engine::mark_all_unsaved`] makes the next one complete.
+//! A checkpoint ([`super::checkpoint`]) holds what has changed since the last one, as copies, and is written without holding
+//! up the stream. If it could not be written, [`Engine::mark_all_unsaved`] makes the next one complete.
 //!
 //! Recovery is the stored state plus the lines behind it, through the same engine, with the same times of arrival and in
 //! the name of the runs that took them; see [`super::device`].
@@ -117,12 +116,12 @@ pub struct Incomplete {
 }
 
 /// The name of a zone, if it is not that of the schema.
-fn zone_name(zones: &[Arc<Zone>], index: u16) -> Option<String> {
+pub(super) fn zone_name(zones: &[Arc<Zone>], index: u16) -> Option<String> {
     (index > 0).then(|| zones[usize::from(index)].name().to_string())
 }
 
 /// What is remembered of a window, with the hashes of its definitions.
-fn named(past: &Past, summary: &Summary) -> Vec<(String, Moments)> {
+pub(super) fn named(past: &Past, summary: &Summary) -> Vec<(String, Moments)> {
     let name = |def: u16| summary.accumulators[usize::from(def)].hash.clone();
     past.moments.iter().map(|(def, moments)| (name(*def), moments.clone())).collect()
 }
@@ -138,23 +137,20 @@ fn known((span, moments): (Span, Vec<(String, Moments)>), summary: &Summary) -> 
 }
 
 impl Engine {
-    /// Windows that cannot be written or saved before stored state has been asked for them. At most `most` of them.
-    pub fn incomplete(&self, most: usize) -> Vec<Incomplete> {
-        let mut out = Vec::new();
-        for (index, device) in self.devices.iter().enumerate() {
-            for window in device.windows.iter().filter(|w| !w.is_complete) {
-                if out.len() == most {
-                    return out;
-                }
-                out.push(Incomplete {
-                    device: index as u32,
-                    id: device.id,
-                    start: window.span.start,
-                    at: window.newest,
-                });
-            }
+    /// Appends the windows that cannot be written or saved before stored state has been asked for them, of at most `count`
+    /// devices from `from` on. Returns where to go on, or `None` after the last device.
+    pub fn incomplete(&self, from: usize, count: usize, out: &mut Vec<Incomplete>) -> Option<usize> {
+        let until = (from + count).min(self.devices.len());
+        for (index, device) in self.devices.iter().enumerate().take(until).skip(from) {
+            let incomplete = device.windows.iter().filter(|w| !w.is_complete);
+            out.extend(incomplete.map(|window| Incomplete {
+                device: index as u32,
+                id: device.id,
+                start: window.span.start,
+                at: window.newest,
+            }));
         }
-        out
+        (until < self.devices.len()).then_some(until)
     }
 
     /// Completes a window with what stored state has of it, if anything.
@@ -211,90 +207,6 @@ impl Engine {
         stored.iter().map(part).collect()
     }
 
-    /// Takes out what has changed since the last checkpoint; `None` while a window is incomplete.
-    pub fn checkpoint(&mut self) -> Option<Stored> {
-        if self.devices.iter().any(|d| d.windows.iter().any(|w| !w.is_complete)) {
-            return None;
-        }
-        let mut out = Stored { dedupe: self.dedupe.take_unsaved(), ..Stored::default() };
-        for device in &mut self.devices {
-            let summary = &self.schema.summaries[usize::from(device.summary)];
-            if !summary.scores.is_empty() {
-                // After a restart, of those that are not done only the newest are in memory.
-                let mut open = 0;
-                for place in (0..device.windows.len()).rev() {
-                    let window = &device.windows[place];
-                    let is_away = window.is_done() || open >= WINDOWS_KEPT;
-                    open += usize::from(!window.is_done());
-                    if is_away {
-                        device.remember(place, summary);
-                    }
-                }
-            }
-            for window in device.windows.iter_mut().filter(|w| w.unsaved) {
-                window.unsaved = false;
-                if window.is_done() && device.evicted_until < window.span.end {
-                    // After a restart it is in stored state only.
-                    device.evicted_until = window.span.end;
-                    device.unsaved = true;
-                }
-                out.windows.push(StoredWindow {
-                    device: device.id,
-                    summary: device.summary,
-                    span: window.span,
-                    newest: window.newest,
-                    written: window.version == window.acknowledged,
-                    final_written: window.final_written,
-                    parts: window
-                        .parts()
-                        .map(|part| StoredPart {
-                            run: self.runs[part.run as usize].clone(),
-                            rev: part.rev,
-                            acknowledged: part.acknowledged,
-                            partial: part.partial.clone(),
-                        })
-                        .collect(),
-                });
-            }
-            if device.unsaved {
-                device.unsaved = false;
-                out.devices.push(StoredDevice {
-                    id: device.id,
-                    summary: summary.name.clone(),
-                    key: device.key.clone(),
-                    zone: zone_name(&self.zones, device.zone),
-                    filled_until: device.filled_until,
-                    filled_provisionally: device.filled_provisionally,
-                    forgotten: device.forgotten,
-                    evicted_until: device.evicted_until,
-                    days: device
-                        .days
-                        .iter()
-                        .map(|day| (Day { zone: 0, ..*day }, zone_name(&self.zones, day.zone)))
-                        .collect(),
-                    past: device.past.iter().map(|past| (past.span, named(past, summary))).collect(),
-                });
-            }
-        }
-        let unsaved = std::mem::take(&mut self.plans.unsaved);
-        out.series.extend(unsaved.into_iter().map(|(id, head)| StoredSeries { id, head }));
-        for index in 0..self.plans.matched_series() as u32 {
-            let id = self.plans.series(index).id;
-            let parts = self.plans.parts(index);
-            for (field, slot) in parts.fields.iter().zip(parts.slots).filter(|(_, slot)| slot.unsaved) {
-                slot.unsaved = false;
-                out.slots.push(StoredSlot {
-                    id: slot.id,
-                    series: id,
-                    field: field.key.to_vec(),
-                    pending: slot.pending,
-                    run: self.runs[slot.run as usize].clone(),
-                });
-            }
-        }
-        Some(out)
-    }
-
     /// Notes that a checkpoint was not written: `lost` is what it held, and all of it is due again.
     pub fn mark_all_unsaved(&mut self, lost: &Stored) {
         for device in &mut self.devices {
@@ -309,8 +221,11 @@ impl Engine {
     /// Lets windows leave memory that are saved and either written as final or not among the newest of their device: what
     /// waits for a sink that is away waits in stored state. A window with a pending point stays: the point may still be
     /// replaced.
-    pub fn evict(&mut self) {
-        for index in 0..self.devices.len() {
+    ///
+    /// Looks at most at `count` devices from `from` on. Returns where to go on, or `None` after the last device.
+    pub fn evict(&mut self, from: usize, count: usize) -> Option<usize> {
+        let until = (from + count).min(self.devices.len());
+        for index in from..until {
             let device = &self.devices[index];
             let newest = device.windows.len().saturating_sub(WINDOWS_KEPT);
             let kept_from = device.windows.get(newest).map_or(i64::MAX, |w| w.span.start);
@@ -324,6 +239,7 @@ impl Engine {
             self.away += device.windows.iter().filter(|w| leaves(w) && !w.is_done()).count() as u64;
             device.release(&self.schema.summaries[usize::from(device.summary)], leaves);
         }
+        (until < self.devices.len()).then_some(until)
     }
 
     /// Windows in stored state that are not in memory and have not been written as final.
