@@ -119,6 +119,7 @@ fn ordered(mut stored: Stored) -> Stored {
     stored.devices.sort_by_key(|device| device.id);
     stored.windows.sort_by_key(|window| (window.device, window.span.start));
     stored.slots.sort_by_key(|slot| slot.id);
+    stored.dedupe.chunks.sort();
     stored
 }
 

@@ -9,11 +9,15 @@
 //! copy is complete.
 
 use super::Engine;
+use super::dedupe::StoredDedupe;
 use super::device::Day;
 use super::plan::SeriesId;
 use super::stored::{
     Stored, StoredDevice, StoredPart, StoredSeries, StoredSlot, StoredWindow, WINDOWS_KEPT, named, zone_name,
 };
+
+/// Devices that take as long to copy as a chunk of the memory of duplicates.
+const DEVICES_A_CHUNK: usize = 50;
 
 /// A checkpoint that is being taken.
 pub(super) struct Copying {
@@ -41,8 +45,9 @@ impl Engine {
     pub fn begin_checkpoint(&mut self) {
         self.checkpoint = self.checkpoint.wrapping_add(1);
         let series = std::mem::take(&mut self.plans.unsaved);
+        let dedupe = StoredDedupe { oldest: self.dedupe.begin_copy(), chunks: Vec::new() };
         let out = Stored {
-            dedupe: self.dedupe.take_unsaved(),
+            dedupe,
             series: series.into_iter().map(|(id, head)| StoredSeries { id, head }).collect(),
             ..Stored::default()
         };
@@ -63,8 +68,12 @@ impl Engine {
             }
         }
         let Some(copying) = &mut self.copying else { return Slice::Void };
+        let (chunks, no_more) = self.dedupe.copy_slice(count.div_ceil(DEVICES_A_CHUNK));
+        copying.out.dedupe.chunks.extend(chunks);
+        let oldest = copying.out.dedupe.oldest;
         let out = std::mem::take(&mut copying.out);
-        let (is_last, is_void) = (copying.devices.is_empty() && copying.series.is_empty(), copying.is_void);
+        copying.out.dedupe.oldest = oldest;
+        let (is_last, is_void) = (no_more && copying.devices.is_empty() && copying.series.is_empty(), copying.is_void);
         if !is_void && !is_last {
             return Slice::Part(out);
         }
@@ -187,8 +196,7 @@ impl Stored {
         self.windows.extend(other.windows);
         self.series.extend(other.series);
         self.slots.extend(other.slots);
-        if self.dedupe.chunks.is_empty() {
-            self.dedupe = other.dedupe;
-        }
+        self.dedupe.oldest = other.dedupe.oldest;
+        self.dedupe.chunks.extend(other.dedupe.chunks);
     }
 }

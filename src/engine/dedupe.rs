@@ -83,6 +83,9 @@ pub struct Dedupe {
     unsaved: BTreeSet<usize>,
     /// The chunk that was marked last: the next entry is most likely in it.
     last_unsaved: usize,
+    /// Chunks that are to be copied as they were when a copy began, and those that have been.
+    pending: BTreeSet<usize>,
+    copied: Vec<(u64, Vec<u8>)>,
 }
 
 /// The stored form, or the part of it that has changed.
@@ -113,6 +116,8 @@ impl Dedupe {
             unused: 0,
             unsaved: BTreeSet::new(),
             last_unsaved: usize::MAX,
+            pending: BTreeSet::new(),
+            copied: Vec::new(),
         }
     }
 
@@ -201,16 +206,17 @@ impl Dedupe {
         if self.index.is_some() {
             self.leave_index(place);
         }
+        if self.last_unsaved != place / CHUNK {
+            self.last_unsaved = place / CHUNK;
+            self.copy(place / CHUNK);
+            self.unsaved.insert(place / CHUNK);
+        }
         let entry = Entry { slot, link, at, value };
         if is_full {
             self.oldest = if place + 1 == self.capacity { 0 } else { place + 1 };
             self.ring[place] = entry;
         } else {
             self.ring.push(entry);
-        }
-        if self.last_unsaved != place / CHUNK {
-            self.last_unsaved = place / CHUNK;
-            self.unsaved.insert(place / CHUNK);
         }
         if let Some(index) = &mut self.index {
             let ring = &self.ring;
@@ -234,23 +240,38 @@ impl Dedupe {
         }
     }
 
-    /// Gives what has changed since the last call.
-    pub fn take_unsaved(&mut self) -> StoredDedupe {
-        let chunks = std::mem::take(&mut self.unsaved);
+    /// Begins to copy what has changed since the last copy; gives where the oldest entry is. What is remembered meanwhile
+    /// does not show.
+    pub fn begin_copy(&mut self) -> u64 {
+        self.pending = std::mem::take(&mut self.unsaved);
         self.last_unsaved = usize::MAX;
-        let chunk = |number: usize| {
-            let mut bytes = Vec::with_capacity(CHUNK * ENTRY_BYTES);
-            for entry in self.ring.iter().skip(number * CHUNK).take(CHUNK) {
-                bytes.extend_from_slice(&entry.slot.to_le_bytes());
-                bytes.extend_from_slice(&entry.at.to_le_bytes());
-                bytes.extend_from_slice(&entry.value.to_le_bytes());
-            }
-            (number as u64, bytes)
-        };
-        StoredDedupe { oldest: self.oldest as u64, chunks: chunks.into_iter().map(chunk).collect() }
+        self.oldest as u64
     }
 
-    /// Marks everything as changed: what [`Dedupe::take_unsaved`] gave was not saved.
+    /// Goes on with a copy: gives `count` chunks, and those that had to be copied meanwhile. True with the last ones.
+    pub fn copy_slice(&mut self, count: usize) -> (Vec<(u64, Vec<u8>)>, bool) {
+        for _ in 0..count {
+            let Some(chunk) = self.pending.first().copied() else { break };
+            self.copy(chunk);
+        }
+        (std::mem::take(&mut self.copied), self.pending.is_empty())
+    }
+
+    /// Copies a chunk, if it is to be copied.
+    fn copy(&mut self, chunk: usize) {
+        if !self.pending.remove(&chunk) {
+            return;
+        }
+        let mut bytes = Vec::with_capacity(CHUNK * ENTRY_BYTES);
+        for entry in self.ring.iter().skip(chunk * CHUNK).take(CHUNK) {
+            bytes.extend_from_slice(&entry.slot.to_le_bytes());
+            bytes.extend_from_slice(&entry.at.to_le_bytes());
+            bytes.extend_from_slice(&entry.value.to_le_bytes());
+        }
+        self.copied.push((chunk as u64, bytes));
+    }
+
+    /// Marks everything as changed: what was copied was not saved.
     pub fn mark_unsaved(&mut self) {
         self.unsaved.extend(0..self.ring.len().div_ceil(CHUNK));
     }
@@ -352,12 +373,12 @@ mod tests {
         for at in 0..2000 {
             memory.remember(3, at, 7);
             if at % 150 == 0 || at == 1999 {
-                let part = memory.take_unsaved();
-                oldest = part.oldest;
-                stored.extend(part.chunks);
+                oldest = memory.begin_copy();
+                stored.extend(memory.copy_slice(usize::MAX).0);
             }
         }
-        assert!(memory.take_unsaved().chunks.is_empty());
+        memory.begin_copy();
+        assert_eq!(memory.copy_slice(1), (Vec::new(), true));
         let all = StoredDedupe { oldest, chunks: stored.into_iter().collect() };
         for capacity in [700, 300, 5000] {
             let mut other = Dedupe::new(capacity);
