@@ -22,6 +22,9 @@ use std::sync::Arc;
 const WAITING_A_SLICE: usize = 1_000;
 /// Devices or series that are copied for a checkpoint under one lock.
 const COPIES_A_SLICE: usize = 500;
+/// Allocations of a size for which the allocator keeps nothing ready.
+const ALLOCATION_BYTES: usize = 5_000;
+const ALLOCATIONS: usize = 300;
 /// How often a checkpoint that meets an incomplete window is tried again.
 const CHECKPOINT_TRIES: u32 = 20;
 
@@ -279,8 +282,17 @@ impl Keeper {
     }
 }
 
+/// Lets the allocator put in order what has been freed. GNU's does that when somebody asks for memory, 10,000 pieces at a
+/// time, so after a flush of very many devices it is slow for a while: not under the lock.
+fn tidy_up() {
+    for _ in 0..ALLOCATIONS {
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(ALLOCATION_BYTES)));
+    }
+}
+
 /// Takes a checkpoint, in slices, with the position of the journal that it stands for; `None` if a window is incomplete.
 fn copy(shared: &Shared) -> Option<(Stored, Option<u64>)> {
+    tidy_up();
     // One moment: the state, and the position that it stands for.
     let position = shared.with_position(|engine, position| {
         engine.begin_checkpoint();
