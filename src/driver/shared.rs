@@ -29,6 +29,8 @@ const BACKLOG_BYTES_MAX: usize = 256 * 1024 * 1024;
 const BACKLOG_BYTES_LAST: usize = 64 * 1024;
 /// With so much waiting, while an engine is fed with what has been waiting before, the stream goes slower.
 const BACKLOG_BYTES_FEEDING: usize = 1024 * 1024;
+/// How often what waits is fed at least before the stream has to wait for so much.
+const FEEDS_MIN: u32 = 3;
 /// How much slower: a batch waits so long for the engine at most.
 const PACE_MAX: Duration = Duration::from_millis(20);
 
@@ -290,12 +292,14 @@ impl Shared {
     pub fn start(&self, mut engine: Engine, switch: impl FnOnce(&mut Held<'_>) -> u64) {
         let mut lost = 0;
         self.lock().is_feeding = true;
-        loop {
+        for feed in 0.. {
             let waiting = self.lock().state.waiting();
             self.fed.notify_all();
             waiting.feed(&mut engine, ingest::one, |_, _, _, _| ());
             lost += waiting.lost;
-            if waiting.bytes.len() <= BACKLOG_BYTES_LAST {
+            // A stream at full speed is always as far ahead as it may be.
+            let is_paced = feed >= FEEDS_MIN && waiting.bytes.len() <= 2 * BACKLOG_BYTES_FEEDING;
+            if is_paced || waiting.bytes.len() <= BACKLOG_BYTES_LAST {
                 break;
             }
         }
