@@ -27,7 +27,9 @@ use std::time::Duration;
 const BACKLOG_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// What is left of them when the engine is switched on, with the stream waiting.
 const BACKLOG_BYTES_LAST: usize = 64 * 1024;
-/// With so much waiting, while an engine is fed with what has been waiting before, the stream goes slower.
+/// With so much waiting, the stream goes slower.
+const BACKLOG_BYTES_FAST: usize = 64 * 1024 * 1024;
+/// With so much waiting, while an engine is fed with what has been waiting before, it does too.
 const BACKLOG_BYTES_FEEDING: usize = 1024 * 1024;
 /// How often what waits is fed at least before the stream has to wait for so much.
 const FEEDS_MIN: u32 = 3;
@@ -111,8 +113,6 @@ struct Inner {
     batch: Encoder,
     /// Lines have passed that are not in the journal: what comes behind them there is another run's.
     has_gap: bool,
-    /// The lines that wait are being fed to an engine.
-    is_feeding: bool,
     panics: u32,
 }
 
@@ -136,6 +136,8 @@ pub struct Shared {
     fed: Condvar,
     /// A thread waits for the journal's disk, and the stream goes on without the journal.
     journal_stuck: AtomicBool,
+    /// The lines that wait are being fed to an engine. Not behind the lock, which a stream at full speed leaves to nobody.
+    is_feeding: AtomicBool,
     /// The stream waits for the lock.
     stream_waits: AtomicBool,
     /// Gives names for runs.
@@ -149,13 +151,13 @@ const PANICS_MAX: u32 = 100;
 
 impl Shared {
     fn with_state(state: State, run: u128, runs: fn() -> u128) -> Shared {
-        let inner =
-            Inner { state, journaling: None, batch: Encoder::new(run), has_gap: false, is_feeding: false, panics: 0 };
+        let inner = Inner { state, journaling: None, batch: Encoder::new(run), has_gap: false, panics: 0 };
         Shared {
             inner: Mutex::new(inner),
             configured: Condvar::new(),
             fed: Condvar::new(),
             journal_stuck: AtomicBool::new(false),
+            is_feeding: AtomicBool::new(false),
             stream_waits: AtomicBool::new(false),
             runs,
         }
@@ -291,7 +293,7 @@ impl Shared {
     /// directly, and gives the position of the next frame.
     pub fn start(&self, mut engine: Engine, switch: impl FnOnce(&mut Held<'_>) -> u64) {
         let mut lost = 0;
-        self.lock().is_feeding = true;
+        self.is_feeding.store(true, Ordering::Relaxed);
         for feed in 0.. {
             let waiting = self.lock().state.waiting();
             self.fed.notify_all();
@@ -324,7 +326,7 @@ impl Shared {
                 inner.batch.go_on_at(position);
             }
             inner.state = State::On(Box::new(engine));
-            inner.is_feeding = false;
+            self.is_feeding.store(false, Ordering::Relaxed);
             if inner.has_gap {
                 inner.begin_run((self.runs)());
             }
@@ -370,9 +372,10 @@ impl Shared {
     /// A line on which the engine panics is skipped; after [`PANICS_MAX`] of them the engine is switched off.
     pub fn batch<'b>(&self, mut lines: impl Iterator<Item = &'b [u8]>, now: i64) -> (Taken, bool) {
         let mut inner = self.lock_first();
+        let is_feeding = self.is_feeding.load(Ordering::Relaxed);
+        let most = if is_feeding { BACKLOG_BYTES_FEEDING } else { BACKLOG_BYTES_FAST };
         if let State::Claiming(_, backlog) = &inner.state
-            && inner.is_feeding
-            && backlog.bytes.len() > BACKLOG_BYTES_FEEDING
+            && backlog.bytes.len() > most
         {
             inner = self.fed.wait_timeout(inner, PACE_MAX).map_or_else(|e| e.into_inner().0, |(inner, _)| inner);
         }
