@@ -6,8 +6,12 @@ mod support;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use support::{feed, program, repository, same_csv, sqlite_csv};
+use telegraf_rollup::config::Config;
+use telegraf_rollup::driver::shared::Shared;
+use telegraf_rollup::engine::Engine;
 
 const CONFIG: &str = r#"
 [lateness]
@@ -402,4 +406,40 @@ fn the_sample_passes_and_gives_the_rows_of_replay() {
         assert!(expected.lines().count() > 20, "{expected}");
         same_csv(&sqlite_csv(&folder.path().join("summary.db"), &config), &expected).expect(name);
     }
+}
+
+/// While what has been waiting is fed to the engine, lines go on to arrive as fast as they can: the engine takes them over all
+/// the same, and counts every one of them.
+#[test]
+fn a_stream_at_full_speed_does_not_outrun_the_start() {
+    // Counting a line takes much longer than finding that it counts.
+    let methods = ["avg", "stddev", "p50", "p95", "p99", "max", "range", "last"];
+    let column = |method: &&str| {
+        format!(
+            "[[summary.column]]\nname = \"{method}_v\"\nmethod = \"{method}\"\nsources = [{{ measurement = \"m\", field = \"v\" }}]\n"
+        )
+    };
+    let text = format!("{CONFIG}{}", methods.iter().map(column).collect::<String>());
+    let config = Config::check(&text, &|_| None).unwrap_or_else(|report| panic!("{report}"));
+    let shared = Shared::starting(1, || 2);
+    shared.configured(Engine::new(config.schema.clone()), None);
+    let at = 1_700_000_000_000_000_000;
+    let lines: Vec<String> = (0..1_000).map(|n| format!("m,host=h{n},pad={} v={n}.5\n", "x".repeat(100))).collect();
+    let (sent, is_started) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Far more than a start takes, if it ends at all.
+            while !is_started.load(Ordering::Relaxed) && sent.load(Ordering::Relaxed) < 2_000_000 {
+                shared.batch(lines.iter().map(|line| line.as_bytes()), at);
+                sent.fetch_add(lines.len() as u64, Ordering::Relaxed);
+            }
+        });
+        while sent.load(Ordering::Relaxed) < 200_000 {
+            std::thread::yield_now();
+        }
+        shared.start(Engine::new(config.schema.clone()), |_| 0);
+        assert!(sent.load(Ordering::Relaxed) < 2_000_000, "it was taken over only when nothing came any more");
+        is_started.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(shared.with(|engine| engine.counters().matched), Some(sent.load(Ordering::Relaxed)));
 }

@@ -61,7 +61,7 @@ pub fn run_name(run: u128) -> String {
 fn complete(engine: &mut Engine, schema: &Schema, store: &mut dyn Store) -> Result<(), StateError> {
     loop {
         let mut incomplete = Vec::new();
-        engine.incomplete(0, usize::MAX / 2, &mut incomplete);
+        engine.incomplete(0, engine.device_count(), &mut incomplete);
         if incomplete.is_empty() {
             return Ok(());
         }

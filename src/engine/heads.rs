@@ -20,24 +20,90 @@ pub const NO_HEAD: u32 = u32::MAX;
 const IDLE_BYTES_MAX: usize = 32 << 20;
 /// A longer head that feeds nothing is not cached.
 const IDLE_HEAD_BYTES_MAX: usize = 4096;
-/// Bytes of heads that have left, before the others are moved together.
-const UNUSED_BYTES_MIN: usize = 1 << 20;
+/// Bytes of a chunk; a longer head has one of its own.
+const CHUNK_BYTES: usize = 256 << 10;
 
 struct Cached {
-    /// Where its bytes begin.
-    at: usize,
+    /// Where its bytes are: the chunk, and where they begin in it.
+    chunk: u32,
+    at: u32,
     length: u32,
     series: SeriesId,
     /// The heads that followed this one, the latest first.
     successors: [u32; 2],
 }
 
+/// Bytes of heads. Those of heads that feed nothing are apart from the others: they leave in the order in which they came, so
+/// whole chunks become free.
+#[derive(Default)]
+struct Chunks {
+    chunks: Vec<Chunk>,
+    free: Vec<u32>,
+    /// The chunks that grow: of heads that feed something, and of the others.
+    growing: [Option<u32>; 2],
+}
+
+#[derive(Default)]
+struct Chunk {
+    bytes: Vec<u8>,
+    heads: u32,
+}
+
+impl Chunks {
+    #[inline]
+    fn get(&self, head: &Cached) -> &[u8] {
+        &self.chunks[head.chunk as usize].bytes[head.at as usize..(head.at + head.length) as usize]
+    }
+
+    /// Keeps the bytes of a head: chunk and offset.
+    fn add(&mut self, head: &[u8], is_idle: bool) -> (u32, u32) {
+        let growing = &mut self.growing[usize::from(is_idle)];
+        let fits = |chunk: &Chunk| chunk.bytes.len() + head.len() <= chunk.bytes.capacity();
+        let place = match growing.filter(|place| fits(&self.chunks[*place as usize])) {
+            Some(place) => place,
+            None => {
+                // All that were in the last one may have left before it was full.
+                let last = growing.take();
+                last.into_iter().for_each(|last| Self::release(&mut self.chunks, &mut self.free, last));
+                let free = if head.len() <= CHUNK_BYTES { self.free.pop() } else { None };
+                let place = free.unwrap_or_else(|| {
+                    self.chunks.push(Chunk::default());
+                    (self.chunks.len() - 1) as u32
+                });
+                self.chunks[place as usize].bytes.reserve_exact(head.len().max(CHUNK_BYTES));
+                *growing = Some(place);
+                place
+            }
+        };
+        let chunk = &mut self.chunks[place as usize];
+        let at = chunk.bytes.len() as u32;
+        chunk.bytes.extend_from_slice(head);
+        chunk.heads += 1;
+        (place, at)
+    }
+
+    /// Lets go of the bytes of a head.
+    fn remove(&mut self, head: &Cached) {
+        self.chunks[head.chunk as usize].heads -= 1;
+        if !self.growing.contains(&Some(head.chunk)) {
+            Self::release(&mut self.chunks, &mut self.free, head.chunk);
+        }
+    }
+
+    /// Makes a chunk that does not grow free if no head is in it any more.
+    fn release(chunks: &mut [Chunk], free: &mut Vec<u32>, place: u32) {
+        let chunk = &mut chunks[place as usize];
+        if chunk.heads == 0 {
+            chunk.bytes.clear();
+            free.push(place);
+        }
+    }
+}
+
 /// The cache.
 pub struct Heads {
     heads: Vec<Cached>,
-    bytes: Vec<u8>,
-    /// Bytes that no head has any more.
-    unused: usize,
+    bytes: Chunks,
     by_bytes: HashTable<u32>,
     hasher: FixedState,
     last: u32,
@@ -49,19 +115,12 @@ pub struct Heads {
     idle_bytes: usize,
 }
 
-/// The bytes of a head.
-#[inline]
-fn bytes_of<'b>(bytes: &'b [u8], head: &Cached) -> &'b [u8] {
-    &bytes[head.at..head.at + head.length as usize]
-}
-
 impl Heads {
     /// An empty cache for at most `heads_max` heads of each kind.
     pub fn new(heads_max: usize) -> Heads {
         Heads {
             heads: Vec::new(),
-            bytes: Vec::new(),
-            unused: 0,
+            bytes: Chunks::default(),
             by_bytes: HashTable::new(),
             hasher: FixedState::default(),
             last: NO_HEAD,
@@ -78,7 +137,7 @@ impl Heads {
         for candidate in self.heads.get(self.last as usize)?.successors {
             if let Some(head) = self.heads.get(candidate as usize) {
                 let length = head.length as usize;
-                if line.len() > length && line[length] == b' ' && line[..length] == *bytes_of(&self.bytes, head) {
+                if line.len() > length && line[length] == b' ' && line[..length] == *self.bytes.get(head) {
                     (self.last, self.hit) = (candidate, candidate);
                     return Some((head.series, length));
                 }
@@ -90,7 +149,7 @@ impl Heads {
     /// The series of a head in plain form, if it is cached, or the hash to add it with.
     pub fn look_up(&mut self, head: &[u8]) -> Result<SeriesId, u64> {
         let hash = self.hasher.hash_one(head);
-        match self.by_bytes.find(hash, |&i| *bytes_of(&self.bytes, &self.heads[i as usize]) == *head) {
+        match self.by_bytes.find(hash, |&i| *self.bytes.get(&self.heads[i as usize]) == *head) {
             Some(&index) => {
                 self.follow(index);
                 self.hit = index;
@@ -108,7 +167,7 @@ impl Heads {
         for _ in 0..into.len() {
             next = next.and_then(|head| self.heads.get(head.successors[0] as usize));
             let Some(head) = next else { break };
-            let bytes = bytes_of(&self.bytes, head);
+            let bytes = self.bytes.get(head);
             sum += bytes.first().zip(bytes.last()).map_or(0, |(a, b)| u64::from(*a) + u64::from(*b));
             if head.series != UNMATCHED {
                 into[count] = head.series;
@@ -137,24 +196,12 @@ impl Heads {
     pub fn add(&mut self, head: &[u8], hash: u64, series: SeriesId) {
         let Ok(length) = u32::try_from(head.len()) else { return };
         let Some(index) = self.place_for(series, head.len()) else { return };
-        // Where one has left that was as long or longer, there is room for it.
-        let old = &self.heads[index as usize];
-        let at = if head.len() <= old.length as usize { old.at } else { self.bytes.len() };
-        self.unused += old.length as usize;
-        if at == self.bytes.len() {
-            self.bytes.extend_from_slice(head);
-        } else {
-            self.bytes[at..at + head.len()].copy_from_slice(head);
-            self.unused -= head.len();
-        }
-        self.heads[index as usize] = Cached { at, length, series, successors: [NO_HEAD; 2] };
+        let (chunk, at) = self.bytes.add(head, series == UNMATCHED);
+        self.heads[index as usize] = Cached { chunk, at, length, series, successors: [NO_HEAD; 2] };
         let (heads, bytes, hasher) = (&self.heads, &self.bytes, &self.hasher);
-        self.by_bytes.insert_unique(hash, index, |&i| hasher.hash_one(bytes_of(bytes, &heads[i as usize])));
+        self.by_bytes.insert_unique(hash, index, |&i| hasher.hash_one(bytes.get(&heads[i as usize])));
         self.follow(index);
         self.hit = index;
-        if self.unused > UNUSED_BYTES_MIN && self.unused > self.bytes.len() / 4 {
-            self.move_together();
-        }
     }
 
     /// A place in the cache for a head of this length; `None` if there is none. What feeds nothing gives way to what comes
@@ -168,32 +215,22 @@ impl Heads {
             return None;
         } else if self.idle.len() >= self.heads_max || self.idle_bytes + length > IDLE_BYTES_MAX {
             let index = self.idle.pop_front()?;
-            let old = bytes_of(&self.bytes, &self.heads[index as usize]);
-            self.idle_bytes = self.idle_bytes - old.len() + length;
-            if let Ok(found) = self.by_bytes.find_entry(self.hasher.hash_one(old), |&i| i == index) {
+            let old = &self.heads[index as usize];
+            self.idle_bytes = self.idle_bytes - old.length as usize + length;
+            if let Ok(found) = self.by_bytes.find_entry(self.hasher.hash_one(self.bytes.get(old)), |&i| i == index) {
                 found.remove();
             }
+            self.bytes.remove(old);
             self.idle.push_back(index);
             return Some(index);
         }
         let index = self.heads.len() as u32;
-        self.heads.push(Cached { at: 0, length: 0, series, successors: [NO_HEAD; 2] });
+        self.heads.push(Cached { chunk: 0, at: 0, length: 0, series, successors: [NO_HEAD; 2] });
         if series == UNMATCHED {
             self.idle.push_back(index);
             self.idle_bytes += length;
         }
         Some(index)
-    }
-
-    /// Moves the bytes of all heads together.
-    fn move_together(&mut self) {
-        let mut bytes = Vec::with_capacity(self.bytes.len() - self.unused);
-        for head in &mut self.heads {
-            let at = bytes.len();
-            bytes.extend_from_slice(bytes_of(&self.bytes, head));
-            head.at = at;
-        }
-        (self.bytes, self.unused) = (bytes, 0);
     }
 
     /// Number and length of the head of the line that was found last; [`NO_HEAD`] if it is not cached.
@@ -207,6 +244,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn chunks_of_a_single_head_become_free() {
+        let mut heads = Heads::new(1);
+        for i in 0..2_000 {
+            let name = format!("{}{i}", "x".repeat(4_000));
+            let hash = heads.look_up(name.as_bytes()).expect_err("new");
+            heads.add(name.as_bytes(), hash, UNMATCHED);
+            assert_eq!(heads.look_up(name.as_bytes()), Ok(UNMATCHED));
+        }
+        assert_eq!(heads.bytes.chunks.len(), 1);
+    }
+
+    #[test]
     fn heads_that_feed_nothing_come_and_go_and_the_others_stay() {
         let mut heads = Heads::new(100);
         let name = |i: u32| format!("{}{i}", "x".repeat(1 + i as usize % 4000));
@@ -217,7 +266,15 @@ mod tests {
         };
         (0..50).for_each(|i| add(&mut heads, i, i));
         (50..20_000).for_each(|i| add(&mut heads, i, UNMATCHED));
-        assert!(heads.bytes.len() < 3 * UNUSED_BYTES_MIN, "{} bytes", heads.bytes.len());
+        // A hundred heads of at most 4 KB, and of each kind a chunk that grows.
+        assert!(heads.bytes.chunks.len() <= 5, "{} chunks", heads.bytes.chunks.len());
+        // One that is longer than a chunk, among others.
+        let long = "y".repeat(CHUNK_BYTES + 1);
+        let hash = heads.look_up(long.as_bytes()).expect_err("new");
+        heads.add(long.as_bytes(), hash, 77);
+        add(&mut heads, 20_000, 78);
+        assert_eq!(heads.look_up(long.as_bytes()), Ok(77));
+        assert_eq!(heads.look_up(name(20_000).as_bytes()), Ok(78));
         (0..50).for_each(|i| assert_eq!(heads.look_up(name(i).as_bytes()), Ok(i)));
         (19_900..20_000).for_each(|i| assert_eq!(heads.look_up(name(i).as_bytes()), Ok(UNMATCHED), "{i}"));
         assert!(heads.look_up(name(19_899).as_bytes()).is_err());

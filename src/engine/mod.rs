@@ -31,7 +31,7 @@ use fold::{observe, takes};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use partial::Partial;
-use plan::{Plans, Sample, Seen};
+use plan::{FieldState, Plans, Sample};
 use schema::Schema;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -325,7 +325,7 @@ impl Engine {
     /// Finds out which windows of a device have lost their only samples, and when the last sample of the others was.
     fn look_for_empty(&mut self, device: usize) {
         let fields = self.devices[device].series.iter().flat_map(|series| self.plans.fields(*series));
-        let counts = |seen: Seen<'_>| {
+        let counts = |seen: FieldState<'_>| {
             let (at, sample) = seen.slot.pending?;
             seen.targets_of(device).any(|t| takes(&t.feeds, sample)).then_some(at)
         };

@@ -124,13 +124,13 @@ impl Series {
 
 /// A field of a series with its state, and the places that its targets mean.
 #[derive(Clone, Copy)]
-pub struct Seen<'p> {
+pub struct FieldState<'p> {
     pub field: &'p Field,
     pub slot: &'p Slot,
     pub places: &'p [Place],
 }
 
-impl<'p> Seen<'p> {
+impl<'p> FieldState<'p> {
     /// What of a device the field feeds.
     pub fn targets_of(self, device: usize) -> impl Iterator<Item = &'p Target> {
         let is_its = move |target: &&Target| self.places[usize::from(target.place)].device as usize == device;
@@ -391,11 +391,11 @@ impl Plans {
     }
 
     /// The fields of a series.
-    pub fn fields(&self, series: SeriesId) -> impl Iterator<Item = Seen<'_>> {
+    pub fn fields(&self, series: SeriesId) -> impl Iterator<Item = FieldState<'_>> {
         let series = &self.series[series as usize];
         let (shape, places) = (&self.shapes[series.shape as usize], &self.places[series.places()]);
         let slots = &self.slots[series.slots(shape)];
-        shape.fields.iter().zip(slots).map(move |(field, slot)| Seen { field, slot, places })
+        shape.fields.iter().zip(slots).map(move |(field, slot)| FieldState { field, slot, places })
     }
 
     /// The parts of a series, to be changed.
