@@ -177,3 +177,89 @@ fn a_checkpoint_in_slices_is_the_state_of_its_beginning() {
         assert_eq!(found.map(ordered), expected.map(ordered), "round {round}");
     }
 }
+
+/// Two summaries; what `m` says goes to one of them, what `n` says to both.
+fn two_summaries() -> Arc<Schema> {
+    let mut config =
+        "[missing]\nhorizon = \"0s\"\n[lateness]\nmax = \"30d\"\n[limits]\ndedupe_points = 1000\n".to_string();
+    for (summary, measurements) in [("s", &["m", "n"][..]), ("t", &["n"])] {
+        config += &format!("[[summary]]\nname = \"{summary}\"\nkey = [\"host\"]\ntimezone_tag = \"zone\"\n");
+        for (place, method) in METHODS.iter().enumerate() {
+            let scale = ["1.0", "-2.0", "1e100"][place % 3];
+            let source = |measurement| {
+                format!("{{ measurement = \"{measurement}\", field = \"f {}\", scale = {scale} }}", place % 5)
+            };
+            let sources = measurements.iter().map(source).collect::<Vec<_>>().join(", ");
+            config += &format!(
+                "[[summary.column]]\nname = \"{method}_{summary}\"\nmethod = \"{method}\"\nsources = [{sources}]\n"
+            );
+        }
+        config += &format!("[[summary.column]]\nname = \"hot\"\nmethod = \"anomalies\"\nrules = [\"{summary}\"]\n");
+    }
+    for summary in ["s", "t"] {
+        config += &format!("[[anomaly]]\nname = \"{summary}\"\ncolumn = \"max_{summary}\"\nwhen = \"> 1\"\n");
+    }
+    let config = Config::check(&config, &|_| None).unwrap_or_else(|report| panic!("{report}"));
+    config.schema
+}
+
+/// The short way of a line is there for speed alone: whatever comes, it leaves the same state as the long one.
+#[test]
+fn the_short_way_does_what_the_long_way_does() {
+    let schema = two_summaries();
+    let mut random = Random(11);
+    let begin = 1_700_000_000_000_000_000;
+    for round in 0..300 {
+        let (mut short, mut long) = (Engine::new(schema.clone()), Engine::new(schema.clone()));
+        long.take_the_long_way();
+        let hosts = 1 + random.below(4);
+        // Some streams are as most are, others are not.
+        let oddity = [0, 2, 10, 40][round % 4];
+        let mut now = begin;
+        for step in 0..400 {
+            let gap = if random.below(20) == 0 { random.below(40) } else { 0 };
+            // Some lines come twice for one time.
+            let step_seconds = if random.below(100) < oddity { 0 } else { 10 * (1 + gap as i64) };
+            now += step_seconds * 1_000_000_000;
+            for host in 0..hosts {
+                let mut line = format!("{},host=h{host}", if host == 0 { "n" } else { "m" });
+                let is_odd = |random: &mut Random| random.below(100) < oddity;
+                if is_odd(&mut random) {
+                    line += [",zone=Asia/Kathmandu", ",zone=Europe/Berlin", ",zone=No/Where"][random.below(3) as usize];
+                }
+                let mut fields: Vec<u64> = (0..1 + random.below(5)).collect();
+                if is_odd(&mut random) {
+                    fields.push(random.below(6));
+                    fields.reverse();
+                }
+                let value = |random: &mut Random| match random.below(12) {
+                    0 if is_odd(random) => "\"text\"".to_string(),
+                    1 if is_odd(random) => "true".to_string(),
+                    2 if is_odd(random) => "1e307".to_string(),
+                    3 => format!("{}i", random.below(100)),
+                    4 => random.value().to_string(),
+                    _ => format!("{}", random.below(1000) as f64 / 10.0),
+                };
+                let fields = fields.iter().map(|field| format!("f\\ {field}={}", value(&mut random)));
+                line += &format!(" {}", fields.collect::<Vec<_>>().join(","));
+                if !is_odd(&mut random) {
+                    let back = if is_odd(&mut random) { random.below(3_000) as i64 * 10_000_000_000 } else { 0 };
+                    line += &format!(" {}", now - back);
+                }
+                line.push('\n');
+                assert!(short.ingest(line.as_bytes(), now) && long.ingest(line.as_bytes(), now), "{line}");
+            }
+            if random.below(100) == 0 {
+                let name = format!("run {}", random.below(5));
+                short.begin_run(&name);
+                long.begin_run(&name);
+            }
+            if random.below(150) == 0 {
+                let (found, expected) = (short.checkpoint(), long.checkpoint());
+                assert_eq!(found.map(ordered), expected.map(ordered), "round {round}, step {step}");
+            }
+        }
+        assert_eq!(short.counters(), long.counters(), "round {round}");
+        assert_eq!(short.checkpoint().map(ordered), long.checkpoint().map(ordered), "round {round}");
+    }
+}

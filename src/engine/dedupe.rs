@@ -50,8 +50,8 @@ impl Entry {
 /// The newest end of a slot's chain.
 #[derive(Clone, Copy)]
 struct Chain {
-    /// 1 + the place of the newest entry, which may have left since; 0 if there was none.
-    newest: u32,
+    /// The number of the newest entry, which may have left since; 0 if there was none.
+    newest: u64,
     /// The latest time that has been in the chain.
     latest: i64,
 }
@@ -73,6 +73,8 @@ pub struct Dedupe {
     ring: Vec<Entry>,
     /// Where the next entry goes, once the ring is full.
     oldest: usize,
+    /// Entries that have ever come: the number of the newest one.
+    count: u64,
     /// By slot.
     chains: Vec<Chain>,
     /// All places, if look-ups need it.
@@ -111,6 +113,7 @@ impl Dedupe {
             capacity: capacity.min(OUT_OF_ORDER as usize - 1),
             ring: Vec::new(),
             oldest: 0,
+            count: 0,
             chains: Vec::new(),
             index: None,
             unused: 0,
@@ -121,11 +124,18 @@ impl Dedupe {
         }
     }
 
-    /// The place of the newest entry of a slot.
+    /// The place of the newest entry of a slot, if it has not left.
     #[inline]
     fn newest(&self, slot: u32) -> Option<usize> {
-        let place = self.chains.get(slot as usize)?.newest.checked_sub(1)? as usize;
-        (self.ring.get(place)?.slot == slot).then_some(place)
+        let newest = self.chains.get(slot as usize)?.newest;
+        let age = self.count - newest;
+        if newest == 0 || age >= self.ring.len() as u64 {
+            return None;
+        }
+        // The newest entry of all stands before the oldest one, or at the end.
+        let last = self.oldest.checked_sub(1).unwrap_or(self.ring.len() - 1);
+        let age = age as usize;
+        Some(if last >= age { last - age } else { last + self.ring.len() - age })
     }
 
     /// The place of the entry before the one at `place` in its chain, if it has not left.
@@ -195,14 +205,15 @@ impl Dedupe {
         if self.chains.len() <= slot as usize {
             self.chains.resize(slot as usize + 1, Chain { newest: 0, latest: i64::MIN });
         }
-        let distance = match self.newest(slot) {
-            None => 0,
-            Some(before) if place > before => place - before,
-            Some(before) => place + self.ring.len() - before,
-        };
+        self.count += 1;
         let chain = &mut self.chains[slot as usize];
-        let link = distance as u32 | if at > chain.latest { 0 } else { OUT_OF_ORDER };
-        *chain = Chain { newest: place as u32 + 1, latest: chain.latest.max(at) };
+        // One that is further back has left.
+        let distance = match self.count - chain.newest {
+            distance if chain.newest > 0 && distance <= self.ring.len() as u64 => distance as u32,
+            _ => 0,
+        };
+        let link = distance | if at > chain.latest { 0 } else { OUT_OF_ORDER };
+        *chain = Chain { newest: self.count, latest: chain.latest.max(at) };
         if self.index.is_some() {
             self.leave_index(place);
         }

@@ -186,6 +186,12 @@ impl Device {
         ends.fold(u64::from(window.version) ^ window.own.rev, |sum, a| sum ^ u64::from(a.def))
     }
 
+    /// Where the last point went, if that window is still there.
+    #[inline]
+    pub fn recent(&mut self) -> Option<&mut Window> {
+        self.windows.get_mut(self.recent)
+    }
+
     /// The window that holds `at`, if it is in memory.
     #[inline]
     pub fn window(&mut self, at: i64) -> Option<&mut Window> {

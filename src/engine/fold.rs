@@ -22,6 +22,8 @@ pub struct Fold<'e> {
     pub counters: &'e mut Counters,
     /// The run that is at work.
     pub run: u32,
+    /// Every point goes the long way.
+    pub long_way: bool,
 }
 
 impl Fold<'_> {

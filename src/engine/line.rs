@@ -15,6 +15,8 @@ struct Wanted<'s, 'f> {
     found: &'f mut Vec<(usize, Sample)>,
     /// The field whose value comes next.
     next: usize,
+    /// Which of the first fields have been found.
+    seen: u64,
     timestamp: Option<i64>,
 }
 
@@ -40,6 +42,15 @@ impl Wanted<'_, '_> {
 
 impl<'a> Visit<'a> for Wanted<'_, '_> {
     #[inline]
+    fn expects(&mut self, line: &'a [u8], at: usize) -> Option<usize> {
+        // Most often fields come in the order in which they came before.
+        let next = self.found.last().map_or(0, |(index, _)| index + 1);
+        let end = self.fields.get(next)?.stands_at(line, at)?;
+        self.next = next;
+        Some(end)
+    }
+
+    #[inline]
     fn wants(&mut self, key: &'a [u8]) -> bool {
         let index = self.index(key);
         self.next = index.unwrap_or(usize::MAX);
@@ -58,10 +69,15 @@ impl<'a> Visit<'a> for Wanted<'_, '_> {
             Value::Text(text) => Sample::Text(schema::fnv1a(text)),
         };
         // Of a field that stands twice in a line the last value counts.
-        match self.found.iter_mut().find(|(i, _)| *i == index) {
-            Some(entry) => entry.1 = sample,
-            None => self.found.push((index, sample)),
+        let bit = 1u64.checked_shl(index as u32).unwrap_or(0);
+        if (self.seen & bit != 0 || bit == 0)
+            && let Some(entry) = self.found.iter_mut().find(|(i, _)| *i == index)
+        {
+            entry.1 = sample;
+            return;
         }
+        self.seen |= bit;
+        self.found.push((index, sample));
     }
 
     #[inline]
@@ -158,7 +174,7 @@ impl Engine {
     fn read(&mut self, line: &[u8], series: SeriesId, fields_at: usize) -> Result<Option<i64>, ()> {
         self.found.clear();
         let fields = self.plans.parts(series).fields;
-        let mut wanted = Wanted { fields, found: &mut self.found, next: 0, timestamp: None };
+        let mut wanted = Wanted { fields, found: &mut self.found, next: 0, seen: 0, timestamp: None };
         match scan::scan_fields(line, scan::skip_blanks(line, fields_at), &mut wanted) {
             End::Complete(_) => Ok(wanted.timestamp),
             _ => Err(()),
@@ -193,9 +209,14 @@ impl Engine {
             dedupe: &mut self.dedupe,
             counters: &mut self.counters,
             run: self.run,
+            long_way: self.long_way,
         };
-        let parts = self.plans.parts(series);
-        for &(index, sample) in &self.found {
+        let mut parts = self.plans.parts(series);
+        let taken = match timestamp {
+            Some(at) => fold.in_order(&mut parts, &self.found, at),
+            None => 0,
+        };
+        for &(index, sample) in &self.found[taken..] {
             fold.point(&parts.fields[index], &mut parts.slots[index], parts.places, at, sample, timestamp.is_some());
         }
         if self.schema.judges {

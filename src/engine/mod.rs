@@ -14,7 +14,9 @@ pub mod device;
 mod fold;
 pub mod frame;
 pub mod heads;
+mod in_order;
 mod line;
+mod number;
 pub mod partial;
 pub mod pattern;
 pub mod plan;
@@ -148,6 +150,8 @@ pub struct Engine {
     counters: Counters,
     /// Index and value of the wanted fields of the line in hand; kept to reuse its memory.
     found: Vec<(usize, Sample)>,
+    /// Every point goes the long way: a rule with a baseline wants to know of every change.
+    long_way: bool,
     /// Lines until it is time to look ahead.
     look_ahead: u32,
     /// The number of the last checkpoint.
@@ -209,11 +213,17 @@ impl Engine {
             away: 0,
             counters: Counters::default(),
             found: Vec::new(),
+            long_way: schema.judges,
             look_ahead: 0,
             checkpoint: 0,
             copying: None,
             schema,
         }
+    }
+
+    /// Takes every point the long way from now on: it is what the short one is held to.
+    pub fn take_the_long_way(&mut self) {
+        self.long_way = true;
     }
 
     /// Another run is at work from now on: the points that come are its own.

@@ -271,6 +271,24 @@ impl Partial {
         }
     }
 
+    /// Folds one value into the accumulator that stands at `place`, if it is that of the definition.
+    #[inline]
+    pub fn observe_at(&mut self, place: usize, def: u16, at: i64, slot: u32, value: f64, flagged: bool) -> bool {
+        match self.accumulators.get_mut(place) {
+            Some(accumulator) if accumulator.def == def => {
+                accumulator.slots.set(slot);
+                accumulator.state.observe(at, value, flagged);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Where the accumulator of a definition stands.
+    pub fn place_of(&self, def: u16) -> Option<usize> {
+        self.accumulators.iter().position(|accumulator| accumulator.def == def)
+    }
+
     /// Adds another partial of the same window and device: other points, seen by another writer.
     pub fn merge(&mut self, other: &Partial) {
         self.unjournaled += other.unjournaled;

@@ -10,9 +10,11 @@
 //! in which the series were seen first, which is the order in which they come.
 
 use super::heads::{Heads, NO_HEAD};
+use super::in_order;
+use super::number;
 use super::partial::Kind;
 use super::scan::{self, Head};
-use super::schema::Schema;
+use super::schema::{Rule, Schema, When};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::ops::Range;
@@ -30,6 +32,8 @@ pub struct Feed {
     pub offset: f64,
     /// Counts take strings too.
     pub takes_text: bool,
+    /// What flags a value without a look at others.
+    pub when: Option<When>,
 }
 
 /// Everything of one device that a field feeds.
@@ -38,6 +42,8 @@ pub struct Target {
     /// Which of the series' places.
     pub place: u16,
     pub summary: u16,
+    /// A value that is not huge stays finite in all of its feeds.
+    pub is_tame: bool,
     pub feeds: Box<[Feed]>,
 }
 
@@ -48,7 +54,41 @@ pub struct Field {
     pub key: Box<[u8]>,
     /// It has no backslash: bytes on the wire that are equal to it mean it.
     pub is_plain: bool,
+    /// The first eight bytes of the key and the equals sign behind it, and which of them there are; a word that no mask
+    /// gives where the key may be spelled in several ways.
+    pub begin: (u64, u64),
     pub targets: Box<[Target]>,
+}
+
+impl Field {
+    fn new(key: &[u8], targets: Vec<Target>) -> Field {
+        let begin = match scan::is_plain_key(key) {
+            false => (1, 0),
+            true => {
+                let mut bytes = key.to_vec();
+                bytes.push(b'=');
+                let known = bytes.len().min(8);
+                bytes.resize(bytes.len().max(8), 0);
+                (number::eight(&bytes, 0), u64::MAX >> (64 - 8 * known))
+            }
+        };
+        Field { key: key.into(), is_plain: !key.contains(&b'\\'), begin, targets: targets.into() }
+    }
+
+    /// The offset of the equals sign behind the key, if that and nothing else stands at `at`; `None` where it may.
+    #[inline]
+    pub fn stands_at(&self, line: &[u8], at: usize) -> Option<usize> {
+        let (word, mask) = self.begin;
+        if number::eight(line, at) & mask != word {
+            return None;
+        }
+        let end = at + self.key.len();
+        if self.key.len() < 8 {
+            return Some(end);
+        }
+        let rest = line.get(at + 8..end)?;
+        (*rest == self.key[8..] && line.get(end) == Some(&b'=')).then_some(end)
+    }
 }
 
 /// The fields of a series and what they feed.
@@ -93,6 +133,8 @@ pub struct Slot {
     pub pending: Option<(i64, Sample)>,
     /// Changed since the last checkpoint.
     pub unsaved: bool,
+    /// Where the accumulators that it feeds stood last.
+    pub hint: u8,
 }
 
 /// A series that feeds something.
@@ -315,7 +357,7 @@ impl Plans {
         let slots = self.slots.len() as u32;
         for _ in &fields {
             let id = self.next_id();
-            self.slots.push(Slot { id, run: 0, pending: None, unsaved: true });
+            self.slots.push(Slot { id, run: 0, pending: None, unsaved: true, hint: 0 });
         }
         let shapes = &mut self.shapes;
         let shape = *self.by_shape.entry(key).or_insert_with(|| {
@@ -460,6 +502,10 @@ pub fn compile(
                 scale: source.scale,
                 offset: source.offset,
                 takes_text: accumulator.kind == Kind::Count,
+                when: match accumulator.rule {
+                    Some(Rule::When(when)) => Some(when),
+                    Some(Rule::ZScore(_)) | None => None,
+                },
             };
             match wanted.iter_mut().find(|(field, _)| *field == source.field) {
                 Some((_, feeds)) => feeds.push(feed),
@@ -483,7 +529,8 @@ pub fn compile(
         places.push(Place { device, zone });
         for (field, feeds) in wanted {
             let place = (places.len() - 1) as u16;
-            let target = Target { place, summary: index as u16, feeds: feeds.into() };
+            let is_tame = feeds.iter().all(|feed| in_order::is_tame(feed.scale) && in_order::is_tame(feed.offset));
+            let target = Target { place, summary: index as u16, is_tame, feeds: feeds.into() };
             match fields.iter_mut().find(|(key, _)| *key == field) {
                 Some((_, targets)) => targets.push(target),
                 None => fields.push((field, vec![target])),
@@ -493,11 +540,7 @@ pub fn compile(
     match fields.is_empty() {
         // A summary that has no room for one more device does not keep the others from counting.
         false => {
-            let field = |(key, targets): (&str, Vec<Target>)| Field {
-                key: key.as_bytes().into(),
-                is_plain: !key.contains('\\'),
-                targets: targets.into(),
-            };
+            let field = |(key, targets): (&str, Vec<Target>)| Field::new(key.as_bytes(), targets);
             Compiled::Feeds { fields: fields.into_iter().map(field).collect(), places, lacks_room: over_limit }
         }
         true if over_limit => Compiled::OverLimit,

@@ -11,6 +11,8 @@
 //! Invariants: no byte of the input is copied unless a token holds an escape; every position that is returned lies
 //! inside the slice that was given.
 
+use super::number;
+
 /// The value of a field, as typed on the wire.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
@@ -50,6 +52,12 @@ pub struct OpenString {
 pub trait Visit<'a> {
     /// The raw (still escaped) key of a field. True if its value is wanted; any other one is checked, but not read.
     fn wants(&mut self, key: &'a [u8]) -> bool;
+    /// The offset of the equals sign behind the key at `at`, if the visitor knows the key by its bytes; it is wanted then.
+    #[inline]
+    fn expects(&mut self, line: &'a [u8], at: usize) -> Option<usize> {
+        let _ = (line, at);
+        None
+    }
     /// The value of the field that was wanted last.
     fn value(&mut self, value: Value<'a>);
     /// The timestamp in nanoseconds since the epoch, if the line carries one.
@@ -111,7 +119,7 @@ fn line_end(line: &[u8], at: usize) -> Option<usize> {
 
 /// The offset of the byte that a parser stuck at `at` has in hand: a CR without its LF is seen one byte late.
 #[inline]
-fn stuck(line: &[u8], at: usize) -> usize {
+pub(super) fn stuck(line: &[u8], at: usize) -> usize {
     if line.get(at) == Some(&b'\r') { at + 1 } else { at }
 }
 
@@ -160,6 +168,31 @@ fn tag_token_end(line: &[u8], at: usize) -> Result<usize, usize> {
 #[inline]
 fn field_key_end(line: &[u8], at: usize) -> Result<usize, usize> {
     let mut p = at;
+    // Most keys hold nothing but letters: they are passed eight at a time.
+    while let Some(eight) = line.get(p..).and_then(|rest| rest.first_chunk::<8>()) {
+        match first_special(u64::from_le_bytes(*eight)) {
+            8 => p += 8,
+            n if eight[n] == b'=' && p + n > at => return Ok(p + n),
+            n => return field_key_end_by_rule(line, at, p + n),
+        }
+    }
+    field_key_end_by_rule(line, at, p)
+}
+
+/// How many of eight bytes stand before the first one that may have a meaning in a field key: before a comma, an equals sign,
+/// a backslash, or anything up to a space.
+#[inline]
+fn first_special(eight: u64) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // The highest bit of a byte is set if the byte is below `n`; above the first such byte more of them may be.
+    let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word;
+    let equal = |byte: u8| below(eight ^ (ONES * u64::from(byte)), 1);
+    let special = below(eight, 0x21) | equal(b',') | equal(b'=') | equal(b'\\');
+    (special & (ONES << 7)).trailing_zeros() as usize / 8
+}
+
+/// The same, byte by byte: `p` is where to go on.
+fn field_key_end_by_rule(line: &[u8], at: usize, mut p: usize) -> Result<usize, usize> {
     loop {
         match line.get(p) {
             Some(b'\\') => match line.get(p + 1) {
@@ -202,100 +235,13 @@ fn head_end<'a>(line: &'a [u8], at: usize, mut tag: impl FnMut(&'a [u8], &'a [u8
     }
 }
 
-#[inline]
-fn digits_end(line: &[u8], mut p: usize) -> usize {
-    while let Some(eight) = line.get(p..).and_then(|rest| rest.first_chunk::<8>()) {
-        // The high half of a digit's byte is 3, and stays 3 when 6 is added.
-        let eight = u64::from_le_bytes(*eight);
-        let high = (eight & 0xf0f0_f0f0_f0f0_f0f0)
-            | ((eight.wrapping_add(0x0606_0606_0606_0606) & 0xf0f0_f0f0_f0f0_f0f0) >> 4);
-        let others = high ^ 0x3333_3333_3333_3333;
-        if others != 0 {
-            return p + others.trailing_zeros() as usize / 8;
-        }
-        p += 8;
-    }
-    while p < line.len() && line[p].is_ascii_digit() {
-        p += 1;
-    }
-    p
-}
-
 /// True if a value may end at `p`: before a comma, a blank, a newline, or at the end of the slice.
 #[inline]
-fn value_ends(line: &[u8], p: usize) -> bool {
+pub(super) fn value_ends(line: &[u8], p: usize) -> bool {
     match line.get(p) {
         None | Some(b',' | b' ' | b'\n' | b'\t' | 0x0b | 0x0c) => true,
         Some(b'\r') => line.get(p + 1) == Some(&b'\n'),
         Some(_) => false,
-    }
-}
-
-/// An integer of so many digits fits 64 bits, with a sign too.
-const INTEGER_DIGITS_SAFE: usize = 18;
-/// A number without an exponent that is written in so many bytes is a finite double.
-const FLOAT_BYTES_SAFE: usize = 300;
-
-/// Reads a number with its suffix. Grammar and range are Telegraf's; a float that overflows is refused, one that
-/// underflows is 0. A value that is not wanted is `None` where it is certain to be in range.
-#[inline]
-fn number<'a>(line: &'a [u8], at: usize, wanted: bool) -> Result<(Option<Value<'a>>, usize), usize> {
-    let negative = line[at] == b'-';
-    let int_at = at + usize::from(negative);
-    let int_end = digits_end(line, int_at);
-    match line.get(int_end) {
-        Some(&suffix @ (b'i' | b'u')) if int_end > int_at => {
-            let leading_zero = int_end - int_at > 1 && line[int_at] == b'0';
-            if leading_zero || (negative && suffix == b'u') || !value_ends(line, int_end + 1) {
-                return Err(int_end);
-            }
-            let end = int_end + 1;
-            if !wanted && int_end - int_at <= INTEGER_DIGITS_SAFE {
-                return Ok((None, end));
-            }
-            // The bytes are ASCII digits with an optional sign, so they are valid UTF-8.
-            let text = std::str::from_utf8(&line[at..int_end]).map_err(|_| end)?;
-            if suffix == b'i' {
-                text.parse().map(|v| (Some(Value::Integer(v)), end)).map_err(|_| end)
-            } else {
-                text.parse().map(|v| (Some(Value::Unsigned(v)), end)).map_err(|_| end)
-            }
-        }
-        _ => {
-            let mut p = int_end;
-            let mut has_digits = int_end > int_at;
-            if line.get(p) == Some(&b'.') {
-                let fraction_end = digits_end(line, p + 1);
-                has_digits |= fraction_end > p + 1;
-                p = fraction_end;
-            }
-            if !has_digits {
-                return Err(stuck(line, p));
-            }
-            let mut may_overflow = p - at > FLOAT_BYTES_SAFE;
-            if let Some(b'e' | b'E') = line.get(p) {
-                may_overflow = true;
-                p += 1;
-                if let Some(b'+' | b'-') = line.get(p) {
-                    p += 1;
-                }
-                let exponent_end = digits_end(line, p);
-                if exponent_end == p {
-                    return Err(stuck(line, p));
-                }
-                p = exponent_end;
-            }
-            if !value_ends(line, p) {
-                return Err(stuck(line, p));
-            }
-            if !wanted && !may_overflow {
-                return Ok((None, p));
-            }
-            match fast_float2::parse::<f64, _>(&line[at..p]) {
-                Ok(v) if v.is_finite() => Ok((Some(Value::Float(v)), p)),
-                _ => Err(p),
-            }
-        }
     }
 }
 
@@ -339,12 +285,32 @@ pub fn scan_fields<'a, V: Visit<'a>>(line: &'a [u8], at: usize, visit: &mut V) -
     let mut p = at;
     loop {
         let key_at = p;
-        let key_end = match field_key_end(line, key_at) {
-            Ok(end) => end,
-            Err(at) => return End::Rejected(at),
+        let (key_end, wanted) = match visit.expects(line, key_at) {
+            Some(end) => (end, true),
+            None => match field_key_end(line, key_at) {
+                Ok(end) => (end, visit.wants(&line[key_at..end])),
+                Err(at) => return End::Rejected(at),
+            },
         };
         let value_at = key_end + 1;
-        let wanted = visit.wants(&line[key_at..key_end]);
+        // Nearly every value is a number that goes the short way.
+        if line.get(value_at).is_some_and(|b| matches!(b, b'-' | b'.' | b'0'..=b'9')) {
+            let end = if !wanted {
+                number::skip(line, value_at)
+            } else if let Some((value, end)) = number::quick(line, value_at) {
+                visit.value(value);
+                Some(end)
+            } else {
+                None
+            };
+            if let Some(end) = end {
+                if line.get(end) == Some(&b',') {
+                    p = end + 1;
+                    continue;
+                }
+                return scan_timestamp(line, end, visit);
+            }
+        }
         let read = match line.get(value_at) {
             Some(b'"') => match string_end(line, value_at + 1) {
                 Ok(close) if visit.go_on(line, close + 1) => {
@@ -353,7 +319,7 @@ pub fn scan_fields<'a, V: Visit<'a>>(line: &'a [u8], at: usize, visit: &mut V) -
                 Ok(close) => return End::Closed(close + 1),
                 Err(end) => return end,
             },
-            Some(b'-' | b'.' | b'0'..=b'9') => number(line, value_at, wanted),
+            Some(b'-' | b'.' | b'0'..=b'9') => number::by_rule(line, value_at, wanted),
             Some(b't' | b'T' | b'f' | b'F') => boolean(line, value_at).map(|(value, end)| (Some(value), end)),
             _ => Err(stuck(line, value_at)),
         };
@@ -399,33 +365,23 @@ fn scan_timestamp<'a, V: Visit<'a>>(line: &'a [u8], at: usize, visit: &mut V) ->
         return End::Rejected(stuck(line, p));
     }
     let digits_at = p + usize::from(line[p] == b'-');
-    let digits = digits_end(line, digits_at);
-    if digits == digits_at || digits - digits_at > 19 {
-        return End::Rejected(stuck(line, digits.min(digits_at + 19)));
+    let (magnitude, digits) = number::digits(line, digits_at, 0);
+    if digits == digits_at || digits - digits_at > number::DIGITS_SAFE {
+        return End::Rejected(stuck(line, digits.min(digits_at + number::DIGITS_SAFE)));
     }
     let close = skip_blanks(line, digits);
     let Some(end) = line_end(line, close) else {
         return End::Rejected(stuck(line, close));
     };
-    match timestamp(&line[p..digits]) {
+    // Up to 19 digits as nanoseconds; not all of them fit.
+    let at = if p < digits_at { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() };
+    match at {
         Some(at) => {
             visit.timestamp(at);
             End::Complete(end)
         }
         None => End::Rejected(digits),
     }
-}
-
-/// Up to 19 digits with an optional sign, as nanoseconds; `None` if they do not fit 64 bits.
-#[inline]
-fn timestamp(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = match text.split_first() {
-        Some((b'-', rest)) => (true, rest),
-        _ => (false, text),
-    };
-    // Nineteen nines fit an unsigned 64-bit number, so this cannot overflow.
-    let magnitude = digits.iter().fold(0u64, |n, d| n * 10 + u64::from(d - b'0'));
-    if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
 }
 
 /// Scans a line for its end alone. The slice must hold at least one newline.
@@ -545,6 +501,12 @@ pub fn decode(line: &[u8]) -> Result<Option<Point<'_>>, usize> {
         End::Rejected(at) => Err(at),
         End::Open(OpenString { at }) | End::Closed(at) => Err(at),
     }
+}
+
+/// True if the bytes of a field key stand for themselves: on the wire, its end is where an equals sign follows them.
+pub fn is_plain_key(key: &[u8]) -> bool {
+    let special = |b: &u8| matches!(b, b'\\' | b'=' | b',' | b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c);
+    !key.is_empty() && !key.iter().any(special)
 }
 
 fn unescape(token: &[u8], escaped: &[u8]) -> Vec<u8> {
