@@ -19,6 +19,7 @@ pub mod flush;
 pub mod ingest;
 pub mod journaling;
 pub mod keeper;
+mod nap;
 pub mod platform;
 pub mod relay;
 pub mod replay;

@@ -13,6 +13,7 @@
 
 use super::clock;
 use super::ingest::{Ingest, Taken};
+use super::nap::Nap;
 use super::platform::{Input, Output, Read};
 use crate::engine::frame::Framer;
 use std::io;
@@ -67,6 +68,7 @@ pub struct Stream {
     /// When the batch in hand arrived.
     at: i64,
     held_since: Option<Instant>,
+    nap: Nap,
     /// The line that has begun is too long to be read: it is forwarded only.
     too_long: bool,
     /// Framing has failed: lines end at every newline, and the engine sees none.
@@ -88,6 +90,7 @@ impl Stream {
             ends: Vec::new(),
             at: 0,
             held_since: None,
+            nap: Nap::default(),
             too_long: false,
             plain: false,
         }
@@ -107,7 +110,13 @@ impl Stream {
             match self.input.read(&mut self.buffer[self.filled..end], limit) {
                 Ok(Read::Bytes(n)) => {
                     self.filled += n;
-                    if let Some(taken) = self.split(ingest) {
+                    if let Some(pause) = self.nap.before_more(Instant::now(), n, self.input.capacity()) {
+                        std::thread::sleep(pause);
+                        self.read_more();
+                    }
+                    let taken = self.split(ingest);
+                    self.nap.brought(self.ends.len());
+                    if let Some(taken) = taken {
                         self.held_since = None;
                         return Next::Batch(taken);
                     }
@@ -121,6 +130,14 @@ impl Stream {
             if let Err(e) = self.hold() {
                 return Next::Ended(Ended::OutputGone(e));
             }
+        }
+    }
+
+    /// Reads what there is by now. An error, or the end, shows again at the next read.
+    fn read_more(&mut self) {
+        let end = (self.filled + READ_BYTES).min(self.buffer.len());
+        if let Ok(Read::Bytes(n)) = self.input.read(&mut self.buffer[self.filled..end], Some(Duration::ZERO)) {
+            self.filled += n;
         }
     }
 

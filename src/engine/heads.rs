@@ -28,6 +28,7 @@ struct Cached {
     chunk: u32,
     at: u32,
     length: u32,
+    hash: u32,
     series: SeriesId,
     /// The heads that followed this one, the latest first.
     successors: [u32; 2],
@@ -100,6 +101,13 @@ impl Chunks {
     }
 }
 
+/// A hash of 64 bits from one of 32, which is kept so that a table that grows need not read the heads: the lower half is the
+/// hash itself, and the upper bits, by which the table compares first, depend on all of it.
+#[inline]
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) | u64::from(hash.wrapping_mul(0x9e37_79b9)) << 32
+}
+
 /// The cache.
 pub struct Heads {
     heads: Vec<Cached>,
@@ -148,7 +156,7 @@ impl Heads {
 
     /// The series of a head in plain form, if it is cached, or the hash to add it with.
     pub fn look_up(&mut self, head: &[u8]) -> Result<SeriesId, u64> {
-        let hash = self.hasher.hash_one(head);
+        let hash = spread(self.hasher.hash_one(head) as u32);
         match self.by_bytes.find(hash, |&i| *self.bytes.get(&self.heads[i as usize]) == *head) {
             Some(&index) => {
                 self.follow(index);
@@ -197,9 +205,9 @@ impl Heads {
         let Ok(length) = u32::try_from(head.len()) else { return };
         let Some(index) = self.place_for(series, head.len()) else { return };
         let (chunk, at) = self.bytes.add(head, series == UNMATCHED);
-        self.heads[index as usize] = Cached { chunk, at, length, series, successors: [NO_HEAD; 2] };
-        let (heads, bytes, hasher) = (&self.heads, &self.bytes, &self.hasher);
-        self.by_bytes.insert_unique(hash, index, |&i| hasher.hash_one(bytes.get(&heads[i as usize])));
+        self.heads[index as usize] = Cached { chunk, at, length, hash: hash as u32, series, successors: [NO_HEAD; 2] };
+        let heads = &self.heads;
+        self.by_bytes.insert_unique(hash, index, |&i| spread(heads[i as usize].hash));
         self.follow(index);
         self.hit = index;
     }
@@ -217,7 +225,7 @@ impl Heads {
             let index = self.idle.pop_front()?;
             let old = &self.heads[index as usize];
             self.idle_bytes = self.idle_bytes - old.length as usize + length;
-            if let Ok(found) = self.by_bytes.find_entry(self.hasher.hash_one(self.bytes.get(old)), |&i| i == index) {
+            if let Ok(found) = self.by_bytes.find_entry(spread(old.hash), |&i| i == index) {
                 found.remove();
             }
             self.bytes.remove(old);
@@ -225,7 +233,7 @@ impl Heads {
             return Some(index);
         }
         let index = self.heads.len() as u32;
-        self.heads.push(Cached { chunk: 0, at: 0, length: 0, series, successors: [NO_HEAD; 2] });
+        self.heads.push(Cached { chunk: 0, at: 0, length: 0, hash: 0, series, successors: [NO_HEAD; 2] });
         if series == UNMATCHED {
             self.idle.push_back(index);
             self.idle_bytes += length;

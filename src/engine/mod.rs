@@ -24,6 +24,7 @@ pub mod row;
 pub mod scan;
 pub mod schema;
 pub mod score;
+mod sift;
 pub mod stored;
 pub mod zone;
 
@@ -203,7 +204,7 @@ impl Engine {
     /// An engine without any state.
     pub fn new(schema: Arc<Schema>) -> Engine {
         Engine {
-            plans: Plans::new(schema.limits.series),
+            plans: Plans::new(&schema),
             devices: Vec::new(),
             directory: Directory { by_key: HashTable::new(), hasher: FixedState::default(), ids: 0 },
             zones: vec![schema.zone.clone()],

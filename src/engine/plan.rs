@@ -15,6 +15,7 @@ use super::number;
 use super::partial::Kind;
 use super::scan::{self, Head};
 use super::schema::{Rule, Schema, When};
+use super::sift::Sift;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::ops::Range;
@@ -221,6 +222,7 @@ type ShapeKey = Vec<(Box<[u8]>, Vec<(u16, u16, Vec<u16>)>)>;
 /// Heads, series, and what they feed.
 pub struct Plans {
     heads: Heads,
+    sift: Sift,
     by_identity: HashMap<Box<[u8]>, (SeriesId, Found), FixedState>,
     series: Vec<Series>,
     shapes: Vec<Shape>,
@@ -247,10 +249,12 @@ const WITHOUT_KEY_MAX: usize = 10_000;
 const UNMATCHED_SHOWN_MAX: usize = 3;
 
 impl Plans {
-    /// Plans for at most `series_max` series.
-    pub fn new(series_max: usize) -> Plans {
+    /// No series yet.
+    pub fn new(schema: &Schema) -> Plans {
+        let series_max = schema.limits.series;
         Plans {
             heads: Heads::new(series_max),
+            sift: Sift::new(schema),
             by_identity: HashMap::default(),
             series: Vec::new(),
             shapes: Vec::new(),
@@ -295,6 +299,14 @@ impl Plans {
         if scan::is_empty_line(line) {
             return Found::Empty;
         }
+        match self.sift.feeds_nothing(line) {
+            Ok(None) => {}
+            Ok(Some(fields_at)) => {
+                self.remember(line, plain, UNMATCHED, fields_at);
+                return Found::Series(UNMATCHED, fields_at);
+            }
+            Err(_) => return Found::Malformed,
+        }
         let Ok((head, fields_at)) = scan::decode_head(line) else {
             return Found::Malformed;
         };
@@ -333,6 +345,12 @@ impl Plans {
         if found == Found::NoKey {
             return found;
         }
+        self.remember(line, plain, series, fields_at);
+        Found::Series(series, fields_at)
+    }
+
+    /// Adds the head of a line to the cache.
+    fn remember(&mut self, line: &[u8], plain: Option<(usize, u64)>, series: SeriesId, fields_at: usize) {
         if series == UNMATCHED && self.unmatched.len() < UNMATCHED_SHOWN_MAX {
             self.unmatched.push(String::from_utf8_lossy(line[..fields_at].trim_ascii()).into_owned());
         }
@@ -342,7 +360,6 @@ impl Plans {
         {
             self.heads.add(&line[..length], hash, series);
         }
-        Found::Series(series, fields_at)
     }
 
     fn next_id(&mut self) -> u32 {

@@ -12,6 +12,7 @@
 //! inside the slice that was given.
 
 use super::number;
+use std::ops::Range;
 
 /// The value of a field, as typed on the wire.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -151,6 +152,7 @@ fn measurement_end(line: &[u8], at: usize) -> Result<usize, usize> {
 fn tag_token_end(line: &[u8], at: usize) -> Result<usize, usize> {
     let mut p = at;
     loop {
+        p = plain_end(line, p);
         match line.get(p) {
             Some(b'\\') => match line.get(p + 1) {
                 Some(b'\t' | b'\n' | 0x0b | 0x0c | b'\r') | None => return Err(p + 1),
@@ -167,20 +169,26 @@ fn tag_token_end(line: &[u8], at: usize) -> Result<usize, usize> {
 /// Finds the end of a field key that starts at `at`.
 #[inline]
 fn field_key_end(line: &[u8], at: usize) -> Result<usize, usize> {
-    let mut p = at;
     // Most keys hold nothing but letters: they are passed eight at a time.
-    while let Some(eight) = line.get(p..).and_then(|rest| rest.first_chunk::<8>()) {
-        match first_special(u64::from_le_bytes(*eight)) {
-            8 => p += 8,
-            n if eight[n] == b'=' && p + n > at => return Ok(p + n),
-            n => return field_key_end_by_rule(line, at, p + n),
-        }
-    }
-    field_key_end_by_rule(line, at, p)
+    let p = plain_end(line, at);
+    if p > at && line.get(p) == Some(&b'=') { Ok(p) } else { field_key_end_by_rule(line, at, p) }
 }
 
-/// How many of eight bytes stand before the first one that may have a meaning in a field key: before a comma, an equals sign,
-/// a backslash, or anything up to a space.
+/// Goes on to the first byte that may have a meaning in a key or a tag, or to the last few bytes of the slice.
+#[inline]
+fn plain_end(line: &[u8], mut p: usize) -> usize {
+    while let Some(eight) = line.get(p..).and_then(|rest| rest.first_chunk::<8>()) {
+        let count = first_special(u64::from_le_bytes(*eight));
+        p += count;
+        if count < 8 {
+            break;
+        }
+    }
+    p
+}
+
+/// How many of eight bytes stand before the first one that may have a meaning in a key or a tag: before a comma, an equals
+/// sign, a backslash, or anything up to a space.
 #[inline]
 fn first_special(eight: u64) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
@@ -208,8 +216,8 @@ fn field_key_end_by_rule(line: &[u8], at: usize, mut p: usize) -> Result<usize, 
 
 /// Walks over measurement and tags from `at`: the offset of the blank behind them.
 ///
-/// `tag` is called with the raw key and value of every tag.
-fn head_end<'a>(line: &'a [u8], at: usize, mut tag: impl FnMut(&'a [u8], &'a [u8])) -> Result<(usize, usize), usize> {
+/// `tag` is told where the raw key and value of every tag stand.
+fn head_end(line: &[u8], at: usize, mut tag: impl FnMut(Range<usize>, Range<usize>)) -> Result<(usize, usize), usize> {
     if line.get(at) == Some(&b'#') {
         return Err(at);
     }
@@ -226,7 +234,7 @@ fn head_end<'a>(line: &'a [u8], at: usize, mut tag: impl FnMut(&'a [u8], &'a [u8
         if line.get(value_end) == Some(&b'=') {
             return Err(value_end);
         }
-        tag(&line[key_at..key_end], &line[value_at..value_end]);
+        tag(key_at..key_end, value_at..value_end);
         p = value_end;
     }
     match line.get(p) {
@@ -413,14 +421,25 @@ impl Head {
     }
 }
 
+/// Walks over the head of a line: where its measurement stands, and the offset of the first field. `tag` is told where key
+/// and value of every tag stand.
+///
+/// # Errors
+/// The offset at which Telegraf's parser would give up.
+pub fn split_head(line: &[u8], tag: impl FnMut(Range<usize>, Range<usize>)) -> Result<(Range<usize>, usize), usize> {
+    let at = skip_blanks(line, 0);
+    let (name_end, blank) = head_end(line, at, tag)?;
+    Ok((at..name_end, skip_blanks(line, blank)))
+}
+
 /// Decodes the head of a line: the head, and the offset of the first field.
 ///
 /// # Errors
 /// The offset at which Telegraf's parser would give up.
 pub fn decode_head(line: &[u8]) -> Result<(Head, usize), usize> {
-    let at = skip_blanks(line, 0);
     let mut tags: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    let (name_end, blank) = head_end(line, at, |k, v| tags.push((unescape_token(k), unescape_token(v))))?;
+    let tag = |k, v| tags.push((unescape_token(&line[k]), unescape_token(&line[v])));
+    let (measurement, fields_at) = split_head(line, tag)?;
     // A stable sort keeps the arrival order within a key, so the last of equal keys is the last that arrived.
     tags.sort_by(|a, b| a.0.cmp(&b.0));
     let mut unique: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(tags.len());
@@ -430,8 +449,7 @@ pub fn decode_head(line: &[u8]) -> Result<(Head, usize), usize> {
             _ => unique.push(tag),
         }
     }
-    let head = Head { measurement: unescape_measurement(&line[at..name_end]), tags: unique };
-    Ok((head, skip_blanks(line, blank)))
+    Ok((Head { measurement: unescape_measurement(&line[measurement]), tags: unique }, fields_at))
 }
 
 /// The offset of the first blank that no backslash escapes, if the line has the plain form that nearly every line has:

@@ -20,16 +20,30 @@ const PAGE_BYTES: usize = 4096;
 const PIPE_BYTES_WANTED: usize = 1 << 20;
 
 /// Stdin.
-pub struct Input(rustix::fd::BorrowedFd<'static>);
+pub struct Input {
+    fd: rustix::fd::BorrowedFd<'static>,
+    /// Bytes that the pipe holds; `None` if stdin is not a pipe.
+    capacity: Option<usize>,
+}
 
 impl Input {
     /// Takes stdin; a pipe is enlarged if the system allows it.
     pub fn new() -> Input {
         let fd = rustix::stdio::stdin();
         #[cfg(target_os = "linux")]
-        // A refusal (not a pipe, or a quota) changes nothing but speed.
-        let _ = rustix::pipe::fcntl_setpipe_size(fd, PIPE_BYTES_WANTED);
-        Input(fd)
+        let capacity = {
+            // A refusal (not a pipe, or a quota) changes nothing but speed.
+            let _ = rustix::pipe::fcntl_setpipe_size(fd, PIPE_BYTES_WANTED);
+            rustix::pipe::fcntl_getpipe_size(fd).ok()
+        };
+        #[cfg(not(target_os = "linux"))]
+        let capacity = None;
+        Input { fd, capacity }
+    }
+
+    /// Bytes that the pipe holds; `None` if stdin is not a pipe, or if that is not known.
+    pub fn capacity(&self) -> Option<usize> {
+        self.capacity
     }
 
     /// Reads what there is, waiting at most `limit` for the first byte (`None`: for ever).
@@ -43,7 +57,7 @@ impl Input {
                 // One call instead of two, where the kernel knows how.
                 use rustix::io::{IoSliceMut, ReadWriteFlags, preadv2};
                 let into = &mut [IoSliceMut::new(buffer)];
-                match preadv2(self.0, into, u64::MAX, ReadWriteFlags::NOWAIT) {
+                match preadv2(self.fd, into, u64::MAX, ReadWriteFlags::NOWAIT) {
                     Ok(0) => return Ok(Read::End),
                     Ok(n) => return Ok(Read::Bytes(n)),
                     Err(Errno::AGAIN) => return Ok(Read::Timeout),
@@ -51,16 +65,16 @@ impl Input {
                 }
             }
             if let Some(limit) = limit
-                && !wait(self.0, PollFlags::IN, Some(limit))?
+                && !wait(self.fd, PollFlags::IN, Some(limit))?
             {
                 return Ok(Read::Timeout);
             }
-            match rustix::io::read(self.0, &mut *buffer) {
+            match rustix::io::read(self.fd, &mut *buffer) {
                 Ok(0) => return Ok(Read::End),
                 Ok(n) => return Ok(Read::Bytes(n)),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
-                    wait(self.0, PollFlags::IN, None)?;
+                    wait(self.fd, PollFlags::IN, None)?;
                 }
                 Err(e) => return Err(e.into()),
             }

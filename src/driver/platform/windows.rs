@@ -70,6 +70,11 @@ impl Input {
         Input { chunks, rest: Vec::new() }
     }
 
+    /// Bytes that the pipe holds: not known, and timers are too coarse here to be of use for it.
+    pub fn capacity(&self) -> Option<usize> {
+        None
+    }
+
     /// Reads what there is, waiting at most `limit` for the first byte (`None`: for ever).
     ///
     /// # Errors
