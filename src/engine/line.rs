@@ -23,7 +23,7 @@ struct Wanted<'s, 'f> {
 impl Wanted<'_, '_> {
     /// The index of a wanted field by its raw key.
     #[inline]
-    fn index(&self, key: &[u8]) -> Option<usize> {
+    fn index(&self, key: &[u8], is_plain: bool) -> Option<usize> {
         let is_it = |index: &usize| {
             let field = &self.fields[*index];
             field.is_plain && *field.key == *key
@@ -33,6 +33,9 @@ impl Wanted<'_, '_> {
         let first = self.found.last().map_or(0, |(index, _)| index + 1);
         if let Some(index) = (first..count).chain(0..first.min(count)).find(is_it) {
             return Some(index);
+        }
+        if is_plain {
+            return None;
         }
         memchr::memchr(b'\\', key)?;
         let key = scan::unescape_token(key);
@@ -51,8 +54,8 @@ impl<'a> Visit<'a> for Wanted<'_, '_> {
     }
 
     #[inline]
-    fn wants(&mut self, key: &'a [u8]) -> bool {
-        let index = self.index(key);
+    fn wants(&mut self, key: &'a [u8], is_plain: bool) -> bool {
+        let index = self.index(key, is_plain);
         self.next = index.unwrap_or(usize::MAX);
         index.is_some()
     }

@@ -101,6 +101,9 @@ fn digits_end(bytes: &[u8], mut p: usize) -> usize {
 pub(super) fn quick<'a>(line: &'a [u8], at: usize) -> Option<(Value<'a>, usize)> {
     let is_negative = line[at] == b'-';
     let from = at + usize::from(is_negative);
+    if let Some((value, end)) = quick_few(line, from) {
+        return Some((Value::Float(if is_negative { -value } else { value }), end));
+    }
     let (whole, point) = digits(line, from, 0);
     let (mantissa, end, fraction) = match line.get(point) {
         Some(b'.') => {
@@ -116,6 +119,40 @@ pub(super) fn quick<'a>(line: &'a [u8], at: usize) -> Option<(Value<'a>, usize)>
     }
     let value = mantissa as f64 / TENS[fraction];
     Some((Value::Float(if is_negative { -value } else { value }), end))
+}
+
+/// A decimal number with a point, without its sign, of up to seven bytes: all of it, and where it ends, is in one word.
+#[inline(always)]
+fn quick_few(line: &[u8], from: usize) -> Option<(f64, usize)> {
+    let word = eight(line, from);
+    let point = leading_digits(word);
+    if point > 6 || word >> (8 * point) & 0xff != u64::from(b'.') {
+        return None;
+    }
+    // Without the point the digits are neighbours.
+    let before = (1 << (8 * point)) - 1;
+    let joined = word & before | word >> 8 & !before;
+    let count = leading_digits(joined);
+    let end = from + count + 1;
+    if !(1..7).contains(&count) || !value_ends(line, end) {
+        return None;
+    }
+    let mantissa = value_of_eight(joined << 8 << (56 - 8 * count));
+    Some((mantissa as f64 / TENS[count - point], end))
+}
+
+/// A timestamp of nineteen digits, as they have since 2001: the bytes behind it are left out; `None` for anything else.
+#[inline]
+pub(super) fn nineteen(digits: &[u8; 19]) -> Option<i64> {
+    let word = |at: usize| eight(digits, at);
+    let (first, second, last) = (word(0), word(8), word(11));
+    if [first, second, last].iter().any(|word| leading_digits(*word) < 8) {
+        return None;
+    }
+    // Of the last word only three digits are new.
+    let last = value_of_eight(last >> 40 << 40);
+    let value = value_of_eight(first) * 100_000_000_000 + value_of_eight(second) * 1_000 + last;
+    i64::try_from(value).ok()
 }
 
 /// An integer of which the digits have been read.
@@ -337,6 +374,24 @@ mod tests {
             }
         }
         assert!(short > 100_000, "{short} numbers went the short way");
+    }
+
+    #[test]
+    fn nineteen_digits_are_a_timestamp() {
+        let as_it_is = |text: &str| text.parse().ok().filter(|_| !text.contains(['-', '+']));
+        for text in ["1767225600123456789", "0000000000000000000", "9223372036854775807", "9223372036854775808"] {
+            for place in 0..=19 {
+                for byte in ["", "0", "9", "/", ":", " ", "-", "a"] {
+                    let text = match place {
+                        19 => text.to_string(),
+                        _ if byte.is_empty() => text.to_string(),
+                        _ => format!("{}{byte}{}", &text[..place], &text[place + 1..]),
+                    };
+                    let digits = text.as_bytes().first_chunk().expect("nineteen");
+                    assert_eq!(nineteen(digits), as_it_is(&text), "{text}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -51,8 +51,9 @@ pub struct OpenString {
 
 /// Receives what [`scan_fields`] finds.
 pub trait Visit<'a> {
-    /// The raw (still escaped) key of a field. True if its value is wanted; any other one is checked, but not read.
-    fn wants(&mut self, key: &'a [u8]) -> bool;
+    /// The raw (still escaped) key of a field, which has no backslash if `is_plain`. True if its value is wanted; any other
+    /// one is checked, but not read.
+    fn wants(&mut self, key: &'a [u8], is_plain: bool) -> bool;
     /// The offset of the equals sign behind the key at `at`, if the visitor knows the key by its bytes; it is wanted then.
     #[inline]
     fn expects(&mut self, line: &'a [u8], at: usize) -> Option<usize> {
@@ -78,7 +79,7 @@ struct Framing {
 }
 
 impl<'a> Visit<'a> for Framing {
-    fn wants(&mut self, _: &'a [u8]) -> bool {
+    fn wants(&mut self, _: &'a [u8], _: bool) -> bool {
         false
     }
     fn value(&mut self, _: Value<'a>) {}
@@ -166,12 +167,15 @@ fn tag_token_end(line: &[u8], at: usize) -> Result<usize, usize> {
     if p == at { Err(stuck(line, p)) } else { Ok(p) }
 }
 
-/// Finds the end of a field key that starts at `at`.
+/// Finds the end of a field key that starts at `at`; true with it if no backslash is in the key for certain.
 #[inline]
-fn field_key_end(line: &[u8], at: usize) -> Result<usize, usize> {
+fn field_key_end(line: &[u8], at: usize) -> Result<(usize, bool), usize> {
     // Most keys hold nothing but letters: they are passed eight at a time.
     let p = plain_end(line, at);
-    if p > at && line.get(p) == Some(&b'=') { Ok(p) } else { field_key_end_by_rule(line, at, p) }
+    if p > at && line.get(p) == Some(&b'=') {
+        return Ok((p, true));
+    }
+    field_key_end_by_rule(line, at, p).map(|end| (end, false))
 }
 
 /// Goes on to the first byte that may have a meaning in a key or a tag, or to the last few bytes of the slice.
@@ -296,7 +300,7 @@ pub fn scan_fields<'a, V: Visit<'a>>(line: &'a [u8], at: usize, visit: &mut V) -
         let (key_end, wanted) = match visit.expects(line, key_at) {
             Some(end) => (end, true),
             None => match field_key_end(line, key_at) {
-                Ok(end) => (end, visit.wants(&line[key_at..end])),
+                Ok((end, is_plain)) => (end, visit.wants(&line[key_at..end], is_plain)),
                 Err(at) => return End::Rejected(at),
             },
         };
@@ -365,6 +369,14 @@ pub fn scan_open_string(line: &[u8], open: OpenString) -> Result<usize, End> {
 
 #[inline]
 fn scan_timestamp<'a, V: Visit<'a>>(line: &'a [u8], at: usize, visit: &mut V) -> End {
+    // Nearly every line ends like this.
+    if let Some([b' ', digits @ .., b'\n']) = line.get(at..)
+        && let Ok(digits) = <&[u8; 19]>::try_from(digits)
+        && let Some(at) = number::nineteen(digits)
+    {
+        visit.timestamp(at);
+        return End::Complete(line.len());
+    }
     let p = skip_blanks(line, at);
     if let Some(end) = line_end(line, p) {
         return End::Complete(end);
@@ -494,7 +506,7 @@ pub fn decode(line: &[u8]) -> Result<Option<Point<'_>>, usize> {
         timestamp: Option<i64>,
     }
     impl<'a> Visit<'a> for Collect<'a> {
-        fn wants(&mut self, key: &'a [u8]) -> bool {
+        fn wants(&mut self, key: &'a [u8], _: bool) -> bool {
             self.key = unescape_token(key);
             true
         }
