@@ -95,14 +95,19 @@ impl Engine {
     }
 
     /// Copies what a line of a series is about to change, if a checkpoint is being taken.
-    #[inline]
+    #[inline(always)]
     pub(super) fn before_change(&mut self, series: SeriesId) {
         if self.copying.is_some() {
-            self.copy_slots(series);
-            for place in 0..self.plans.parts(series).places.len() {
-                let device = self.plans.parts(series).places[place].device;
-                self.copy_device(device as usize);
-            }
+            self.copy_before_change(series);
+        }
+    }
+
+    #[cold]
+    fn copy_before_change(&mut self, series: SeriesId) {
+        self.copy_slots(series);
+        for place in 0..self.plans.parts(series).places.len() {
+            let device = self.plans.parts(series).places[place].device;
+            self.copy_device(device as usize);
         }
     }
 

@@ -200,44 +200,68 @@ impl Dedupe {
         if self.capacity == 0 {
             return;
         }
-        let is_full = self.ring.len() == self.capacity;
-        let place = if is_full { self.oldest } else { self.ring.len() };
-        if self.chains.len() <= slot as usize {
-            self.chains.resize(slot as usize + 1, Chain { newest: 0, latest: i64::MIN });
+        let held = self.ring.len();
+        let is_full = held == self.capacity;
+        let place = if is_full { self.oldest } else { held };
+        if self.last_unsaved != place / CHUNK {
+            self.begin_chunk(place / CHUNK);
         }
-        self.count += 1;
-        let chain = &mut self.chains[slot as usize];
-        // One that is further back has left.
-        let distance = match self.count - chain.newest {
-            distance if chain.newest > 0 && distance <= self.ring.len() as u64 => distance as u32,
-            _ => 0,
-        };
-        let link = distance | if at > chain.latest { 0 } else { OUT_OF_ORDER };
-        *chain = Chain { newest: self.count, latest: chain.latest.max(at) };
         if self.index.is_some() {
             self.leave_index(place);
         }
-        if self.last_unsaved != place / CHUNK {
-            self.last_unsaved = place / CHUNK;
-            self.copy(place / CHUNK);
-            self.unsaved.insert(place / CHUNK);
-        }
+        self.count += 1;
+        let count = self.count;
+        let chain = match self.chains.get_mut(slot as usize) {
+            Some(chain) => chain,
+            None => self.begin_chain(slot),
+        };
+        // One that is further back has left.
+        let distance = match count - chain.newest {
+            distance if chain.newest > 0 && distance <= held as u64 => distance as u32,
+            _ => 0,
+        };
+        let link = distance | if at > chain.latest { 0 } else { OUT_OF_ORDER };
+        *chain = Chain { newest: count, latest: chain.latest.max(at) };
         let entry = Entry { slot, link, at, value };
-        if is_full {
-            self.oldest = if place + 1 == self.capacity { 0 } else { place + 1 };
-            self.ring[place] = entry;
-        } else {
-            self.ring.push(entry);
+        match self.ring.get_mut(place) {
+            Some(oldest) => {
+                *oldest = entry;
+                self.oldest = if place + 1 == self.capacity { 0 } else { place + 1 };
+            }
+            None => self.ring.push(entry),
         }
-        if let Some(index) = &mut self.index {
-            let ring = &self.ring;
-            index.insert_unique(hash(slot, at), place as u32, |place| {
-                hash(ring[*place as usize].slot, ring[*place as usize].at)
-            });
+        if self.index.is_some() {
+            self.enter_index(place);
+        }
+    }
+
+    /// A slot that has no chain yet gets one.
+    #[cold]
+    fn begin_chain(&mut self, slot: u32) -> &mut Chain {
+        self.chains.resize(slot as usize + 1, Chain { newest: 0, latest: i64::MIN });
+        &mut self.chains[slot as usize]
+    }
+
+    /// A chunk is about to change.
+    #[cold]
+    fn begin_chunk(&mut self, chunk: usize) {
+        self.last_unsaved = chunk;
+        self.copy(chunk);
+        self.unsaved.insert(chunk);
+    }
+
+    /// Puts the entry of a place into the index.
+    #[cold]
+    fn enter_index(&mut self, place: usize) {
+        let Dedupe { ring, index, .. } = self;
+        let hash_of = |place: &u32| hash(ring[*place as usize].slot, ring[*place as usize].at);
+        if let Some(index) = index {
+            index.insert_unique(hash_of(&(place as u32)), place as u32, hash_of);
         }
     }
 
     /// Takes the entry that is about to leave its place out of the index, or gives the index up.
+    #[cold]
     fn leave_index(&mut self, place: usize) {
         self.unused += 1;
         if self.unused > self.capacity {
