@@ -15,7 +15,7 @@ use super::requests::{self, Resend};
 use super::shared::Shared;
 use super::status::{self, LastFlush};
 use super::watch::Watch;
-use super::{backoff, clock};
+use super::{backoff, clock, start_thread};
 use crate::config::{Config, Retention};
 use crate::durable::claim::{self, Claim, GuestMark, Refusal};
 use crate::durable::disk::{Disk, Folder};
@@ -82,7 +82,7 @@ impl Courier {
     /// Starts the thread. `run` names this process for good.
     pub fn start(config: PathBuf, run: u128, engine: Arc<Shared>) -> Courier {
         let (messages, received) = channel();
-        std::thread::spawn(move || {
+        start_thread("courier", move || {
             let mut work = Work { run, path: config, engine, messages: received };
             // What can panic is contained where it happens; this is for what nobody thought of.
             while catch_unwind(AssertUnwindSafe(|| work.run())).is_err() {
@@ -611,7 +611,7 @@ fn purge(sink: &mut dyn Sink, config: &Config, now: i64) -> Result<u64, SinkErro
 /// Removes old journal files, in a thread of its own: a file system can take its time for it, and a file that stays is
 /// removed after the next checkpoint.
 fn remove_old(disk: Arc<dyn Disk>, before: u64) {
-    std::thread::spawn(move || {
+    start_thread("tidy journal", move || {
         if let Err(e) = journal::remove_before(&*disk, before) {
             log::warn!("old journal files cannot be removed: {e}; trying again");
         }
@@ -620,7 +620,7 @@ fn remove_old(disk: Arc<dyn Disk>, before: u64) {
 
 /// Syncs the journal on a timer, in a thread of its own: a sync can take long, and nothing else may wait for it.
 fn sync_regularly(journaling: Journaling, every: i64) {
-    std::thread::spawn(move || {
+    start_thread("sync journal", move || {
         loop {
             std::thread::sleep(Duration::from_nanos(every.unsigned_abs()));
             if let Err(e) = journaling.sync() {

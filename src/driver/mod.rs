@@ -38,6 +38,7 @@ use shared::Shared;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use stream::{Ended, Stream};
 
@@ -49,6 +50,12 @@ const STALLED_MAX: Duration = Duration::from_millis(2_000);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long the reader may take to read what we wrote last.
 const DRAIN_MAX: Duration = Duration::from_millis(2_000);
+
+/// Starts a thread that tools show under this name. Panics, as [`std::thread::spawn`] does, if the system has none left.
+fn start_thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    let thread = std::thread::Builder::new().name(name.to_string()).spawn(work);
+    thread.unwrap_or_else(|e| panic!("no thread can be started: {e}"))
+}
 
 /// Runs as a child of Telegraf until stdin ends. With `forward` false nothing is written to stdout. Gives the exit code.
 pub fn run(config: PathBuf, forward: bool) -> u8 {
@@ -82,7 +89,7 @@ pub fn run(config: PathBuf, forward: bool) -> u8 {
         Ok(None) => (None, 1),
     };
     // Reading goes on while the courier writes.
-    let drained = std::thread::spawn(move || output.is_none_or(|mut output| output.drain(DRAIN_MAX)));
+    let drained = start_thread("drain", move || output.is_none_or(|mut output| output.drain(DRAIN_MAX)));
     if !courier.finish(patience.saturating_sub(since.elapsed())) {
         log::error!("the last flush was not done in time: the rows of the last minutes are incomplete");
     }

@@ -8,6 +8,7 @@
 //! Invariant: the stream is in one place: with the thread that runs it, or parked.
 
 use super::ingest::Ingest;
+use super::start_thread;
 use super::stream::{Ended, Next, Stream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -42,8 +43,8 @@ pub fn start(stream: Stream, ingest: Ingest) -> Receiver<Option<(Box<Stream>, En
     let (ended, result) = channel();
     let relay = Arc::new(Relay { place: Mutex::default(), woken: Condvar::new(), ingest, ended });
     let other = relay.clone();
-    std::thread::spawn(move || other.guarded(Relay::stand_by));
-    std::thread::spawn(move || {
+    start_thread("stream 2", move || other.guarded(Relay::stand_by));
+    start_thread("stream 1", move || {
         relay.guarded(|relay| {
             relay.run(Box::new(stream));
             relay.stand_by();

@@ -36,7 +36,7 @@ pub fn start(level: LevelFilter) {
     let (lines, waiting) = sync_channel::<String>(WAITING_MAX);
     let written = Arc::new(AtomicU64::new(0));
     let count = written.clone();
-    std::thread::spawn(move || {
+    super::start_thread("log", move || {
         for line in waiting {
             // There is nowhere to report that stderr is gone.
             let _ = std::io::stderr().lock().write_all(line.as_bytes());
