@@ -5,9 +5,10 @@
 //! is seen again is a duplicate and changes nothing, or, if it carries another value, a conflict.
 //!
 //! Every point is remembered, and hardly any is ever looked up. So remembering only writes: the points stand in a ring, in
-//! the order in which they were counted, and those of one slot form a chain, the newest first. A look-up follows the chain,
-//! and most often ends at once, because a point that was in order is later than all before it in its chain. Where chains are
-//! long and points come late, an index of the whole ring is made, and kept for as long as it is of use.
+//! the order in which they were counted, and those of one slot form a chain, the newest first. A look-up follows the chain
+//! until it meets a point that was in order and is earlier: all before it are earlier still. A point that is earlier than all
+//! that were in order can only be one of those that came late themselves, of which there is an index. Where look-ups follow
+//! chains for too long, an index of the whole ring is made, and kept for as long as it is of use.
 //!
 //! Invariant: at most `capacity` points are held; the oldest one leaves first.
 //!
@@ -23,7 +24,11 @@ const CHUNK: usize = 256;
 const ENTRY_BYTES: usize = 20;
 
 /// Entries of a chain that a look-up visits before it makes an index.
-const CHAIN_MAX: u32 = 32;
+const CHAIN_MAX: u32 = 4_096;
+/// So many entries may be visited for each one that is remembered: an index costs more than that.
+const VISITS: u64 = 2;
+/// A small memory needs no index.
+const PATIENCE: u64 = 50_000;
 
 #[derive(Clone, Copy)]
 struct Entry {
@@ -54,6 +59,8 @@ struct Chain {
     newest: u64,
     /// The latest time that has been in the chain.
     latest: i64,
+    /// No entry that was in order when it came, and has not left, has an earlier time.
+    floor: i64,
 }
 
 /// What the memory knows of a point.
@@ -77,8 +84,14 @@ pub struct Dedupe {
     count: u64,
     /// By slot.
     chains: Vec<Chain>,
+    /// The places of entries that were not in order when they came.
+    late: HashTable<u32>,
     /// All places, if look-ups need it.
     index: Option<HashTable<u32>>,
+    /// Entries that look-ups have visited beyond what was allowed for those that have been remembered.
+    visits: u64,
+    /// How many of them there may be, and as many more as there are entries.
+    patience: u64,
     /// Entries that have come since the index was needed.
     unused: usize,
     /// Chunks that have changed since they were saved.
@@ -106,6 +119,19 @@ fn hash(slot: u32, at: i64) -> u64 {
     (product as u64) ^ ((product >> 64) as u64)
 }
 
+/// The hash of an entry by its place.
+fn hash_of(ring: &[Entry], place: u32) -> u64 {
+    let entry = &ring[place as usize];
+    hash(entry.slot, entry.at)
+}
+
+/// Takes a place out of an index.
+fn forget(index: &mut HashTable<u32>, hash: u64, place: usize) {
+    if let Ok(found) = index.find_entry(hash, |known| *known as usize == place) {
+        found.remove();
+    }
+}
+
 impl Dedupe {
     /// A memory for `capacity` points, at most 2^31 - 1; with 0 nothing is remembered.
     pub fn new(capacity: usize) -> Dedupe {
@@ -115,7 +141,10 @@ impl Dedupe {
             oldest: 0,
             count: 0,
             chains: Vec::new(),
+            late: HashTable::new(),
             index: None,
+            visits: 0,
+            patience: PATIENCE,
             unused: 0,
             unsaved: BTreeSet::new(),
             last_unsaved: usize::MAX,
@@ -152,8 +181,13 @@ impl Dedupe {
 
     /// Looks a point up.
     pub fn look_up(&mut self, slot: u32, at: i64, value: u64) -> Seen {
-        let found = if self.index.is_some() { Err(()) } else { self.follow(slot, at) };
-        let found = found.unwrap_or_else(|()| self.find(slot, at));
+        let found = match self.chains.get(slot as usize) {
+            None => None,
+            Some(chain) if at > chain.latest => None,
+            Some(chain) if at < chain.floor => self.find_in(&self.late, slot, at),
+            Some(_) if self.index.is_some() => self.find(slot, at),
+            Some(_) => self.follow(slot, at).unwrap_or_else(|()| self.find(slot, at)),
+        };
         match found {
             None => Seen::New,
             Some(place) if self.ring[place].value == value => Seen::Duplicate,
@@ -161,37 +195,56 @@ impl Dedupe {
         }
     }
 
-    /// Follows the chain of a slot to the entry of a time. An error if the chain is too long.
-    fn follow(&self, slot: u32, at: i64) -> Result<Option<usize>, ()> {
+    /// Follows the chain of a slot to the entry of a time. An error if that takes too long.
+    fn follow(&mut self, slot: u32, at: i64) -> Result<Option<usize>, ()> {
         let mut next = self.newest(slot);
-        for _ in 0..CHAIN_MAX {
-            let Some(place) = next else { return Ok(None) };
+        // What comes in order from now on is later than all that have been.
+        let mut floor = self.chains[slot as usize].latest.saturating_add(1);
+        for visited in 1..=CHAIN_MAX {
+            let Some(place) = next else {
+                self.chains[slot as usize].floor = floor;
+                return Ok(None);
+            };
             let entry = &self.ring[place];
             if entry.at == at {
                 return Ok(Some(place));
             }
-            if entry.is_in_order() && entry.at < at {
-                return Ok(None);
+            if entry.is_in_order() {
+                if entry.at < at {
+                    return Ok(None);
+                }
+                floor = entry.at;
+            }
+            self.visits += 1;
+            if visited == CHAIN_MAX || self.visits > self.ring.len() as u64 + self.patience {
+                break;
             }
             next = self.before(place);
         }
         Err(())
     }
 
-    /// Asks the index, which is made if need be.
+    /// Asks an index.
+    fn find_in(&self, index: &HashTable<u32>, slot: u32, at: i64) -> Option<usize> {
+        let is_it = |place: &u32| self.ring[*place as usize].slot == slot && self.ring[*place as usize].at == at;
+        index.find(hash(slot, at), is_it).map(|place| *place as usize)
+    }
+
+    /// Asks the index of all, which is made if need be.
     fn find(&mut self, slot: u32, at: i64) -> Option<usize> {
         self.unused = 0;
         let Dedupe { ring, index, .. } = self;
-        let hash_of = |place: &u32| hash(ring[*place as usize].slot, ring[*place as usize].at);
-        let index = index.get_or_insert_with(|| {
+        let index = index.take().unwrap_or_else(|| {
+            let hash_of = |place: &u32| hash_of(ring, *place);
             let mut index = HashTable::with_capacity(ring.len());
             (0..ring.len() as u32).for_each(|place| {
                 index.insert_unique(hash_of(&place), place, hash_of);
             });
             index
         });
-        let is_it = |place: &u32| ring[*place as usize].slot == slot && ring[*place as usize].at == at;
-        index.find(hash(slot, at), is_it).map(|place| *place as usize)
+        let found = self.find_in(&index, slot, at);
+        self.index = Some(index);
+        found
     }
 
     /// Remembers a point that was counted. The point must not be in the memory already.
@@ -206,8 +259,13 @@ impl Dedupe {
         if self.last_unsaved != place / CHUNK {
             self.begin_chunk(place / CHUNK);
         }
+        self.visits = self.visits.saturating_sub(VISITS);
         if self.index.is_some() {
             self.leave_index(place);
+        }
+        if is_full && !self.ring[place].is_in_order() {
+            let old = hash_of(&self.ring, place as u32);
+            forget(&mut self.late, old, place);
         }
         self.count += 1;
         let count = self.count;
@@ -215,13 +273,16 @@ impl Dedupe {
             Some(chain) => chain,
             None => self.begin_chain(slot),
         };
+        if chain.newest == 0 {
+            chain.floor = at;
+        }
         // One that is further back has left.
         let distance = match count - chain.newest {
             distance if chain.newest > 0 && distance <= held as u64 => distance as u32,
             _ => 0,
         };
         let link = distance | if at > chain.latest { 0 } else { OUT_OF_ORDER };
-        *chain = Chain { newest: count, latest: chain.latest.max(at) };
+        (chain.newest, chain.latest) = (count, chain.latest.max(at));
         let entry = Entry { slot, link, at, value };
         match self.ring.get_mut(place) {
             Some(oldest) => {
@@ -230,15 +291,15 @@ impl Dedupe {
             }
             None => self.ring.push(entry),
         }
-        if self.index.is_some() {
-            self.enter_index(place);
+        if self.index.is_some() || link & OUT_OF_ORDER != 0 {
+            self.enter_indexes(place, link & OUT_OF_ORDER != 0);
         }
     }
 
     /// A slot that has no chain yet gets one.
     #[cold]
     fn begin_chain(&mut self, slot: u32) -> &mut Chain {
-        self.chains.resize(slot as usize + 1, Chain { newest: 0, latest: i64::MIN });
+        self.chains.resize(slot as usize + 1, Chain { newest: 0, latest: i64::MIN, floor: i64::MIN });
         &mut self.chains[slot as usize]
     }
 
@@ -250,13 +311,14 @@ impl Dedupe {
         self.unsaved.insert(chunk);
     }
 
-    /// Puts the entry of a place into the index.
+    /// Puts the entry of a place into the indexes.
     #[cold]
-    fn enter_index(&mut self, place: usize) {
-        let Dedupe { ring, index, .. } = self;
-        let hash_of = |place: &u32| hash(ring[*place as usize].slot, ring[*place as usize].at);
-        if let Some(index) = index {
-            index.insert_unique(hash_of(&(place as u32)), place as u32, hash_of);
+    fn enter_indexes(&mut self, place: usize, is_late: bool) {
+        let Dedupe { ring, index, late, .. } = self;
+        let hash_of = |place: &u32| hash_of(ring, *place);
+        let place = place as u32;
+        for index in index.iter_mut().chain(is_late.then_some(late)) {
+            index.insert_unique(hash_of(&place), place, hash_of);
         }
     }
 
@@ -268,10 +330,8 @@ impl Dedupe {
             self.index = None;
             return;
         }
-        if let (Some(index), Some(old)) = (&mut self.index, self.ring.get(place))
-            && let Ok(found) = index.find_entry(hash(old.slot, old.at), |i| *i as usize == place)
-        {
-            found.remove();
+        if let (Some(index), Some(old)) = (&mut self.index, self.ring.get(place)) {
+            forget(index, hash(old.slot, old.at), place);
         }
     }
 
@@ -376,6 +436,7 @@ mod tests {
             let (capacity, slots) = (1 + random(400) as usize, 1 + random(if round % 2 == 0 { 3 } else { 200 }));
             let (mut memory, mut list) = (Dedupe::new(capacity), std::collections::VecDeque::new());
             let mut made_index = false;
+            memory.patience = capacity as u64;
             for at in 0..4000 {
                 let (slot, value) = (random(slots) as u32, random(3));
                 let at = if random(3) == 0 { at - random(600) as i64 } else { at };
@@ -396,6 +457,8 @@ mod tests {
                     list.drain(..list.len().saturating_sub(capacity));
                 }
             }
+            let late = memory.ring.iter().filter(|entry| !entry.is_in_order()).count();
+            assert_eq!(memory.late.len(), late, "what has left is not in the index of what came late");
             assert!(made_index || slots > 3 || capacity < 100, "{capacity} {slots}");
         }
     }

@@ -142,16 +142,25 @@ impl Heads {
     /// Series and length of the line's head, if it is one that has followed the last one before.
     #[inline]
     pub fn predicted(&mut self, line: &[u8]) -> Option<(SeriesId, usize)> {
-        for candidate in self.heads.get(self.last as usize)?.successors {
-            if let Some(head) = self.heads.get(candidate as usize) {
-                let length = head.length as usize;
-                if line.len() > length && line[length] == b' ' && line[..length] == *self.bytes.get(head) {
-                    (self.last, self.hit) = (candidate, candidate);
-                    return Some((head.series, length));
-                }
-            }
+        let [first, second] = self.heads.get(self.last as usize)?.successors;
+        if let Some(found) = self.is_it(line, first) {
+            (self.last, self.hit) = (first, first);
+            return Some(found);
         }
-        None
+        let found = self.is_it(line, second)?;
+        // What comes next is read ahead along the first ones.
+        self.follow(second);
+        self.hit = second;
+        Some(found)
+    }
+
+    /// Series and length of a head, if the line has it.
+    #[inline]
+    fn is_it(&self, line: &[u8], candidate: u32) -> Option<(SeriesId, usize)> {
+        let head = self.heads.get(candidate as usize)?;
+        let length = head.length as usize;
+        let is_it = line.len() > length && line[length] == b' ' && line[..length] == *self.bytes.get(head);
+        is_it.then_some((head.series, length))
     }
 
     /// The series of a head in plain form, if it is cached, or the hash to add it with.
