@@ -107,11 +107,10 @@ pub fn flush(
             work.windows(summary, batch, wants_days, &mut flushed)?;
         }
         let What::Everything { running } = what else { continue };
-        flushed.daily += days::write(&mut work, summary, index as u16, running)?;
-        // The last flush has little time: rows without a sample come last, and are due again after the next start.
         for batch in empty.chunks(KEYS_A_BATCH) {
             work.empty(summary, batch, &mut flushed)?;
         }
+        flushed.daily += days::write(&mut work, summary, index as u16, running)?;
     }
     work.memory.days.forget_fresh();
     Ok(flushed)
