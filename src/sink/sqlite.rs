@@ -9,7 +9,7 @@ use super::{FoundPartial, PartialRange, PartialRecord, Refused, RowRecord, Sink,
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::WindowKind;
 use rusqlite::types::{ToSql, ToSqlOutput, Value};
-use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params_from_iter};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -102,20 +102,30 @@ impl Sqlite {
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;
             connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-            for table in statements::tables(Dialect::Sqlite, schema) {
+            let tables = statements::tables(Dialect::Sqlite, schema);
+            let lacks = |table: &TableDef| Ok(!missing(table, &columns(&connection, &table.name)?).is_empty());
+            let lacking: rusqlite::Result<Vec<bool>> = tables.iter().map(lacks).collect();
+            // One at a time: two that find the same column missing would both add it.
+            let change = if lacking?.contains(&true) {
+                Some(Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?)
+            } else {
+                None
+            };
+            for table in tables {
                 for sql in statements::create_table(Dialect::Sqlite, &table) {
                     connection.execute(&sql, [])?;
                 }
                 let present = columns(&connection, &table.name)?;
                 problem = self::problem(&table, &present);
                 if problem.is_some() {
-                    return Ok(connection);
+                    break;
                 }
-                let is_present = |c: &ColumnDef| present.iter().any(|p| p.name.eq_ignore_ascii_case(&c.name));
-                for missing in table.columns.iter().filter(|c| !is_present(c)) {
+                for missing in missing(&table, &present) {
                     connection.execute(&statements::add_column(Dialect::Sqlite, &table.name, missing), [])?;
                 }
             }
+            // What was made before a problem was found stays.
+            change.map_or(Ok(()), Transaction::commit)?;
             Ok(connection)
         };
         let connection = open().map_err(|e| self.error(&e))?;
@@ -172,6 +182,12 @@ fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Present
     let column =
         |row: &rusqlite::Row<'_>| Ok(Present { name: row.get(0)?, is_key: row.get(1)?, sql_type: row.get(2)? });
     statement.query_map([table], column)?.collect()
+}
+
+/// The columns that a table lacks.
+fn missing<'t>(table: &'t TableDef, present: &[Present]) -> Vec<&'t ColumnDef> {
+    let is_present = |c: &ColumnDef| present.iter().any(|p| p.name.eq_ignore_ascii_case(&c.name));
+    table.columns.iter().filter(|c| !is_present(c)).collect()
 }
 
 /// What keeps a table that is there from being used, if anything.
