@@ -517,7 +517,7 @@ impl Work {
 
     /// What a checkpoint that has panicked took out is not saved: the next one is complete.
     fn save_all(&self) {
-        self.engine.with(|engine| engine.mark_all_unsaved(&crate::engine::stored::Stored::default()));
+        self.engine.with(|engine| engine.mark_all_unsaved(Vec::new()));
     }
 
     /// One flush. True if everything was written.

@@ -14,7 +14,6 @@ use crate::durable::state::{Meta, StateError, Store};
 use crate::engine::Engine;
 use crate::engine::checkpoint::Slice;
 use crate::engine::schema::Schema;
-use crate::engine::stored::Stored;
 use crate::sink::{Sink, SinkError};
 use std::sync::Arc;
 
@@ -253,32 +252,62 @@ impl Keeper {
     fn save(&mut self, shared: &Shared, now: i64) -> Result<Option<u64>, StateError> {
         // What the last checkpoint saved may leave; where that leads to is saved by this one.
         shared.slices(|engine, from| engine.evict(from, DEVICES_A_SLICE));
-        let mut taken = None;
         for _ in 0..CHECKPOINT_TRIES {
             self.complete(shared)?;
-            taken = copy(shared);
-            if taken.is_some() {
-                break;
+            if let Some(position) = self.try_save(shared, now)? {
+                return Ok(Some(position));
             }
         }
-        let Some((stored, position)) = taken else { return Ok(None) };
+        Ok(None)
+    }
+
+    /// Takes a checkpoint and saves each slice as it comes: the copy is never in memory as a whole. `None` if a window was
+    /// incomplete.
+    fn try_save(&mut self, shared: &Shared, now: i64) -> Result<Option<u64>, StateError> {
+        tidy_up();
+        // One moment: the state, and the position that it stands for.
+        let begin = |engine: &mut Engine, position| {
+            engine.begin_checkpoint();
+            position
+        };
+        let Some(position) = shared.with_position(begin) else { return Ok(None) };
+        let copy = || {
+            // The slice before has just been freed.
+            tidy_up();
+            shared.with(|engine| engine.checkpoint_slice(COPIES_A_SLICE)).unwrap_or(Slice::Void)
+        };
+        let mut first = copy();
+        let series = match &mut first {
+            Slice::Part(slice) | Slice::Last(slice) => std::mem::take(&mut slice.series),
+            Slice::Void => return Ok(None),
+        };
         // The journal before the position is not synced for this: once the state is committed, it is not needed.
         let meta = Meta { position: position.unwrap_or(self.recovered), ..self.meta.clone() };
         let limit = now.checked_sub(self.schema.lateness.max).unwrap_or(i64::MIN);
-        let result = self.store.commit(&self.schema, &meta, &stored, limit);
-        match result {
-            Ok(()) => {
-                self.meta = meta;
-                if let Some(journaling) = shared.journaling() {
-                    journaling.retire(self.meta.position);
-                }
-                Ok(Some(self.meta.position))
-            }
-            Err(error) => {
-                shared.with(|engine| engine.mark_all_unsaved(&stored));
-                Err(error)
-            }
+        let (mut first, mut has_ended) = (Some(first), false);
+        let mut next = || {
+            let slice = first.take().unwrap_or_else(copy);
+            has_ended = !matches!(slice, Slice::Part(_));
+            slice
+        };
+        let result = self.store.commit(&self.schema, &meta, &series, &mut next, limit);
+        if !matches!(result, Ok(true)) {
+            // Until the copy is complete, nothing else may be done to the engine.
+            let mut is_left = || matches!(next(), Slice::Part(_));
+            while is_left() {}
+            shared.with(|engine| engine.mark_all_unsaved(series));
+        } else {
+            drop(series);
+            tidy_up();
         }
+        if !result? {
+            return Ok(None);
+        }
+        self.meta = meta;
+        if let Some(journaling) = shared.journaling() {
+            journaling.retire(self.meta.position);
+        }
+        Ok(Some(self.meta.position))
     }
 }
 
@@ -287,30 +316,6 @@ impl Keeper {
 fn tidy_up() {
     for _ in 0..ALLOCATIONS {
         drop(std::hint::black_box(Vec::<u8>::with_capacity(ALLOCATION_BYTES)));
-    }
-}
-
-/// Takes a checkpoint, in slices, with the position of the journal that it stands for; `None` if a window is incomplete.
-fn copy(shared: &Shared) -> Option<(Stored, Option<u64>)> {
-    tidy_up();
-    // One moment: the state, and the position that it stands for.
-    let position = shared.with_position(|engine, position| {
-        engine.begin_checkpoint();
-        position
-    })?;
-    let mut stored = Stored::default();
-    loop {
-        match shared.with(|engine| engine.checkpoint_slice(COPIES_A_SLICE))? {
-            Slice::Part(part) => stored.extend(part),
-            Slice::Last(part) => {
-                stored.extend(part);
-                return Some((stored, position));
-            }
-            Slice::Void => {
-                shared.with(|engine| engine.mark_all_unsaved(&stored));
-                return None;
-            }
-        }
     }
 }
 

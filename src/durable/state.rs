@@ -7,6 +7,7 @@
 //! never overwritten.
 
 use crate::engine::accumulate::moments::Moments;
+use crate::engine::checkpoint::Slice;
 use crate::engine::dedupe::StoredDedupe;
 use crate::engine::device::Day;
 use crate::engine::partial::{Kind, Partial, State};
@@ -102,11 +103,19 @@ pub trait Store: Send {
     /// Nothing was changed.
     fn resend(&mut self, from: i64) -> Result<u64, StateError>;
 
-    /// Saves a checkpoint, all of it or nothing. Windows that are done and ended before `purge_before` are removed.
+    /// Saves a checkpoint, all of it or nothing: the series that are new, and the slices that `next` gives one after the other.
+    /// Windows that are done and ended before `purge_before` are removed. False if the checkpoint was void.
     ///
     /// # Errors
     /// Nothing was saved.
-    fn commit(&mut self, schema: &Schema, meta: &Meta, stored: &Stored, purge_before: i64) -> Result<(), StateError>;
+    fn commit(
+        &mut self,
+        schema: &Schema,
+        meta: &Meta,
+        series: &[StoredSeries],
+        next: &mut dyn FnMut() -> Slice,
+        purge_before: i64,
+    ) -> Result<bool, StateError>;
 }
 
 /// The real store.
@@ -370,7 +379,7 @@ impl Store for StateDb {
             Ok(StoredSlot {
                 id: row.get(0)?,
                 series: row.get(1)?,
-                field: row.get(2)?,
+                field: row.get::<_, Vec<u8>>(2)?.into(),
                 pending: at.zip(sample),
                 run: row.get::<_, String>(6)?.into(),
             })
@@ -431,54 +440,75 @@ impl Store for StateDb {
         Ok(open.unsigned_abs())
     }
 
-    fn commit(&mut self, schema: &Schema, meta: &Meta, stored: &Stored, purge_before: i64) -> Result<(), StateError> {
+    fn commit(
+        &mut self,
+        schema: &Schema,
+        meta: &Meta,
+        series: &[StoredSeries],
+        next: &mut dyn FnMut() -> Slice,
+        purge_before: i64,
+    ) -> Result<bool, StateError> {
         let transaction = self.connection.transaction()?;
-        {
-            let c = &transaction;
-            let mut put = c.prepare_cached("INSERT OR REPLACE INTO device VALUES (?, ?, ?, ?)")?;
-            for device in &stored.devices {
-                put.execute(params![device.id, device.summary, json!(device.key).to_string(), cursors(device)])?;
+        let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO series VALUES (?, ?)")?;
+        for series in series {
+            put.execute(params![series.id, head_text(&series.head)])?;
+        }
+        drop(put);
+        loop {
+            let (slice, is_last) = match next() {
+                Slice::Part(slice) => (slice, false),
+                Slice::Last(slice) => (slice, true),
+                Slice::Void => return Ok(false),
+            };
+            put_slice(&transaction, schema, &slice)?;
+            if is_last {
+                put_meta(&transaction, meta, slice.dedupe.oldest)?;
+                break;
             }
-            let mut put = c.prepare_cached("INSERT OR REPLACE INTO window VALUES (?, ?, ?, ?, ?, ?, ?)")?;
-            let mut put_part = c.prepare_cached("INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?, ?, ?)")?;
-            for w in &stored.windows {
-                put.execute(params![
-                    w.device,
-                    w.span.start,
-                    w.span.end,
-                    w.newest,
-                    w.written && w.final_written,
-                    w.written,
-                    w.final_written,
-                ])?;
-                for part in &w.parts {
-                    let state = part.partial.to_json(&schema.summaries[usize::from(w.summary)]);
-                    let (rev, acknowledged) = (part.rev.cast_signed(), part.acknowledged.cast_signed());
-                    put_part.execute(params![w.device, w.span.start, &*part.run, rev, acknowledged, state])?;
-                }
-            }
-            let mut put = c.prepare_cached("INSERT OR REPLACE INTO series VALUES (?, ?)")?;
-            for series in &stored.series {
-                put.execute(params![series.id, head_text(&series.head)])?;
-            }
-            let mut put = c.prepare_cached("INSERT OR REPLACE INTO slot VALUES (?, ?, ?, ?, ?, ?, ?)")?;
-            for slot in &stored.slots {
-                let at = slot.pending.map(|(at, _)| at);
-                let kind = slot.pending.map(|(_, sample)| i64::from(matches!(sample, Sample::Text(_))));
-                let bits = slot.pending.map(|(_, sample)| sample.bits() as i64);
-                put.execute(params![slot.id, slot.series, slot.field, at, kind, bits, &*slot.run])?;
-            }
-            put_dedupe(c, &stored.dedupe)?;
-            put_meta(c, meta, stored.dedupe.oldest)?;
-            c.prepare_cached(
+        }
+        transaction
+            .prepare_cached(
                 "DELETE FROM part WHERE (device, start) IN (SELECT device, start FROM window WHERE done = 1 AND end < ?)",
             )?
             .execute([purge_before])?;
-            c.prepare_cached("DELETE FROM window WHERE done = 1 AND end < ?")?.execute([purge_before])?;
-        }
+        transaction.prepare_cached("DELETE FROM window WHERE done = 1 AND end < ?")?.execute([purge_before])?;
         transaction.commit()?;
-        Ok(())
+        Ok(true)
     }
+}
+
+/// Writes a slice of a checkpoint.
+fn put_slice(c: &Connection, schema: &Schema, slice: &Stored) -> rusqlite::Result<()> {
+    let mut put = c.prepare_cached("INSERT OR REPLACE INTO device VALUES (?, ?, ?, ?)")?;
+    for device in &slice.devices {
+        put.execute(params![device.id, device.summary, json!(device.key).to_string(), cursors(device)])?;
+    }
+    let mut put = c.prepare_cached("INSERT OR REPLACE INTO window VALUES (?, ?, ?, ?, ?, ?, ?)")?;
+    let mut put_part = c.prepare_cached("INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?, ?, ?)")?;
+    for w in &slice.windows {
+        put.execute(params![
+            w.device,
+            w.span.start,
+            w.span.end,
+            w.newest,
+            w.written && w.final_written,
+            w.written,
+            w.final_written,
+        ])?;
+        for part in &w.parts {
+            let state = part.partial.to_json(&schema.summaries[usize::from(w.summary)]);
+            let (rev, acknowledged) = (part.rev.cast_signed(), part.acknowledged.cast_signed());
+            put_part.execute(params![w.device, w.span.start, &*part.run, rev, acknowledged, state])?;
+        }
+    }
+    let mut put = c.prepare_cached("INSERT OR REPLACE INTO slot VALUES (?, ?, ?, ?, ?, ?, ?)")?;
+    for slot in &slice.slots {
+        let at = slot.pending.map(|(at, _)| at);
+        let kind = slot.pending.map(|(_, sample)| i64::from(matches!(sample, Sample::Text(_))));
+        let bits = slot.pending.map(|(_, sample)| sample.bits() as i64);
+        put.execute(params![slot.id, slot.series, slot.field, at, kind, bits, &*slot.run])?;
+    }
+    put_dedupe(c, &slice.dedupe)
 }
 
 fn put_dedupe(connection: &Connection, dedupe: &StoredDedupe) -> rusqlite::Result<()> {

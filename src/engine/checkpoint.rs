@@ -79,7 +79,7 @@ impl Engine {
         }
         self.copying = None;
         if is_void {
-            self.mark_all_unsaved(&out);
+            self.mark_all_unsaved(out.series);
             return Slice::Void;
         }
         Slice::Last(out)
@@ -124,7 +124,7 @@ impl Engine {
             copying.out.slots.push(StoredSlot {
                 id: slot.id,
                 series: id,
-                field: field.key.to_vec(),
+                field: field.key.clone(),
                 pending: slot.pending,
                 run: self.runs[slot.run as usize].clone(),
             });

@@ -19,6 +19,7 @@ use super::sift::Sift;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Index of a series. [`UNMATCHED`] is the series that feeds nothing.
 pub type SeriesId = u32;
@@ -52,7 +53,7 @@ pub struct Target {
 #[derive(Clone, Debug)]
 pub struct Field {
     /// The decoded field key.
-    pub key: Box<[u8]>,
+    pub key: Arc<[u8]>,
     /// It has no backslash: bytes on the wire that are equal to it mean it.
     pub is_plain: bool,
     /// The first eight bytes of the key and the equals sign behind it, and which of them there are; a word that no mask
@@ -217,7 +218,7 @@ pub enum Compiled {
 }
 
 /// What tells a shape from others: of each field the key, and of each target place, summary and definitions.
-type ShapeKey = Vec<(Box<[u8]>, Vec<(u16, u16, Vec<u16>)>)>;
+type ShapeKey = Vec<(Arc<[u8]>, Vec<(u16, u16, Vec<u16>)>)>;
 
 /// Heads, series, and what they feed.
 pub struct Plans {

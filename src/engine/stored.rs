@@ -82,7 +82,7 @@ pub struct StoredSeries {
 pub struct StoredSlot {
     pub id: u32,
     pub series: u32,
-    pub field: Vec<u8>,
+    pub field: Arc<[u8]>,
     pub pending: Option<(i64, Sample)>,
     /// The run that has taken the pending point.
     pub run: Arc<str>,
@@ -207,14 +207,14 @@ impl Engine {
         stored.iter().map(part).collect()
     }
 
-    /// Notes that a checkpoint was not written: `lost` is what it held, and all of it is due again.
-    pub fn mark_all_unsaved(&mut self, lost: &Stored) {
+    /// Notes that a checkpoint was not written: all of it is due again, the new series that it held, too.
+    pub fn mark_all_unsaved(&mut self, lost: Vec<StoredSeries>) {
         for device in &mut self.devices {
             device.unsaved = true;
             device.windows.iter_mut().for_each(|w| w.unsaved = true);
         }
         self.plans.slots_mut().iter_mut().for_each(|slot| slot.unsaved = true);
-        self.plans.unsaved.extend(lost.series.iter().map(|s| (s.id, s.head.clone())));
+        self.plans.unsaved.extend(lost.into_iter().map(|series| (series.id, series.head)));
         self.dedupe.mark_unsaved();
     }
 

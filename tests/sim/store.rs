@@ -5,6 +5,7 @@ use super::chance;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use telegraf_rollup::durable::state::{Meta, StateError, Store};
+use telegraf_rollup::engine::checkpoint::Slice;
 use telegraf_rollup::engine::partial::Partial;
 use telegraf_rollup::engine::schema::Schema;
 use telegraf_rollup::engine::stored::{
@@ -119,8 +120,29 @@ impl Store for SimStore {
         Ok(data.windows.values().filter(|window| !window.is_done()).count() as u64)
     }
 
-    fn commit(&mut self, schema: &Schema, meta: &Meta, stored: &Stored, purge_before: i64) -> Result<(), StateError> {
+    fn commit(
+        &mut self,
+        schema: &Schema,
+        meta: &Meta,
+        series: &[StoredSeries],
+        next: &mut dyn FnMut() -> Slice,
+        purge_before: i64,
+    ) -> Result<bool, StateError> {
         fails()?;
+        let mut stored = Stored { series: series.to_vec(), ..Stored::default() };
+        loop {
+            match next() {
+                Slice::Part(slice) => stored.extend(slice),
+                Slice::Last(slice) => {
+                    stored.extend(slice);
+                    break;
+                }
+                Slice::Void => return Ok(false),
+            }
+            chance::step();
+            // A disk that fails half-way.
+            fails()?;
+        }
         let mut data = self.data();
         let data = &mut *data;
         let mut meta = meta.clone();
@@ -162,6 +184,6 @@ impl Store for SimStore {
             return Err(StateError::Unusable("simulated: saved, but it was not said".to_string()));
         }
         data.saved += 1;
-        Ok(())
+        Ok(true)
     }
 }
