@@ -284,17 +284,12 @@ impl Keeper {
         // The journal before the position is not synced for this: once the state is committed, it is not needed.
         let meta = Meta { position: position.unwrap_or(self.recovered), ..self.meta.clone() };
         let limit = now.checked_sub(self.schema.lateness.max).unwrap_or(i64::MIN);
-        let (mut first, mut has_ended) = (Some(first), false);
-        let mut next = || {
-            let slice = first.take().unwrap_or_else(copy);
-            has_ended = !matches!(slice, Slice::Part(_));
-            slice
-        };
+        let mut first = Some(first);
+        let mut next = || first.take().unwrap_or_else(copy);
         let result = self.store.commit(&self.schema, &meta, &series, &mut next, limit);
         if !matches!(result, Ok(true)) {
             // Until the copy is complete, nothing else may be done to the engine.
-            let mut is_left = || matches!(next(), Slice::Part(_));
-            while is_left() {}
+            while matches!(next(), Slice::Part(_)) {}
             shared.with(|engine| engine.mark_all_unsaved(series));
         } else {
             drop(series);
