@@ -112,7 +112,7 @@ impl Stream {
                     self.filled += n;
                     if let Some(pause) = self.nap.before_more(Instant::now(), n, self.input.capacity()) {
                         std::thread::sleep(pause);
-                        self.read_more();
+                        self.read_more(READ_BYTES - n);
                     }
                     let taken = self.split(ingest);
                     self.nap.brought(self.ends.len());
@@ -133,9 +133,9 @@ impl Stream {
         }
     }
 
-    /// Reads what there is by now. An error, or the end, shows again at the next read.
-    fn read_more(&mut self) {
-        let end = (self.filled + READ_BYTES).min(self.buffer.len());
+    /// Reads what there is by now, at most so many bytes. An error, or the end, shows again at the next read.
+    fn read_more(&mut self, most: usize) {
+        let end = (self.filled + most).min(self.buffer.len());
         if let Ok(Read::Bytes(n)) = self.input.read(&mut self.buffer[self.filled..end], Some(Duration::ZERO)) {
             self.filled += n;
         }
