@@ -14,18 +14,20 @@ pub struct Sift {
     tags: Vec<(Range<usize>, Range<usize>)>,
 }
 
+/// The tags that a source asks for, as they are written.
+fn tags(source: &Source) -> impl Iterator<Item = (&str, &str)> {
+    source.tags.iter().map(|(key, pattern)| (key.as_str(), pattern.text()))
+}
+
 impl Sift {
     /// What a schema asks for.
     pub fn new(schema: &Schema) -> Sift {
         let mut sources: Vec<Source> = Vec::new();
         for accumulator in schema.summaries.iter().flat_map(|summary| &summary.accumulators) {
             let source = &accumulator.source;
-            let same = |a: &Source| {
-                let tags =
-                    |s: &Source| s.tags.iter().map(|(k, p)| (k.clone(), p.text().to_string())).collect::<Vec<_>>();
-                a.measurement.text() == source.measurement.text() && tags(a) == tags(source)
-            };
-            if !sources.iter().any(same) {
+            let is_same =
+                |known: &Source| known.measurement.text() == source.measurement.text() && tags(known).eq(tags(source));
+            if !sources.iter().any(is_same) {
                 sources.push(source.clone());
             }
         }
