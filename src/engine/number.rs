@@ -194,12 +194,11 @@ pub(super) fn skip(line: &[u8], at: usize) -> Option<usize> {
 }
 
 /// The rule: reads a number with its suffix, the first byte of which is a sign, a point or a digit, and gives the offset behind
-/// it. Grammar and range are Telegraf's; a float that overflows is refused, one that underflows is 0. A value that is not
-/// wanted is `None` where it is certain to be in range.
+/// it. Grammar and range are Telegraf's; a float that overflows is refused, one that underflows is 0.
 ///
 /// # Errors
 /// The offset at which Telegraf's parser would give up.
-pub(super) fn by_rule<'a>(line: &'a [u8], at: usize, wanted: bool) -> Result<(Option<Value<'a>>, usize), usize> {
+pub(super) fn by_rule<'a>(line: &'a [u8], at: usize) -> Result<(Value<'a>, usize), usize> {
     let negative = line[at] == b'-';
     let int_at = at + usize::from(negative);
     let int_end = digits_end(line, int_at);
@@ -210,15 +209,12 @@ pub(super) fn by_rule<'a>(line: &'a [u8], at: usize, wanted: bool) -> Result<(Op
                 return Err(int_end);
             }
             let end = int_end + 1;
-            if !wanted && int_end - int_at <= INTEGER_DIGITS_SAFE {
-                return Ok((None, end));
-            }
             // The bytes are ASCII digits with an optional sign, so they are valid UTF-8.
             let text = std::str::from_utf8(&line[at..int_end]).map_err(|_| end)?;
             if suffix == b'i' {
-                text.parse().map(|v| (Some(Value::Integer(v)), end)).map_err(|_| end)
+                text.parse().map(|v| (Value::Integer(v), end)).map_err(|_| end)
             } else {
-                text.parse().map(|v| (Some(Value::Unsigned(v)), end)).map_err(|_| end)
+                text.parse().map(|v| (Value::Unsigned(v), end)).map_err(|_| end)
             }
         }
         _ => {
@@ -232,9 +228,7 @@ pub(super) fn by_rule<'a>(line: &'a [u8], at: usize, wanted: bool) -> Result<(Op
             if !has_digits {
                 return Err(stuck(line, p));
             }
-            let mut may_overflow = p - at > FLOAT_BYTES_SAFE;
             if let Some(b'e' | b'E') = line.get(p) {
-                may_overflow = true;
                 p += 1;
                 if let Some(b'+' | b'-') = line.get(p) {
                     p += 1;
@@ -248,11 +242,8 @@ pub(super) fn by_rule<'a>(line: &'a [u8], at: usize, wanted: bool) -> Result<(Op
             if !value_ends(line, p) {
                 return Err(stuck(line, p));
             }
-            if !wanted && !may_overflow {
-                return Ok((None, p));
-            }
             match fast_float2::parse::<f64, _>(&line[at..p]) {
-                Ok(v) if v.is_finite() => Ok((Some(Value::Float(v)), p)),
+                Ok(v) if v.is_finite() => Ok((Value::Float(v), p)),
                 _ => Err(p),
             }
         }
@@ -345,9 +336,9 @@ mod tests {
 
     #[test]
     fn the_short_way_says_what_the_rule_says() {
-        let bits = |read: Result<(Option<Value<'_>>, usize), usize>| {
+        let bits = |read: Result<(Value<'_>, usize), usize>| {
             read.map(|(value, end)| match value {
-                Some(Value::Float(float)) => (format!("{:x}", float.to_bits()), end),
+                Value::Float(float) => (format!("{:x}", float.to_bits()), end),
                 other => (format!("{other:?}"), end),
             })
         };
@@ -359,17 +350,15 @@ mod tests {
                 if !matches!(line.first(), Some(b'-' | b'.' | b'0'..=b'9')) {
                     continue;
                 }
-                let expected = by_rule(line, 0, true);
+                let expected = by_rule(line, 0);
                 if let Some((value, end)) = quick(line, 0) {
                     short += 1;
-                    let found = Ok((Some(value), end));
+                    let found = Ok((value, end));
                     assert_eq!(bits(found), bits(expected), "{}", String::from_utf8_lossy(line));
                 }
                 // What is not wanted ends in the same place.
-                let end = expected.map(|(_, end)| end);
-                assert_eq!(by_rule(line, 0, false).map(|(_, end)| end), end, "{}", String::from_utf8_lossy(line));
                 if let Some(skipped) = skip(line, 0) {
-                    assert_eq!(Ok(skipped), end, "{}", String::from_utf8_lossy(line));
+                    assert_eq!(Ok(skipped), expected.map(|(_, end)| end), "{}", String::from_utf8_lossy(line));
                 }
             }
         }

@@ -306,43 +306,20 @@ pub fn scan_fields<'a, V: Visit<'a>>(line: &'a [u8], at: usize, visit: &mut V) -
         };
         let value_at = key_end + 1;
         // Nearly every value is a number that goes the short way.
-        if line.get(value_at).is_some_and(|b| matches!(b, b'-' | b'.' | b'0'..=b'9')) {
-            let end = if !wanted {
-                number::skip(line, value_at)
-            } else if let Some((value, end)) = number::quick(line, value_at) {
+        let short = match line.get(value_at) {
+            Some(b'-' | b'.' | b'0'..=b'9') if !wanted => number::skip(line, value_at),
+            Some(b'-' | b'.' | b'0'..=b'9') => number::quick(line, value_at).map(|(value, end)| {
                 visit.value(value);
-                Some(end)
-            } else {
-                None
-            };
-            if let Some(end) = end {
-                if line.get(end) == Some(&b',') {
-                    p = end + 1;
-                    continue;
-                }
-                return scan_timestamp(line, end, visit);
-            }
-        }
-        let read = match line.get(value_at) {
-            Some(b'"') => match string_end(line, value_at + 1) {
-                Ok(close) if visit.go_on(line, close + 1) => {
-                    Ok((Some(Value::Text(&line[value_at + 1..close])), close + 1))
-                }
-                Ok(close) => return End::Closed(close + 1),
+                end
+            }),
+            _ => None,
+        };
+        let end = match short {
+            Some(end) => end,
+            None => match scan_value(line, value_at, wanted, visit) {
+                Ok(end) => end,
                 Err(end) => return end,
             },
-            Some(b'-' | b'.' | b'0'..=b'9') => number::by_rule(line, value_at, wanted),
-            Some(b't' | b'T' | b'f' | b'F') => boolean(line, value_at).map(|(value, end)| (Some(value), end)),
-            _ => Err(stuck(line, value_at)),
-        };
-        let end = match read {
-            Ok((value, end)) => {
-                if let Some(value) = value.filter(|_| wanted) {
-                    visit.value(value);
-                }
-                end
-            }
-            Err(at) => return End::Rejected(at),
         };
         if line.get(end) == Some(&b',') {
             p = end + 1;
@@ -350,6 +327,27 @@ pub fn scan_fields<'a, V: Visit<'a>>(line: &'a [u8], at: usize, visit: &mut V) -
         }
         return scan_timestamp(line, end, visit);
     }
+}
+
+/// Reads a value of any kind, by the rule: the offset behind it.
+fn scan_value<'a, V: Visit<'a>>(line: &'a [u8], at: usize, wanted: bool, visit: &mut V) -> Result<usize, End> {
+    let read = match line.get(at) {
+        Some(b'"') => {
+            let close = string_end(line, at + 1)?;
+            if !visit.go_on(line, close + 1) {
+                return Err(End::Closed(close + 1));
+            }
+            Ok((Value::Text(&line[at + 1..close]), close + 1))
+        }
+        Some(b'-' | b'.' | b'0'..=b'9') => number::by_rule(line, at),
+        Some(b't' | b'T' | b'f' | b'F') => boolean(line, at),
+        _ => Err(stuck(line, at)),
+    };
+    let (value, end) = read.map_err(End::Rejected)?;
+    if wanted {
+        visit.value(value);
+    }
+    Ok(end)
 }
 
 /// Reads on behind the closing quote of a string that was open: more fields, or the timestamp.
