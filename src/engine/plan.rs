@@ -77,7 +77,7 @@ impl Field {
         Field { key: key.into(), is_plain: !key.contains(&b'\\'), begin, targets: targets.into() }
     }
 
-    /// The offset of the equals sign behind the key, if that and nothing else stands at `at`; `None` where it may.
+    /// The offset of the equals sign behind the key, if it stands at `at` byte for byte; `None` says nothing.
     #[inline]
     pub fn stands_at(&self, line: &[u8], at: usize) -> Option<usize> {
         let (word, mask) = self.begin;
