@@ -99,7 +99,7 @@ fn begin(folder: &std::path::Path, schema: &Arc<Schema>) -> (Shared, Keeper) {
     let disk: Arc<dyn Disk> = Arc::new(Folder::new(folder.join("journal")));
     let run = chance::id();
     let shared = Shared::starting(run, chance::id);
-    let journaling = Journaling::new(Journal::guest(disk.clone(), run));
+    let journaling = Journaling::new(Journal::guest(disk.clone(), run, || Ok(())));
     shared.configured(Engine::new(schema.clone()), Some(journaling));
     let (store, aside) = StateDb::open(folder, 0).expect("a folder");
     assert_eq!(aside, None);

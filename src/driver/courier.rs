@@ -25,6 +25,7 @@ use crate::engine::Engine;
 use crate::engine::schema::fnv1a;
 use crate::engine::zone::WindowKind;
 use crate::sink::{self, Sink, SinkError};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -124,7 +125,7 @@ struct Guest {
     run: u128,
     disk: Arc<dyn Disk>,
     folder: PathBuf,
-    mark: Option<GuestMark>,
+    mark: Arc<GuestMark>,
 }
 
 /// What comes of a state directory that was claimed.
@@ -237,16 +238,21 @@ impl Work {
         let run = self.run;
         let disk: Arc<dyn Disk> = Arc::new(Folder::new(folder.clone()));
         let bytes_max = config.durability.journal_bytes;
-        let journaling = Journaling::new(Journal::guest(disk.clone(), run).limited_to(bytes_max));
+        let mark = Arc::new(GuestMark::new(&folder, &journal::guest_name(run)));
+        let announce = {
+            let mark = Arc::downgrade(&mark);
+            move || mark.upgrade().ok_or_else(|| io::Error::other("not a guest any more")).and_then(|mark| mark.set())
+        };
+        let journaling = Journaling::new(Journal::guest(disk.clone(), run, announce).limited_to(bytes_max));
         sync_regularly(journaling.clone(), config.durability.sync_every);
         self.engine.configured(matcher, Some(journaling));
-        Some(Guest { run, disk, folder, mark: None })
+        Some(Guest { run, disk, folder, mark })
     }
 
     /// Waits for the first matched line, and claims the state directory then. `None` if the process has nothing more to
     /// do than to pass lines, or is to end; it has ended then.
     fn own(&self, config: &Config, guest: Option<Guest>, sink: &mut Box<dyn Sink + Send>) -> Option<(Keeper, Claim)> {
-        let Some(mut guest) = guest else {
+        let Some(guest) = guest else {
             self.idle();
             return None;
         };
@@ -255,17 +261,17 @@ impl Work {
         let mut refused_since: Option<Instant> = None;
         loop {
             if self.engine.is_claiming() {
-                match self.claim(config, &mut guest) {
+                match self.claim(config, &guest) {
                     Ok(owned) => return Some(self.begin(config, guest, owned)),
                     Err(NotOwned::Foreign) => {
-                        self.leave(&mut guest, "belongs to another user", config);
+                        self.leave(guest, "belongs to another user", config);
                         return None;
                     }
                     Err(NotOwned::Taken) => {
                         let since = *refused_since.get_or_insert_with(Instant::now);
                         if since.elapsed() >= CLAIM_MAX {
                             let reason = "is owned by another process: give every Telegraf a state_dir of its own";
-                            self.leave(&mut guest, reason, config);
+                            self.leave(guest, reason, config);
                             return None;
                         }
                     }
@@ -285,7 +291,7 @@ impl Work {
                 Some(Message::Stop(done)) => {
                     // A predecessor may have left just now; otherwise our file stays for the next owner.
                     if self.engine.is_claiming()
-                        && let Ok(owned) = self.claim(config, &mut guest)
+                        && let Ok(owned) = self.claim(config, &guest)
                     {
                         let (mut keeper, _claim) = self.begin(config, guest, owned);
                         self.end(config, &mut keeper, sink);
@@ -300,23 +306,17 @@ impl Work {
             }
             if left_over_at.is_some_and(|at| Instant::now() >= at) && !self.engine.is_claiming() {
                 left_over_at = None;
-                self.write_left_over(config, &mut guest, sink);
+                self.write_left_over(config, &guest, sink);
             }
         }
     }
 
     /// Claims the state directory and recovers the state.
-    fn claim(&self, config: &Config, guest: &mut Guest) -> Result<Owned, NotOwned> {
+    fn claim(&self, config: &Config, guest: &Guest) -> Result<Owned, NotOwned> {
         let own_file = journal::guest_name(guest.run);
         let claim = match claim::claim(&config.state_dir) {
             Ok(claim) => claim,
-            Err(Refusal::Owned) => {
-                if guest.mark.is_none() {
-                    // Our file is alive while the mark is.
-                    guest.mark = GuestMark::set(&guest.folder, &own_file).ok();
-                }
-                return Err(NotOwned::Taken);
-            }
+            Err(Refusal::Owned) => return Err(NotOwned::Taken),
             Err(Refusal::Foreign) => return Err(NotOwned::Foreign),
             Err(Refusal::Unusable(e)) => return Err(NotOwned::Unusable(e.to_string())),
         };
@@ -366,11 +366,11 @@ impl Work {
     }
 
     /// Becomes a plain pipe, and waits for the end.
-    fn leave(&self, guest: &mut Guest, reason: &str, config: &Config) {
+    fn leave(&self, guest: Guest, reason: &str, config: &Config) {
         self.engine.refuse();
         log::warn!("{} {reason}; lines pass through, nothing is counted", config.state_dir.display());
         let _ = guest.disk.remove(&journal::guest_name(guest.run));
-        guest.mark = None;
+        drop(guest);
         self.idle();
     }
 
@@ -384,7 +384,7 @@ impl Work {
     }
 
     /// Without a matched line: writes what an earlier process left over, and gives the state back.
-    fn write_left_over(&self, config: &Config, guest: &mut Guest, sink: &mut Box<dyn Sink + Send>) {
+    fn write_left_over(&self, config: &Config, guest: &Guest, sink: &mut Box<dyn Sink + Send>) {
         if !config.state_dir.join("state.db").exists() {
             return;
         }

@@ -6,6 +6,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// The right to a state directory; it ends when this is dropped.
 #[derive(Debug)]
@@ -63,10 +64,12 @@ fn is_ours(_: &Path) -> io::Result<bool> {
 }
 
 /// A guest's sign of life beside its journal file: locked while the guest runs.
+///
+/// Invariant: whoever sees the file sees the mark, which is set before the file is made.
 #[derive(Debug)]
 pub struct GuestMark {
     path: PathBuf,
-    _claim: Claim,
+    claim: Mutex<Option<Claim>>,
 }
 
 fn mark_path(journal: &Path, guest: &str) -> PathBuf {
@@ -74,22 +77,37 @@ fn mark_path(journal: &Path, guest: &str) -> PathBuf {
 }
 
 impl GuestMark {
-    /// Marks a guest's file as in use.
+    /// The mark of a guest's file, not set yet.
+    pub fn new(journal: &Path, guest: &str) -> GuestMark {
+        GuestMark { path: mark_path(journal, guest), claim: Mutex::default() }
+    }
+
+    /// Marks the file as in use, if it is not yet.
     ///
     /// # Errors
     /// The mark cannot be made.
-    pub fn set(journal: &Path, guest: &str) -> Result<GuestMark, Refusal> {
-        fs::create_dir_all(journal).map_err(Refusal::Unusable)?;
-        let path = mark_path(journal, guest);
-        let claim = lock(&path)?;
-        Ok(GuestMark { path, _claim: claim })
+    pub fn set(&self) -> io::Result<()> {
+        let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
+        if claim.is_some() {
+            return Ok(());
+        }
+        if let Some(journal) = self.path.parent() {
+            fs::create_dir_all(journal)?;
+        }
+        *claim = Some(lock(&self.path).map_err(|refusal| match refusal {
+            Refusal::Unusable(e) => e,
+            Refusal::Owned | Refusal::Foreign => io::Error::other("another process has the mark of our file"),
+        })?);
+        Ok(())
     }
 }
 
 impl Drop for GuestMark {
     fn drop(&mut self) {
-        // If it stays, the next owner removes it.
-        let _ = fs::remove_file(&self.path);
+        if self.claim.get_mut().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            // If it stays, the next owner removes it.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -122,7 +140,9 @@ mod tests {
     #[test]
     fn a_guest_is_abandoned_when_its_mark_is_free() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mark = GuestMark::set(folder.path(), "guest-1.seg").expect("free");
+        let mark = GuestMark::new(folder.path(), "guest-1.seg");
+        mark.set().expect("free");
+        mark.set().expect("ours");
         assert!(!is_abandoned(folder.path(), "guest-1.seg"));
         drop(mark);
         assert!(is_abandoned(folder.path(), "guest-1.seg"));

@@ -251,12 +251,15 @@ impl Syncer {
     }
 }
 
+/// What is done before a guest's file is made.
+type Announce = Box<dyn Fn() -> io::Result<()> + Send>;
+
 /// Who writes.
 enum Owner {
     /// The owner of the state.
     State,
-    /// A guest, into its only file.
-    Guest { name: String, salt: u64 },
+    /// A guest, into its only file, which is announced before it is made.
+    Guest { name: String, salt: u64, announce: Announce },
 }
 
 /// A guest's file: its name, where it belongs, and its bytes of frames.
@@ -310,9 +313,11 @@ impl Journal {
         }
     }
 
-    /// The journal of a process that does not own the state: one file, in the name of its run.
-    pub fn guest(disk: Arc<dyn Disk>, run: u128) -> Journal {
-        let owner = Owner::Guest { name: guest_name(run), salt: run as u64 | GUEST_SALT };
+    /// The journal of a process that does not own the state: one file, in the name of its run. `announce` shows to
+    /// whoever owns the state that the file is in use; without it the file is not made.
+    pub fn guest(disk: Arc<dyn Disk>, run: u128, announce: impl Fn() -> io::Result<()> + Send + 'static) -> Journal {
+        let (salt, announce) = (run as u64 | GUEST_SALT, Box::new(announce));
+        let owner = Owner::Guest { name: guest_name(run), salt, announce };
         Journal { owner, ..Journal::new(disk, 0) }
     }
 
@@ -438,7 +443,10 @@ impl Journal {
     fn begin(&mut self, position: u64, run: u128) -> io::Result<()> {
         self.segment = None;
         let (segment, salt) = match &self.owner {
-            Owner::Guest { name, salt } => (self.disk.create(name)?, *salt),
+            Owner::Guest { name, salt, announce } => {
+                announce()?;
+                (self.disk.create(name)?, *salt)
+            }
             Owner::State => (new_segment(&*self.disk, position)?, position),
         };
         let mut head = [0; SEGMENT_HEAD_BYTES];
@@ -826,7 +834,7 @@ mod tests {
         let mut journal = Journal::new(disk.clone(), 0);
         let mut encoder = Encoder::default();
         put(&mut journal, &mut encoder, 1, b"one\n").expect("written");
-        let mut guest = Journal::guest(disk.clone(), 0xab);
+        let mut guest = Journal::guest(disk.clone(), 0xab, || Ok(()));
         let mut theirs = Encoder::default();
         put(&mut guest, &mut theirs, 2, b"two\n").expect("written");
         put(&mut guest, &mut theirs, 3, b"three\n").expect("written");
@@ -836,5 +844,27 @@ mod tests {
         let (frames, found) = all(&*disk, 0);
         assert_eq!(frames.iter().map(|f| f.0).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(found.position, end);
+    }
+
+    /// An owner that looks for files of guests at any moment must find that this one is in use.
+    #[test]
+    fn a_guest_s_file_is_announced_before_it_is_there() {
+        let (folder, disk) = folder();
+        let name = guest_name(0xab);
+        let file = folder.path().join(&name);
+        let mark = Arc::new(crate::durable::claim::GuestMark::new(folder.path(), &name));
+        let announced = mark.clone();
+        let mut guest = Journal::guest(disk.clone(), 0xab, move || {
+            assert!(!file.exists(), "announced after it was made");
+            announced.set()
+        });
+        let mut encoder = Encoder::default();
+        put(&mut guest, &mut encoder, 1, b"one\n").expect("written");
+        put(&mut guest, &mut encoder, 2, b"two\n").expect("written");
+        assert!(!crate::durable::claim::is_abandoned(folder.path(), &name));
+
+        let mut refused = Journal::guest(disk, 0xcd, || Err(io::Error::other("no mark")));
+        put(&mut refused, &mut Encoder::default(), 1, b"one\n").expect_err("no mark, no file");
+        assert!(!folder.path().join(guest_name(0xcd)).exists());
     }
 }

@@ -233,7 +233,7 @@ impl World {
             run = 1;
         }
         let shared = Arc::new(Shared::starting(run, chance::id));
-        let journal = Journal::guest(disk, run).limited_to(1 << 20);
+        let journal = Journal::guest(disk, run, || Ok(())).limited_to(1 << 20);
         let journaling = Journaling::retrying_after(journal, Duration::ZERO);
         shared.configured(Engine::new(self.schema.clone()), Some(journaling.clone()));
         self.sites[site].life += 1;
