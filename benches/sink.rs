@@ -240,7 +240,8 @@ fn many(name: &str, config: &Config, devices: usize, hours: i64) {
         };
         sink.steps = Default::default();
         let (begin, now) = (Instant::now(), START + hour * HOUR + 50 * 60_000_000_000);
-        let flushed = keeper.flush(&shared, &mut sink, now, true).unwrap_or_else(|e| panic!("{e}"));
+        let flushed =
+            keeper.flush(&shared, &mut sink, now, What::Everything { running: true }).unwrap_or_else(|e| panic!("{e}"));
         let flushed = Counted { rows: flushed.hourly + flushed.daily, time: begin.elapsed() };
         let begin = Instant::now();
         keeper.checkpoint(&shared, now).unwrap_or_else(|e| panic!("{e}"));

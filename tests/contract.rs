@@ -10,6 +10,7 @@ use telegraf_rollup::config::{Config, SinkConfig};
 use telegraf_rollup::driver::flush::{self, Memory, What};
 use telegraf_rollup::driver::shared::Shared;
 use telegraf_rollup::engine::Engine;
+use telegraf_rollup::engine::device::Key;
 use telegraf_rollup::engine::row::{Cell, Summed};
 use telegraf_rollup::engine::schema::{Schema, Summary};
 use telegraf_rollup::engine::zone::{Span, WindowKind, Zone};
@@ -94,12 +95,16 @@ fn schema(name: &str) -> Arc<Schema> {
     Config::check(&config, &|_| None).unwrap_or_else(|report| panic!("{report}")).schema
 }
 
+fn key_of(host: &str) -> Key {
+    Key::from([host.to_string()])
+}
+
 fn partial(host: &str, start: i64, run: &str, rev: u64, state: &str) -> PartialRecord {
     PartialRecord {
-        key: vec![host.to_string()],
+        key: key_of(host),
         window_start: start,
-        writer: "w".to_string(),
-        run: run.to_string(),
+        writer: "w".into(),
+        run: run.into(),
         rev,
         state: state.to_string(),
     }
@@ -108,7 +113,7 @@ fn partial(host: &str, start: i64, run: &str, rev: u64, state: &str) -> PartialR
 fn row(host: &str, start: i64, cells: [Cell; 2], revision: u64, is_final: bool) -> RowRecord {
     let seen = Some((start + 1, start + HOUR - 400_000));
     RowRecord {
-        key: vec![host.to_string()],
+        key: key_of(host),
         span: Span { start, end: start + HOUR },
         zone: Arc::new(Zone::named("Asia/Kathmandu").expect("a zone")),
         summed: Summed { cells: cells.to_vec(), samples: 2, coverage: 0.5, seen },
@@ -126,8 +131,8 @@ fn found(
 ) -> Vec<(String, i64, String, u64, Option<String>)> {
     let found = sink.read_partials(summary, ranges, states).unwrap_or_else(|e| panic!("{e}"));
     let plain = |f: FoundPartial| {
-        assert_eq!(f.writer, "w");
-        (f.key[0].clone(), f.window_start, f.run, f.rev, f.state)
+        assert_eq!(&*f.writer, "w");
+        (f.key[0].clone(), f.window_start, f.run.to_string(), f.rev, f.state)
     };
     let mut found: Vec<_> = found.into_iter().map(plain).collect();
     found.sort();
@@ -135,7 +140,7 @@ fn found(
 }
 
 fn day(host: &str) -> PartialRange {
-    PartialRange { key: vec![host.to_string()], span: Span { start: START - 22 * HOUR, end: START + 2 * HOUR } }
+    PartialRange { key: key_of(host), span: Span { start: START - 22 * HOUR, end: START + 2 * HOUR } }
 }
 
 /// Partials come back as they were put; one of a lower revision never replaces one of a higher.
@@ -154,14 +159,13 @@ fn partials(target: &Target) {
     records[0].state = long.clone();
     assert_eq!(sink.put_partials(summary, &records), Ok(Vec::new()), "nothing is refused");
     for host in hosts {
-        let host = [host.to_string()];
-        let at = |start| PartialRange::exact(&host, start);
+        let at = |start| PartialRange::exact(&key_of(host), start);
         assert_eq!(found(&mut *sink, summary, &[at(START)], States::All).len(), 2, "{host:?}");
         assert_eq!(found(&mut *sink, summary, &[at(START), at(START - HOUR)], States::None).len(), 3, "{host:?}");
-        assert_eq!(found(&mut *sink, summary, &[day(&host[0])], States::All).len(), 3, "{host:?}");
+        assert_eq!(found(&mut *sink, summary, &[day(host)], States::All).len(), 3, "{host:?}");
         assert!(found(&mut *sink, summary, &[at(START - 2 * HOUR)], States::All).is_empty(), "{host:?}");
     }
-    let exact = PartialRange::exact(&["pc-01".to_string()], START);
+    let exact = PartialRange::exact(&key_of("pc-01"), START);
     let all = found(&mut *sink, summary, std::slice::from_ref(&exact), States::All);
     assert_eq!(all[0], ("pc-01".into(), START, "r1".into(), 5, Some(long.clone())), "a text of any characters");
     let known = ["r1".to_string()];
@@ -182,7 +186,7 @@ fn partials(target: &Target) {
     // Before 1970, and beyond the range of a 32-bit time.
     for start in [-1_000 * HOUR, 1_167_600 * HOUR] {
         sink.put_partials(summary, &[partial("far", start, "r1", 1, "{}")]).expect("written");
-        let range = PartialRange::exact(&["far".to_string()], start);
+        let range = PartialRange::exact(&key_of("far"), start);
         assert_eq!(found(&mut *sink, summary, &[range], States::All).len(), 1);
     }
 }
@@ -308,7 +312,7 @@ fn unreadable(target: &Target) {
     let mut sink = target.ready(&schema);
     // The hour of the zone.
     let start = START - 45 * 60 * SECOND;
-    let newer = PartialRecord { writer: "x".to_string(), ..partial("a", start, "newer", 1, "{\"v\":2}") };
+    let newer = PartialRecord { writer: "x".into(), ..partial("a", start, "newer", 1, "{\"v\":2}") };
     sink.put_partials(&schema.summaries[0], &[newer]).expect("written");
     let engine = Shared::new(Engine::new(schema.clone()));
     let mut memory = Memory::default();
@@ -469,7 +473,7 @@ fn several_keys(target: &Target) {
     let schema = Config::check(&text, &|_| None).unwrap_or_else(|report| panic!("{report}")).schema;
     let summary = &schema.summaries[0];
     let mut sink = target.ready(&schema);
-    let key = |i: usize| vec![format!("h{}'", i % 40), format!("d\\{}", i / 40)];
+    let key = |i: usize| Key::from([format!("h{}'", i % 40), format!("d\\{}", i / 40)]);
     let records: Vec<_> = (0..1_200)
         .flat_map(|i| {
             [START, START - HOUR].map(|start| PartialRecord { key: key(i), ..partial("", start, "r", 1, "{}") })
@@ -499,7 +503,7 @@ fn several_keys(target: &Target) {
     of_mixed.extend(wanted(&[START, START - HOUR], &mut std::iter::once(8)));
     of_mixed.sort();
     assert_eq!(read(&mixed), of_mixed);
-    assert!(read(&[PartialRange::exact(&["h0'".to_string(), "d\\999".to_string()], START)]).is_empty());
+    assert!(read(&[PartialRange::exact(&Key::from(["h0'".to_string(), "d\\999".to_string()]), START)]).is_empty());
 }
 
 /// Many clients make and complete the same tables at once, as a fleet does after its configuration has changed.

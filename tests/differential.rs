@@ -47,7 +47,7 @@ fn engine(config_toml: &str, input: &[u8], now: Option<i64>) -> Vec<Found> {
                 table: statements::row_table_name(summary, *kind),
                 start: row.span.start,
                 local: statements::local(&row.zone, *kind, row.span.start),
-                keys: row.key,
+                keys: row.key.to_vec(),
                 cells: row.summed.cells,
                 samples: row.summed.samples,
                 coverage: row.summed.coverage,

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use support::servers::{Database, Kind};
 use telegraf_rollup::config::Config;
+use telegraf_rollup::driver::flush::What;
 use telegraf_rollup::driver::ingest::Taken;
 use telegraf_rollup::driver::journaling::Journaling;
 use telegraf_rollup::driver::keeper::{Keeper, own_journal};
@@ -115,7 +116,10 @@ impl Process<'_> {
     fn hour_without(&mut self, sink: &mut dyn Sink, hour: i64) {
         self.send(hour);
         let now = START + (hour + 1) * HOUR;
-        assert!(self.keeper.flush(&self.shared, sink, now, true).is_err(), "the sink is away");
+        assert!(
+            self.keeper.flush(&self.shared, sink, now, What::Everything { running: true }).is_err(),
+            "the sink is away"
+        );
         let position = self.keeper.checkpoint(&self.shared, now).expect("saved").expect("a position");
         let disk = Folder::new(self.folder.join("journal"));
         remove_before(&disk, position).expect("removed");
@@ -128,7 +132,9 @@ impl Process<'_> {
     }
 
     fn flush(&mut self, sink: &mut dyn Sink, now: i64) {
-        self.keeper.flush(&self.shared, sink, now, true).unwrap_or_else(|e| panic!("{e}"));
+        self.keeper
+            .flush(&self.shared, sink, now, What::Everything { running: true })
+            .unwrap_or_else(|e| panic!("{e}"));
     }
 }
 
@@ -244,7 +250,10 @@ fn windows_of_a_removed_summary_wait_apart() {
     for hour in 0..HOURS {
         process.send(hour);
         let now = START + (hour + 1) * HOUR;
-        assert!(process.keeper.flush(&process.shared, &mut server, now, true).is_err(), "the sink is away");
+        assert!(
+            process.keeper.flush(&process.shared, &mut server, now, What::Everything { running: true }).is_err(),
+            "the sink is away"
+        );
         process.keeper.checkpoint(&process.shared, now).expect("saved");
     }
     chance::set_faults(chance::Faults::default());

@@ -10,6 +10,7 @@ use sim::{Mutant, chance, server::Server, world};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use telegraf_rollup::config::Config;
+use telegraf_rollup::driver::flush::What;
 use telegraf_rollup::driver::ingest::Taken;
 use telegraf_rollup::driver::journaling::Journaling;
 use telegraf_rollup::driver::keeper::{Keeper, own_journal};
@@ -150,7 +151,7 @@ fn any_order_any_pieces_any_writers() {
         let folder = tempfile::tempdir().expect("a folder");
         let (shared, mut keeper) = begin(folder.path(), &schema);
         feed(&shared, &lines);
-        keeper.flush(&shared, &mut whole, now, true).expect("written");
+        keeper.flush(&shared, &mut whole, now, What::Everything { running: true }).expect("written");
 
         let mut parts = Server::default();
         let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().expect("a folder")).collect();
@@ -169,7 +170,7 @@ fn any_order_any_pieces_any_writers() {
                     keeper.checkpoint(shared, now).expect("saved");
                 }
                 1 => {
-                    keeper.flush(shared, &mut parts, now, true).expect("written");
+                    keeper.flush(shared, &mut parts, now, What::Everything { running: true }).expect("written");
                 }
                 2 => writers[writer] = begin(folders[writer].path(), &schema),
                 _ => {}
@@ -178,7 +179,7 @@ fn any_order_any_pieces_any_writers() {
         // Whoever comes last sees everything; before, each saw what was there.
         for _ in 0..2 {
             for (shared, keeper) in &mut writers {
-                keeper.flush(shared, &mut parts, now, true).expect("written");
+                keeper.flush(shared, &mut parts, now, What::Everything { running: true }).expect("written");
             }
         }
         let (whole, parts) = (whole.rows(), parts.rows());
@@ -254,7 +255,7 @@ fn a_baseline_survives_leaving_memory_and_restarts() {
                     keeper.checkpoint(&shared, now).expect("saved");
                 }
                 1 => {
-                    keeper.flush(&shared, &mut parts, now, true).expect("written");
+                    keeper.flush(&shared, &mut parts, now, What::Everything { running: true }).expect("written");
                     keeper.checkpoint(&shared, now).expect("saved");
                 }
                 2 if chance::percent(50) => {
@@ -267,8 +268,8 @@ fn a_baseline_survives_leaving_memory_and_restarts() {
         }
         assert!(restarts > 3, "{restarts} restarts");
         let now = start + 100 * hour;
-        calm_keeper.flush(&calm, &mut whole, now, true).expect("written");
-        keeper.flush(&shared, &mut parts, now, true).expect("written");
+        calm_keeper.flush(&calm, &mut whole, now, What::Everything { running: true }).expect("written");
+        keeper.flush(&shared, &mut parts, now, What::Everything { running: true }).expect("written");
         let (whole, parts) = (whole.rows(), parts.rows());
         assert_eq!(whole.len(), parts.len(), "seed {seed}");
         for ((kind, a), (_, b)) in whole.iter().zip(&parts) {

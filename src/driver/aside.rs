@@ -1,6 +1,7 @@
 //! What the sink has refused: set aside by name, so that the rest goes on, and tried again with its next point and every
 //! [`AGAIN_AFTER`].
 
+use crate::engine::device::Key;
 use crate::engine::zone::Span;
 use crate::sink::statements;
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ const NAMED_MAX: usize = 100;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aside {
     pub table: String,
-    pub key: Vec<String>,
+    pub key: Key,
     /// Start of the window, nanoseconds since the epoch.
     pub window_start: i64,
     /// What the database said.
@@ -40,15 +41,7 @@ impl SetAside {
     }
 
     /// Notes that a window was refused; says so when it is the first time.
-    pub fn put(
-        &mut self,
-        place: (u32, Span, bool),
-        version: u32,
-        key: &[String],
-        table: String,
-        reason: String,
-        now: i64,
-    ) {
+    pub fn put(&mut self, place: (u32, Span, bool), version: u32, key: &Key, table: String, reason: String, now: i64) {
         let (device, span, is_day) = place;
         let known = self.0.get(&(device, span.start, is_day));
         if known.is_none_or(|known| known.reason != reason) && self.0.len() < NAMED_MAX {
@@ -61,7 +54,7 @@ impl SetAside {
         let since = known.map_or(now, |known| known.since);
         let aside = Aside {
             table,
-            key: key.to_vec(),
+            key: key.clone(),
             window_start: span.start,
             reason,
             since,

@@ -9,6 +9,7 @@
 //! go to a journal file of our own for up to [`CLAIM_MAX`] (the owner may be on its way out); then this process is a plain
 //! pipe.
 
+use super::flush::What;
 use super::journaling::Journaling;
 use super::keeper::{self, FlushError, Keeper};
 use super::requests::{self, Resend};
@@ -294,7 +295,7 @@ impl Work {
                         && let Ok(owned) = self.claim(config, &guest)
                     {
                         let (mut keeper, _claim) = self.begin(config, guest, owned);
-                        self.end(config, &mut keeper, sink);
+                        self.end(config, &mut keeper, sink, What::Last);
                     } else if let Some(journaling) = self.engine.journaling() {
                         // What was forwarded has been written.
                         let _ = journaling.sync();
@@ -392,7 +393,7 @@ impl Work {
             let mut keeper = owned.keeper;
             let engine = Arc::new(Shared::new(owned.engine));
             let left = Work { run: self.run, path: self.path.clone(), engine, messages: channel().1 };
-            left.end(config, &mut keeper, sink);
+            left.end(config, &mut keeper, sink, What::Everything { running: true });
         }
     }
 
@@ -417,7 +418,7 @@ impl Work {
             let pause = Duration::from_nanos((next - clock::now()).max(0).unsigned_abs()).min(TICK);
             match self.wait(pause) {
                 Some(Message::Stop(done)) => {
-                    self.end(config, keeper, sink);
+                    self.end(config, keeper, sink, What::Last);
                     let _ = done.send(());
                     return;
                 }
@@ -449,7 +450,7 @@ impl Work {
                 continue;
             }
             let running = now - daily_at >= config.flush.daily_every || now < daily_at;
-            let pause = if self.flush(sink, config, keeper, running, &mut last) {
+            let pause = if self.flush(sink, config, keeper, What::Everything { running }, &mut last) {
                 failures = 0;
                 if now >= purge_at || purge_at - now > PURGE_EVERY {
                     self.purge(sink, config, now);
@@ -466,9 +467,9 @@ impl Work {
     }
 
     /// The last acts: save first, then flush if the sink is quick, then save that it was.
-    fn end(&self, config: &Config, keeper: &mut Keeper, sink: &mut Box<dyn Sink + Send>) {
+    fn end(&self, config: &Config, keeper: &mut Keeper, sink: &mut Box<dyn Sink + Send>, what: What) {
         self.checkpoint(keeper, clock::now());
-        if self.flush(sink, config, keeper, true, &mut LastFlush::default()) {
+        if self.flush(sink, config, keeper, what, &mut LastFlush::default()) {
             self.checkpoint(keeper, clock::now());
         }
     }
@@ -526,11 +527,11 @@ impl Work {
         sink: &mut Box<dyn Sink + Send>,
         config: &Config,
         keeper: &mut Keeper,
-        running: bool,
+        what: What,
         last: &mut LastFlush,
     ) -> bool {
         // A sink that was set aside is a new one at the second try.
-        let mut one = || self.try_flush(sink, config, keeper, running, last);
+        let mut one = || self.try_flush(sink, config, keeper, what, last);
         one().or_else(one).unwrap_or(false)
     }
 
@@ -540,14 +541,14 @@ impl Work {
         sink: &mut Box<dyn Sink + Send>,
         config: &Config,
         keeper: &mut Keeper,
-        running: bool,
+        what: What,
         last: &mut LastFlush,
     ) -> Option<bool> {
         let now = clock::now();
         if let Some(resend) = requests::asked(&config.state_dir) {
             self.resend(config, keeper, resend, now);
         }
-        let work = || keeper.flush(&self.engine, sink.as_mut(), now, running);
+        let work = || keeper.flush(&self.engine, sink.as_mut(), now, what);
         let result = catch_unwind(AssertUnwindSafe(work));
         let milliseconds = (clock::now() - now).max(0).unsigned_abs() / 1_000_000;
         *last = LastFlush { at: now, milliseconds, complete_at: last.complete_at, ..LastFlush::default() };

@@ -7,6 +7,7 @@
 use super::flush::{self, Work};
 use super::rows;
 use crate::engine::DueDay;
+use crate::engine::device::Key;
 use crate::engine::partial::Partial;
 use crate::engine::row::Total;
 use crate::engine::schema::Summary;
@@ -63,7 +64,7 @@ impl Days {
 /// A day whose row is due, with what has been found of it.
 struct Item {
     due: DueDay,
-    key: Vec<String>,
+    key: Key,
     zone: Arc<Zone>,
     /// By start of the hour.
     hours: BTreeMap<i64, Vec<FoundPartial>>,
@@ -86,13 +87,13 @@ impl Item {
     }
 }
 
-/// Writes the rows of the days of a summary that are due; of days that have not ended only if `running` is true. Gives how
+/// Writes the rows of the days of some devices of a summary that are due; of days that have not ended only if `running` is true. Gives how
 /// many were written.
 ///
 /// # Errors
 /// The first failure of the sink; what had been written until then is acknowledged.
-pub fn write(work: &mut Work<'_>, summary: &Summary, index: u16, running: bool) -> Result<usize, SinkError> {
-    let due = due(work, index, running);
+pub fn write(work: &mut Work<'_>, summary: &Summary, devices: &[u32], running: bool) -> Result<usize, SinkError> {
+    let due = due(work, devices, running);
     let mut written = 0;
     for batch in due.chunks(DAYS_A_BATCH) {
         if summary.windows.contains(&WindowKind::Daily) {
@@ -110,11 +111,7 @@ pub fn write(work: &mut Work<'_>, summary: &Summary, index: u16, running: bool) 
 }
 
 /// Reads keys and revisions of the days' partials, without those days that are set aside.
-fn find(
-    work: &mut Work<'_>,
-    summary: &Summary,
-    batch: &[(Vec<String>, DueDay, Arc<Zone>)],
-) -> Result<Vec<Item>, SinkError> {
+fn find(work: &mut Work<'_>, summary: &Summary, batch: &[(Key, DueDay, Arc<Zone>)]) -> Result<Vec<Item>, SinkError> {
     let ranges: Vec<_> = batch.iter().map(|(key, day, _)| PartialRange { key: key.clone(), span: day.span }).collect();
     let mut by_key = by_key(work.sink.read_partials(summary, &ranges, States::None)?);
     let mut items = Vec::with_capacity(batch.len());
@@ -145,8 +142,8 @@ fn find(
     Ok(items)
 }
 
-fn by_key(found: Vec<FoundPartial>) -> HashMap<Vec<String>, Vec<FoundPartial>> {
-    let mut out: HashMap<Vec<String>, Vec<FoundPartial>> = HashMap::new();
+fn by_key(found: Vec<FoundPartial>) -> HashMap<Key, Vec<FoundPartial>> {
+    let mut out: HashMap<Key, Vec<FoundPartial>> = HashMap::new();
     for mut f in found {
         // The map has the key.
         out.entry(std::mem::take(&mut f.key)).or_default().push(f);
@@ -156,7 +153,7 @@ fn by_key(found: Vec<FoundPartial>) -> HashMap<Vec<String>, Vec<FoundPartial>> {
 
 /// Takes the partials of a device in a span, by start of the hour.
 fn take_hours(
-    by_key: &mut HashMap<Vec<String>, Vec<FoundPartial>>,
+    by_key: &mut HashMap<Key, Vec<FoundPartial>>,
     key: &[String],
     span: Span,
 ) -> BTreeMap<i64, Vec<FoundPartial>> {
@@ -234,7 +231,7 @@ fn row(work: &mut Work<'_>, summary: &Summary, item: &Item) -> Result<RowRecord,
         days.closed.insert(place, closed);
     }
     let all = || item.hours.values().flatten();
-    let writers: BTreeSet<&str> = all().map(|f| f.writer.as_str()).collect();
+    let writers: BTreeSet<&str> = all().map(|f| &*f.writer).collect();
     Ok(RowRecord {
         key: item.key.clone(),
         span: item.due.span,
@@ -246,20 +243,16 @@ fn row(work: &mut Work<'_>, summary: &Summary, item: &Item) -> Result<RowRecord,
     })
 }
 
-/// The due days of one summary, in order of key.
-fn due(work: &Work<'_>, summary: u16, running: bool) -> Vec<(Vec<String>, DueDay, Arc<Zone>)> {
+/// The due days of some devices, in the order of these.
+fn due(work: &Work<'_>, devices: &[u32], running: bool) -> Vec<(Key, DueDay, Arc<Zone>)> {
     let mut days = Vec::new();
-    work.engine.slices(|engine, from| {
-        let mut due = Vec::new();
-        let next = engine.due_days(from, flush::DEVICES_A_SLICE, work.now, running, &mut due);
-        for day in due {
-            let (owner, key, _) = engine.device(day.device);
-            if owner == summary {
-                days.push((key.to_vec(), day, engine.zone(day.zone).clone()));
-            }
-        }
-        next
-    });
-    days.sort_by(|a, b| (&a.0, a.1.span).cmp(&(&b.0, b.1.span)));
+    for slice in devices.chunks(flush::DEVICES_A_SLICE) {
+        work.engine.with(|engine| {
+            let mut due = Vec::new();
+            engine.due_days(slice, work.now, running, &mut due);
+            let with_key = |day: DueDay| (engine.device(day.device).1.clone(), day, engine.zone(day.zone).clone());
+            days.extend(due.into_iter().map(with_key));
+        });
+    }
     days
 }

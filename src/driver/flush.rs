@@ -3,16 +3,20 @@
 //! The engine is locked only for slices of bounded work (a look at some devices, the copy of a batch of partials); text
 //! is made and the sink is spoken to without the lock, so the stream never waits for a database. Nothing is queued:
 //! what was not acknowledged is due again.
+//!
+//! Devices are written in groups, in order of key: hours, then days. So what a flush holds in memory does not grow with the
+//! number of devices, and one that is cut off leaves rows of both kinds. Rows without a sample come last.
 
 use super::aside::SetAside;
 use super::days::{self, Days};
 use super::rows::{self, Piece, State};
 use super::shared::Shared;
+use crate::engine::device::Key;
 use crate::engine::partial::Partial;
 use crate::engine::row;
 use crate::engine::schema::Summary;
 use crate::engine::zone::{Span, WindowKind, Zone};
-use crate::engine::{Due, PartSnapshot};
+use crate::engine::{DueWindow, PartSnapshot};
 use crate::sink::statements::{partial_table_name, row_table_name};
 use crate::sink::{FoundPartial, PartialRange, PartialRecord, RowRecord, Sink, SinkError, States};
 use std::collections::{BTreeSet, HashMap};
@@ -20,6 +24,12 @@ use std::sync::Arc;
 
 /// Devices that are looked at under one lock.
 pub const DEVICES_A_SLICE: usize = 500;
+/// Devices whose hours are in memory together, for the rows of their days.
+const DEVICES_A_GROUP: usize = 1_000;
+/// Devices whose windows without a sample are: up to 168 for each of them after a week.
+const DEVICES_A_GROUP_OF_EMPTY: usize = 100;
+/// Rows without a sample that are written when the process ends.
+const EMPTY_ROWS_AT_THE_END: usize = 20_000;
 /// Windows in one batch of the protocol.
 const KEYS_A_BATCH: usize = 1_000;
 /// Partials that are copied, or acknowledged, under one lock.
@@ -45,7 +55,7 @@ pub struct Memory {
 
 struct Item {
     device: u32,
-    key: Vec<String>,
+    key: Key,
     zone: Arc<Zone>,
     span: Span,
     version: u32,
@@ -76,8 +86,17 @@ enum Answer {
 pub enum What {
     /// All that is due; rows of running days only if `running` is true.
     Everything { running: bool },
+    /// All that is due before the process ends, but only some rows without a sample: they are due again at the next start.
+    Last,
     /// Windows with samples alone.
     Windows,
+}
+
+impl What {
+    /// True if rows of running days are asked for.
+    fn wants_running(self) -> bool {
+        matches!(self, What::Everything { running: true } | What::Last)
+    }
 }
 
 /// Writes what is due at `now`.
@@ -100,19 +119,17 @@ pub fn flush(
     memory.days.forget_fresh();
     let mut work = Work { engine, sink, memory, writer, own, now, allowed: schema.lateness.allowed };
     let mut flushed = Flushed::default();
+    let mut empty_max = if what == What::Last { EMPTY_ROWS_AT_THE_END } else { usize::MAX };
     for (index, summary) in schema.summaries.iter().enumerate() {
-        let (windows, empty) = due(engine, index as u16, now);
-        let wants_days = what == What::Everything { running: true } && summary.windows.contains(&WindowKind::Daily);
-        for batch in windows.chunks(KEYS_A_BATCH) {
-            work.windows(summary, batch, wants_days, &mut flushed)?;
+        let busy = busy(engine, index as u16, now);
+        for group in busy.chunks(DEVICES_A_GROUP) {
+            work.samples(summary, group, what, &mut flushed)?;
         }
-        let What::Everything { running } = what else { continue };
-        for batch in empty.chunks(KEYS_A_BATCH) {
-            work.empty(summary, batch, &mut flushed)?;
+        // Rows without a sample come last: there may be very many of them, and little time.
+        for group in busy.chunks(DEVICES_A_GROUP_OF_EMPTY).filter(|_| what != What::Windows) {
+            work.gaps(summary, group, what, &mut empty_max, &mut flushed)?;
         }
-        flushed.daily += days::write(&mut work, summary, index as u16, running)?;
     }
-    work.memory.days.forget_fresh();
     Ok(flushed)
 }
 
@@ -129,11 +146,73 @@ pub struct Work<'f> {
 }
 
 impl Work<'_> {
+    /// Windows with samples of a group of devices, and the rows of their days.
+    fn samples(
+        &mut self,
+        summary: &Summary,
+        group: &[u32],
+        what: What,
+        flushed: &mut Flushed,
+    ) -> Result<(), SinkError> {
+        let wants_days = what.wants_running() && summary.windows.contains(&WindowKind::Daily);
+        let mut due = Vec::new();
+        for slice in group.chunks(DEVICES_A_SLICE) {
+            self.engine.with(|engine| engine.due_windows(slice, self.now, &mut due));
+        }
+        for batch in due.chunks(KEYS_A_BATCH) {
+            self.windows(summary, batch, wants_days, flushed)?;
+        }
+        if what != What::Windows {
+            flushed.daily += days::write(self, summary, group, what.wants_running())?;
+        }
+        self.memory.days.forget_fresh();
+        Ok(())
+    }
+
+    /// Windows without a sample of a group of devices, at most so many, and the rows of their days.
+    fn gaps(
+        &mut self,
+        summary: &Summary,
+        group: &[u32],
+        what: What,
+        most: &mut usize,
+        flushed: &mut Flushed,
+    ) -> Result<(), SinkError> {
+        let mut due = Vec::new();
+        self.engine.with(|engine| {
+            let mut empty = Vec::new();
+            engine.due_empty(group, self.now, &mut empty);
+            due.extend(empty.into_iter().map(|of| {
+                let (_, key, zone) = engine.device(of.device);
+                EmptyWindow {
+                    key: key.clone(),
+                    device: of.device,
+                    span: of.span,
+                    is_final: of.is_final,
+                    zone: zone.clone(),
+                }
+            }));
+        });
+        if due.is_empty() || *most == 0 {
+            return Ok(());
+        }
+        if due.len() >= *most {
+            due.truncate(*most);
+            log::info!("{}: other rows without a sample are written after the next start", summary.name);
+        }
+        *most -= due.len();
+        for batch in due.chunks(KEYS_A_BATCH) {
+            self.empty(summary, batch, flushed)?;
+        }
+        flushed.daily += days::write(self, summary, group, what.wants_running())?;
+        Ok(())
+    }
+
     /// The three steps for a batch of windows.
     fn windows(
         &mut self,
         summary: &Summary,
-        batch: &[DueKey],
+        batch: &[DueWindow],
         wants_days: bool,
         flushed: &mut Flushed,
     ) -> Result<(), SinkError> {
@@ -181,13 +260,14 @@ impl Work<'_> {
     }
 
     /// Copies a batch of due windows, without those that are set aside.
-    fn copy(&self, batch: &[DueKey]) -> Vec<Item> {
+    fn copy(&self, batch: &[DueWindow]) -> Vec<Item> {
         let mut items = Vec::with_capacity(batch.len());
         for slice in batch.chunks(COPIES_A_SLICE) {
             let mut copies = Vec::with_capacity(slice.len());
             self.engine.with(|engine| {
-                copies.extend(slice.iter().filter_map(|(_, device, span)| {
-                    engine.snapshot(*device, span.start).map(|snapshot| (*device, snapshot))
+                copies.extend(slice.iter().filter_map(|window| {
+                    let snapshot = engine.snapshot(window.device, window.span.start)?;
+                    Some((window.device, snapshot))
                 }));
             });
             for (device, snapshot) in copies {
@@ -213,6 +293,7 @@ impl Work<'_> {
 
     /// Step 1: the parts that the sink does not have.
     fn put_partials(&mut self, summary: &Summary, items: &mut [Item]) -> Result<(), SinkError> {
+        let writer: Arc<str> = self.writer.into();
         let (mut records, mut owners) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
         for (place, item) in items.iter().enumerate() {
             for part in item.parts.iter().filter(|part| !part.is_acknowledged) {
@@ -220,8 +301,8 @@ impl Work<'_> {
                 records.push(PartialRecord {
                     key: item.key.clone(),
                     window_start: item.span.start,
-                    writer: self.writer.to_string(),
-                    run: part.name.to_string(),
+                    writer: writer.clone(),
+                    run: part.name.clone(),
                     rev: part.rev,
                     state: part.partial.to_json(summary),
                 });
@@ -246,9 +327,9 @@ impl Work<'_> {
         let wanted: Vec<usize> = (0..items.len()).filter(|place| items[*place].answer != Answer::Refused).collect();
         let mut out: Vec<Vec<FoundPartial>> = vec![Vec::new(); items.len()];
         let places: HashMap<(&[String], i64), usize> =
-            wanted.iter().map(|place| ((items[*place].key.as_slice(), items[*place].span.start), *place)).collect();
+            wanted.iter().map(|place| ((&items[*place].key[..], items[*place].span.start), *place)).collect();
         for f in self.sink.read_partials(summary, &ranges(&wanted), States::Except(&runs))? {
-            if let Some(place) = places.get(&(f.key.as_slice(), f.window_start)) {
+            if let Some(place) = places.get(&(&f.key[..], f.window_start)) {
                 out[*place].push(f);
             }
         }
@@ -261,7 +342,7 @@ impl Work<'_> {
         if !again.is_empty() {
             again.iter().for_each(|place| out[*place].clear());
             for f in self.sink.read_partials(summary, &ranges(&again), States::All)? {
-                if let Some(place) = places.get(&(f.key.as_slice(), f.window_start)) {
+                if let Some(place) = places.get(&(&f.key[..], f.window_start)) {
                     out[*place].push(f);
                 }
             }
@@ -337,11 +418,11 @@ impl Work<'_> {
             let found = self.sink.read_partials(summary, &ranges, States::All)?;
             let mut by_place: HashMap<(&[String], i64), Vec<&FoundPartial>> = HashMap::new();
             for f in &found {
-                by_place.entry((f.key.as_slice(), f.window_start)).or_default().push(f);
+                by_place.entry((&f.key[..], f.window_start)).or_default().push(f);
             }
             let mut rows = Vec::with_capacity(batch.len());
             for (place, e) in batch.iter().enumerate() {
-                let there = by_place.get(&(e.key.as_slice(), e.span.start)).map(Vec::as_slice).unwrap_or_default();
+                let there = by_place.get(&(&e.key[..], e.span.start)).map(Vec::as_slice).unwrap_or_default();
                 let hour = match rows::hours(summary, &e.key, there.iter().map(|f| stored(f)).collect()) {
                     Ok(mut hours) => hours.pop_first().map(|(_, hour)| hour).unwrap_or_default(),
                     Err(message) => {
@@ -350,7 +431,7 @@ impl Work<'_> {
                         continue;
                     }
                 };
-                let writers: BTreeSet<&str> = there.iter().map(|f| f.writer.as_str()).collect();
+                let writers: BTreeSet<&str> = there.iter().map(|f| &*f.writer).collect();
                 rows.push(RowRecord {
                     key: e.key.clone(),
                     span: e.span,
@@ -395,7 +476,7 @@ pub fn stored(f: &FoundPartial) -> Piece<'_> {
 }
 
 fn row_of(summary: &Summary, item: &Item, there: &[FoundPartial], hour: &Partial) -> RowRecord {
-    let writers: BTreeSet<&str> = there.iter().map(|f| f.writer.as_str()).collect();
+    let writers: BTreeSet<&str> = there.iter().map(|f| &*f.writer).collect();
     RowRecord {
         key: item.key.clone(),
         span: item.span,
@@ -417,43 +498,28 @@ pub fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-type DueKey = (Vec<String>, u32, Span);
-
 struct EmptyWindow {
-    key: Vec<String>,
+    key: Key,
     device: u32,
     span: Span,
     is_final: bool,
     zone: Arc<Zone>,
 }
 
-/// The due windows and empty windows of one summary, in order of key.
-fn due(engine: &Shared, summary: u16, now: i64) -> (Vec<DueKey>, Vec<EmptyWindow>) {
-    let (mut windows, mut empty) = (Vec::new(), Vec::new());
+/// The devices of one summary of which something is due, in order of key: of neighbours, the sink touches the same pages.
+fn busy(engine: &Shared, summary: u16, now: i64) -> Vec<u32> {
+    let mut busy = Vec::new();
     engine.slices(|engine, from| {
-        let mut due = Due::default();
-        let next = engine.due(from, DEVICES_A_SLICE, now, &mut due);
-        for window in due.windows {
-            let (owner, key, _) = engine.device(window.device);
+        let mut devices = Vec::new();
+        let next = engine.busy(from, DEVICES_A_SLICE, now, &mut devices);
+        for device in devices {
+            let (owner, key, _) = engine.device(device);
             if owner == summary {
-                windows.push((key.to_vec(), window.device, window.span));
-            }
-        }
-        for window in due.empty {
-            let (owner, key, zone) = engine.device(window.device);
-            if owner == summary {
-                empty.push(EmptyWindow {
-                    key: key.to_vec(),
-                    device: window.device,
-                    span: window.span,
-                    is_final: window.is_final,
-                    zone: zone.clone(),
-                });
+                busy.push((key.clone(), device));
             }
         }
         next
     });
-    windows.sort();
-    empty.sort_by(|a, b| (&a.key, a.span).cmp(&(&b.key, b.span)));
-    (windows, empty)
+    busy.sort_unstable();
+    busy.into_iter().map(|(_, device)| device).collect()
 }

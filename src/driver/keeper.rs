@@ -129,23 +129,16 @@ impl Keeper {
         self.disk.clone()
     }
 
-    /// Writes what is due at `now` to the sink. Rows of running days are written only if `running` is true.
+    /// Writes what is due at `now` to the sink.
     ///
     /// # Errors
     /// Not everything was written; what was not is due again.
-    pub fn flush(
-        &mut self,
-        shared: &Shared,
-        sink: &mut dyn Sink,
-        now: i64,
-        running: bool,
-    ) -> Result<Flushed, FlushError> {
+    pub fn flush(&mut self, shared: &Shared, sink: &mut dyn Sink, now: i64, what: What) -> Result<Flushed, FlushError> {
         self.complete(shared)?;
         // Before anything is fetched for a sink that is away. From here on every way out disconnects.
         sink.prepare(&self.schema)?;
         self.secure(shared, now);
         let first = self.write_waiting(shared, sink, now).and_then(|foreign| {
-            let what = What::Everything { running };
             let flushed = flush::flush(shared, sink, &mut self.memory, &self.meta.writer, now, what)?;
             Ok(Flushed { foreign: flushed.foreign + foreign, ..flushed })
         });
@@ -156,7 +149,7 @@ impl Keeper {
                      a snapshot while it ran): going on under a new name"
                 );
                 shared.begin_run();
-                flush::flush(shared, sink, &mut self.memory, &self.meta.writer, now, What::Everything { running })
+                flush::flush(shared, sink, &mut self.memory, &self.meta.writer, now, what)
                     .map(|again| Flushed { foreign: flushed.foreign, ..again })
                     .map_err(FlushError::Sink)
             }

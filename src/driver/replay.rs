@@ -3,9 +3,10 @@
 use super::clock;
 use super::flush::{self, Memory, What};
 use super::shared::Shared;
+use crate::engine::device::Key;
 use crate::engine::frame::Framer;
 use crate::engine::schema::{Lateness, Schema, Summary};
-use crate::engine::zone::WindowKind;
+use crate::engine::zone::{Span, WindowKind};
 use crate::engine::{Counters, Engine};
 use crate::sink::{FoundPartial, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo};
 use std::collections::BTreeMap;
@@ -89,16 +90,15 @@ impl Replay {
 /// A sink that keeps everything in memory.
 #[derive(Default)]
 pub struct Rows {
-    partials: BTreeMap<(String, Vec<String>, i64), PartialRecord>,
-    rows: BTreeMap<(String, WindowKind), Vec<RowRecord>>,
+    partials: BTreeMap<(String, Key, i64), PartialRecord>,
+    rows: BTreeMap<(String, WindowKind), BTreeMap<(Key, Span), RowRecord>>,
 }
 
 impl Rows {
     /// The rows of a table in order of key and window.
     pub fn table(&self, summary: &Summary, kind: WindowKind) -> Vec<RowRecord> {
-        let mut rows = self.rows.get(&(summary.name.clone(), kind)).cloned().unwrap_or_default();
-        rows.sort_by(|a, b| (&a.key, a.span).cmp(&(&b.key, b.span)));
-        rows
+        let rows = self.rows.get(&(summary.name.clone(), kind));
+        rows.into_iter().flat_map(BTreeMap::values).cloned().collect()
     }
 }
 
@@ -136,7 +136,8 @@ impl Sink for Rows {
         rows: &[RowRecord],
         _: i64,
     ) -> Result<Vec<Refused>, SinkError> {
-        self.rows.entry((summary.name.clone(), kind)).or_default().extend(rows.iter().cloned());
+        let table = self.rows.entry((summary.name.clone(), kind)).or_default();
+        table.extend(rows.iter().map(|row| ((row.key.clone(), row.span), row.clone())));
         Ok(Vec::new())
     }
 

@@ -49,7 +49,7 @@ pub fn of(shared: &Shared, keeper: &Keeper, sink: &str, started: i64, last: &Las
         .list()
         .map(|aside| {
             json!({
-                "table": aside.table, "key": aside.key, "window_start": time(aside.window_start),
+                "table": aside.table, "key": aside.key[..], "window_start": time(aside.window_start),
                 "since": time(aside.since), "reason": aside.reason,
             })
         })

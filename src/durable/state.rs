@@ -9,7 +9,7 @@
 use crate::engine::accumulate::moments::Moments;
 use crate::engine::checkpoint::Slice;
 use crate::engine::dedupe::StoredDedupe;
-use crate::engine::device::Day;
+use crate::engine::device::{Day, Key};
 use crate::engine::partial::{Kind, Partial, State};
 use crate::engine::plan::Sample;
 use crate::engine::scan::Head;
@@ -243,8 +243,8 @@ fn cursors(device: &StoredDevice) -> String {
 
 fn read_device(row: &Row<'_>) -> rusqlite::Result<Option<StoredDevice>> {
     let (key, cursors): (String, String) = (row.get(2)?, row.get(3)?);
-    let read = || -> Option<(Vec<String>, Value)> {
-        Some((serde_json::from_str(&key).ok()?, serde_json::from_str(&cursors).ok()?))
+    let read = || -> Option<(Key, Value)> {
+        Some((serde_json::from_str::<Vec<String>>(&key).ok()?.into(), serde_json::from_str(&cursors).ok()?))
     };
     let Some((key, json)) = read() else { return Ok(None) };
     let days = json["days"].as_array().into_iter().flatten().filter_map(|d| {
@@ -481,7 +481,7 @@ impl Store for StateDb {
 fn put_slice(c: &Connection, schema: &Schema, slice: &Stored) -> rusqlite::Result<()> {
     let mut put = c.prepare_cached("INSERT OR REPLACE INTO device VALUES (?, ?, ?, ?)")?;
     for device in &slice.devices {
-        put.execute(params![device.id, device.summary, json!(device.key).to_string(), cursors(device)])?;
+        put.execute(params![device.id, device.summary, json!(device.key[..]).to_string(), cursors(device)])?;
     }
     let mut put = c.prepare_cached("INSERT OR REPLACE INTO window VALUES (?, ?, ?, ?, ?, ?, ?)")?;
     let mut put_part = c.prepare_cached("INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?, ?, ?)")?;

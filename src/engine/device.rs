@@ -13,6 +13,10 @@ use super::partial::Partial;
 use super::schema::Summary;
 use super::score::Past;
 use super::zone::{Span, Zone};
+use std::sync::Arc;
+
+/// The text of the key tags of a device, shared by whoever speaks of it.
+pub type Key = Arc<[String]>;
 
 /// The event time of the newest point of a window without one.
 pub const EMPTY: i64 = i64::MIN;
@@ -106,6 +110,12 @@ impl Window {
         }
     }
 
+    /// True if it is to be written at `now`: it has changed, or has become final.
+    pub fn is_due(&self, allowed: i64, now: i64) -> bool {
+        let is_final = self.span.end.saturating_add(allowed) <= now;
+        self.is_complete && (self.version != self.acknowledged || (is_final && !self.final_written))
+    }
+
     /// True if the sink has all of it, as final.
     pub fn is_done(&self) -> bool {
         self.final_written && self.version == self.acknowledged
@@ -124,6 +134,18 @@ pub struct Day {
     pub final_written: bool,
 }
 
+impl Day {
+    /// True if no point is expected any more: it has ended, and the allowed lateness has passed.
+    pub fn is_over(&self, allowed: i64, now: i64) -> bool {
+        self.span.end.saturating_add(allowed) <= now
+    }
+
+    /// True if its row is to be written at `now`, before it has ended only if `running` is true.
+    pub fn is_due(&self, allowed: i64, now: i64, running: bool) -> bool {
+        (self.stale && (running || self.span.end <= now)) || (self.is_over(allowed, now) && !self.final_written)
+    }
+}
+
 /// The state of one device.
 #[derive(Clone, Debug)]
 pub struct Device {
@@ -133,7 +155,7 @@ pub struct Device {
     /// The zone that cuts its windows: an index in the engine.
     pub zone: u16,
     /// The text of the key tags.
-    pub key: Vec<String>,
+    pub key: Key,
     pub windows: Vec<Window>,
     pub days: Vec<Day>,
     /// Series that feed the device.
@@ -157,7 +179,7 @@ pub struct Device {
 }
 
 impl Device {
-    pub fn new(id: u32, summary: u16, key: Vec<String>) -> Device {
+    pub fn new(id: u32, summary: u16, key: Key) -> Device {
         Device {
             id,
             summary,

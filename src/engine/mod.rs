@@ -29,7 +29,7 @@ pub mod stored;
 pub mod zone;
 
 use dedupe::Dedupe;
-use device::{Device, EMPTY};
+use device::{Device, EMPTY, Key};
 use fold::{observe, takes};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -101,18 +101,11 @@ pub struct DueDay {
     pub is_final: bool,
 }
 
-/// What one pass over some devices found to be due.
-#[derive(Clone, Debug, Default)]
-pub struct Due {
-    pub windows: Vec<DueWindow>,
-    pub empty: Vec<DueEmpty>,
-}
-
 /// A window at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub summary: u16,
-    pub key: Vec<String>,
+    pub key: Key,
     pub zone: Arc<Zone>,
     pub span: Span,
     pub version: u32,
@@ -305,32 +298,47 @@ impl Engine {
         self.plans.hit()
     }
 
-    /// Appends what is due in at most `count` devices from `from` on: windows to write, windows without a sample.
-    /// Returns where to go on, or `None` after the last device.
-    pub fn due(&mut self, from: usize, count: usize, now: i64, due: &mut Due) -> Option<usize> {
+    /// Appends the devices, of at most `count` from `from` on, of which anything may be due, and lets go of windows that are
+    /// done. Returns where to go on, or `None` after the last device.
+    pub fn busy(&mut self, from: usize, count: usize, now: i64, busy: &mut Vec<u32>) -> Option<usize> {
         let until = (from + count).min(self.devices.len());
-        let schema = &self.schema;
-        let allowed = schema.lateness.allowed;
-        for index in from..until {
-            if self.devices[index].windows.iter().any(|window| window.may_be_empty) {
-                self.look_for_empty(index);
-            }
-            let schema = &self.schema;
-            let device = &mut self.devices[index];
+        let (schema, allowed) = (&self.schema, self.schema.lateness.allowed);
+        for (index, device) in self.devices.iter_mut().enumerate().take(until).skip(from) {
             device.forget(&schema.summaries[usize::from(device.summary)], schema.lateness.max, now);
-            for window in &device.windows {
-                let is_final = window.span.end.saturating_add(allowed) <= now;
-                let changed = window.version != window.acknowledged || (is_final && !window.final_written);
-                if changed && window.is_complete {
-                    due.windows.push(DueWindow { device: index as u32, span: window.span });
-                }
-            }
             let zone = &self.zones[usize::from(device.zone)];
-            device.empty_windows(zone, schema.missing_horizon, allowed, now, |span, is_final| {
-                due.empty.push(DueEmpty { device: index as u32, span, is_final });
-            });
+            let mut is_busy = device.windows.iter().any(|window| window.may_be_empty || window.is_due(allowed, now))
+                || device.days.iter().any(|day| day.is_due(allowed, now, true));
+            if !is_busy {
+                device.empty_windows(zone, schema.missing_horizon, allowed, now, |_, _| is_busy = true);
+            }
+            if is_busy {
+                busy.push(index as u32);
+            }
         }
         (until < self.devices.len()).then_some(until)
+    }
+
+    /// Appends the windows of some devices that are to be written.
+    pub fn due_windows(&self, devices: &[u32], now: i64, due: &mut Vec<DueWindow>) {
+        let allowed = self.schema.lateness.allowed;
+        for &index in devices {
+            let windows = self.devices[index as usize].windows.iter().filter(|window| window.is_due(allowed, now));
+            due.extend(windows.map(|window| DueWindow { device: index, span: window.span }));
+        }
+    }
+
+    /// Appends the windows of some devices that need a row without a sample.
+    pub fn due_empty(&mut self, devices: &[u32], now: i64, due: &mut Vec<DueEmpty>) {
+        for &index in devices {
+            if self.devices[index as usize].windows.iter().any(|window| window.may_be_empty) {
+                self.look_for_empty(index as usize);
+            }
+            let (schema, device) = (&self.schema, &self.devices[index as usize]);
+            let zone = &self.zones[usize::from(device.zone)];
+            device.empty_windows(zone, schema.missing_horizon, schema.lateness.allowed, now, |span, is_final| {
+                due.push(DueEmpty { device: index, span, is_final });
+            });
+        }
     }
 
     /// Finds out which windows of a device have lost their only samples, and when the last sample of the others was.
@@ -350,21 +358,15 @@ impl Engine {
         }
     }
 
-    /// Appends the days of at most `count` devices from `from` on whose row is due. Days that have not ended are listed
-    /// only if `running` is true. Returns where to go on, or `None` after the last device.
-    pub fn due_days(&self, from: usize, count: usize, now: i64, running: bool, due: &mut Vec<DueDay>) -> Option<usize> {
-        let until = (from + count).min(self.devices.len());
+    /// Appends the days of some devices whose row is due. Days that have not ended are listed only if `running` is true.
+    pub fn due_days(&self, devices: &[u32], now: i64, running: bool, due: &mut Vec<DueDay>) {
         let allowed = self.schema.lateness.allowed;
-        for (index, device) in self.devices.iter().enumerate().take(until).skip(from) {
-            for day in &device.days {
-                let is_final = day.span.end.saturating_add(allowed) <= now;
-                let ended = day.span.end <= now;
-                if (day.stale && (ended || running)) || (is_final && !day.final_written) {
-                    due.push(DueDay { device: index as u32, span: day.span, zone: day.zone, is_final });
-                }
+        for &device in devices {
+            for day in self.devices[device as usize].days.iter().filter(|day| day.is_due(allowed, now, running)) {
+                let is_final = day.is_over(allowed, now);
+                due.push(DueDay { device, span: day.span, zone: day.zone, is_final });
             }
         }
-        (until < self.devices.len()).then_some(until)
     }
 
     /// A zone by its index.
@@ -373,7 +375,7 @@ impl Engine {
     }
 
     /// Summary, key and zone of a device.
-    pub fn device(&self, device: u32) -> (u16, &[String], &Arc<Zone>) {
+    pub fn device(&self, device: u32) -> (u16, &Key, &Arc<Zone>) {
         let device = &self.devices[device as usize];
         (device.summary, &device.key, &self.zones[usize::from(device.zone)])
     }

@@ -9,6 +9,7 @@
 //! accumulators share the list of them, the [`Shape`]; what differs, devices and pending points, lies in memory in the order
 //! in which the series were seen first, which is the order in which they come.
 
+use super::device::Key;
 use super::heads::{Heads, NO_HEAD};
 use super::in_order;
 use super::number;
@@ -490,7 +491,7 @@ fn identity(head: &Head) -> Box<[u8]> {
 }
 
 /// A device that a head feeds: the summary, and the text of its key tags.
-pub type DeviceKey = (u16, Vec<String>);
+pub type DeviceKey = (u16, Key);
 
 /// Matches a head against every source and lists what its fields feed.
 ///
@@ -533,7 +534,7 @@ pub fn compile(
         if wanted.is_empty() {
             continue;
         }
-        let key: Option<Vec<String>> = summary.key.iter().map(|k| head.tag(k.as_bytes()).map(key_text)).collect();
+        let key: Option<Key> = summary.key.iter().map(|k| head.tag(k.as_bytes()).map(key_text)).collect();
         let Some(key) = key else {
             without_key = true;
             continue;

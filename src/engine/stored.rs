@@ -9,7 +9,7 @@
 use super::Engine;
 use super::accumulate::moments::Moments;
 use super::dedupe::StoredDedupe;
-use super::device::{Day, Device, Part, Window};
+use super::device::{Day, Device, Key, Part, Window};
 use super::partial::Partial;
 use super::plan::{self, Sample};
 use super::scan::Head;
@@ -24,7 +24,7 @@ pub struct StoredDevice {
     pub id: u32,
     /// Name of the summary.
     pub summary: String,
-    pub key: Vec<String>,
+    pub key: Key,
     /// Name of the zone, if it is not that of the schema.
     pub zone: Option<String>,
     pub filled_until: i64,

@@ -16,6 +16,7 @@ pub mod sqlite;
 pub mod statements;
 
 use crate::config::SinkConfig;
+use crate::engine::device::Key;
 use crate::engine::row::Summed;
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::{Span, WindowKind, Zone};
@@ -25,12 +26,12 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartialRecord {
     /// The text of the key tags.
-    pub key: Vec<String>,
+    pub key: Key,
     /// Start of the window, nanoseconds since the epoch.
     pub window_start: i64,
     /// The state directory that the run belongs to.
-    pub writer: String,
-    pub run: String,
+    pub writer: Arc<str>,
+    pub run: Arc<str>,
     /// Points folded in: a lower number never replaces a higher one.
     pub rev: u64,
     /// JSON; see [`crate::engine::partial`].
@@ -54,14 +55,35 @@ impl PartialRecord {
 /// A stored partial, as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundPartial {
-    pub key: Vec<String>,
+    pub key: Key,
     /// Start of the window, nanoseconds since the epoch.
     pub window_start: i64,
-    pub writer: String,
-    pub run: String,
+    pub writer: Arc<str>,
+    pub run: Arc<str>,
     pub rev: u64,
     /// JSON; `None` if it was not asked for.
     pub state: Option<String>,
+}
+
+/// Names that are the same in very many records, shared while they are read.
+#[derive(Default)]
+pub struct Names(Vec<Arc<str>>);
+
+/// So many names are shared: of the writers and runs of a batch there are few.
+const NAMES_MAX: usize = 16;
+
+impl Names {
+    /// A name, shared with those before it.
+    pub fn shared(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.0.iter().find(|known| ***known == *name) {
+            return known.clone();
+        }
+        let name: Arc<str> = name.into();
+        if self.0.len() < NAMES_MAX {
+            self.0.push(name.clone());
+        }
+        name
+    }
 }
 
 /// Which states are asked for together with the keys and revisions of partials.
@@ -95,21 +117,21 @@ pub struct Refused {
 /// The base windows of one device that start in `span`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartialRange {
-    pub key: Vec<String>,
+    pub key: Key,
     pub span: Span,
 }
 
 impl PartialRange {
     /// The one window that starts at `start`.
-    pub fn exact(key: &[String], start: i64) -> PartialRange {
-        PartialRange { key: key.to_vec(), span: Span { start, end: start + 1 } }
+    pub fn exact(key: &Key, start: i64) -> PartialRange {
+        PartialRange { key: key.clone(), span: Span { start, end: start + 1 } }
     }
 }
 
 /// One row of a summary table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowRecord {
-    pub key: Vec<String>,
+    pub key: Key,
     pub span: Span,
     /// The zone that cut the window.
     pub zone: Arc<Zone>,

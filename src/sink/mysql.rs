@@ -9,8 +9,9 @@
 //! stands alone; the others are written.
 
 use super::statements::{self, Bound, Dialect, TableDef};
-use super::{FoundPartial, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo};
+use super::{FoundPartial, Names, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo};
 use crate::config::{MySql, Password, Tls};
+use crate::engine::device::Key;
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::WindowKind;
 use mysql_async::prelude::Queryable;
@@ -295,7 +296,7 @@ impl MySqlSink {
     fn put(
         &mut self,
         what: &str,
-        rows: &[Vec<Bound>],
+        rows: &[Vec<Bound<'_>>],
         statement: impl Fn(Dialect, &str) -> String,
     ) -> Result<Vec<Refused>, SinkError> {
         let mut refused = Vec::new();
@@ -324,7 +325,7 @@ impl MySqlSink {
     fn put_piece(
         &mut self,
         what: &str,
-        rows: &[Vec<Bound>],
+        rows: &[Vec<Bound<'_>>],
         (from, until): (usize, usize),
         values: &str,
         statement: &impl Fn(Dialect, &str) -> String,
@@ -465,18 +466,20 @@ impl Sink for MySqlSink {
         states: States<'_>,
     ) -> Result<Vec<FoundPartial>, SinkError> {
         let keys = summary.key.len();
+        let mut names = Names::default();
         let mut out = Vec::new();
         for condition in statements::range_literals(self.dialect, summary, ranges, RANGES_MAX) {
             let sql = statements::select_partials(self.dialect, summary, states, &condition);
             for mut row in self.query("a read of partials", &sql)? {
                 let mut text = |i: usize| row.take_opt::<String, _>(i).and_then(Result::ok);
-                let key: Option<Vec<String>> = (0..keys).map(&mut text).collect();
+                let key: Option<Key> = (0..keys).map(&mut text).collect();
                 let start = text(keys).and_then(|t| statements::parse_datetime(&t));
                 let (writer, run) = (text(keys + 1), text(keys + 2));
                 let state = row.take_opt::<Option<String>, _>(keys + 4).and_then(Result::ok);
                 let rev = row.take_opt::<u64, _>(keys + 3).and_then(Result::ok);
                 match (key, start, writer, run, rev, state) {
                     (Some(key), Some(window_start), Some(writer), Some(run), Some(rev), Some(state)) => {
+                        let (writer, run) = (names.shared(&writer), names.shared(&run));
                         out.push(FoundPartial { key, window_start, writer, run, rev, state });
                     }
                     _ => {

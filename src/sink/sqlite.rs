@@ -5,7 +5,7 @@
 //! on it.
 
 use super::statements::{self, Bound, ColumnDef, Dialect, TableDef};
-use super::{FoundPartial, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo};
+use super::{FoundPartial, Names, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo};
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::WindowKind;
 use rusqlite::types::{ToSql, ToSqlOutput, Value};
@@ -32,13 +32,13 @@ pub struct Sqlite {
     opened: Option<(u64, u64)>,
 }
 
-impl ToSql for Bound {
+impl ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(match self {
             Bound::Null => ToSqlOutput::Owned(Value::Null),
             Bound::Integer(value) => ToSqlOutput::Owned(Value::Integer(*value)),
             Bound::Float(value) => ToSqlOutput::Owned(Value::Real(*value)),
-            Bound::Text(text) => ToSqlOutput::Borrowed(text.as_str().into()),
+            Bound::Text(text) => ToSqlOutput::Borrowed((**text).into()),
         })
     }
 }
@@ -136,7 +136,7 @@ impl Sqlite {
     }
 
     /// Executes a statement for each of some rows of values, in one transaction. Gives those that were refused.
-    fn put(&self, sql: &str, rows: impl Iterator<Item = Vec<Bound>>) -> Result<Vec<Refused>, SinkError> {
+    fn put<'a>(&self, sql: &str, rows: impl Iterator<Item = Vec<Bound<'a>>>) -> Result<Vec<Refused>, SinkError> {
         let connection = self.connection()?;
         let run = || -> rusqlite::Result<Vec<Refused>> {
             let transaction = connection.unchecked_transaction()?;
@@ -165,7 +165,7 @@ fn is_refusal(error: &rusqlite::Error) -> bool {
     matches!(code, Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig))
 }
 
-fn values_of(row: Vec<(&str, Bound)>) -> Vec<Bound> {
+fn values_of<'r>(row: Vec<(&str, Bound<'r>)>) -> Vec<Bound<'r>> {
     row.into_iter().map(|(_, value)| value).collect()
 }
 
@@ -245,16 +245,22 @@ impl Sink for Sqlite {
             let transaction = connection.unchecked_transaction()?;
             let mut select = transaction.prepare_cached(&sql)?;
             let keys = summary.key.len();
+            let mut names = Names::default();
             let mut out = Vec::new();
             for range in ranges {
                 let mut rows = select.query(params_from_iter(statements::bind_range(range)))?;
                 while let Some(row) = rows.next()? {
-                    let start: String = row.get(keys)?;
+                    let mut name = |column: usize| {
+                        let text = row.get_ref(column)?.as_str()?;
+                        Ok::<_, rusqlite::Error>(names.shared(text))
+                    };
+                    let (writer, run) = (name(keys + 1)?, name(keys + 2)?);
+                    let start = row.get_ref(keys)?.as_str()?;
                     out.push(FoundPartial {
                         key: range.key.clone(),
-                        window_start: statements::parse_datetime(&start).ok_or(rusqlite::Error::InvalidQuery)?,
-                        writer: row.get(keys + 1)?,
-                        run: row.get(keys + 2)?,
+                        window_start: statements::parse_datetime(start).ok_or(rusqlite::Error::InvalidQuery)?,
+                        writer,
+                        run,
                         rev: row.get::<_, i64>(keys + 3)?.unsigned_abs(),
                         state: row.get(keys + 4)?,
                     });

@@ -14,6 +14,7 @@ use crate::engine::row::Cell;
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::{self, WindowKind, Zone};
 use jiff::civil;
+use std::borrow::Cow;
 
 /// The two spellings of SQL; MariaDB differs from MySQL in the names of collations alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,11 +26,23 @@ pub enum Dialect {
 
 /// A value that is bound to a placeholder.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Bound {
+pub enum Bound<'a> {
     Null,
     Integer(i64),
     Float(f64),
-    Text(String),
+    Text(Cow<'a, str>),
+}
+
+impl<'a> Bound<'a> {
+    /// A text that is there.
+    pub fn text(text: &'a str) -> Bound<'a> {
+        Bound::Text(Cow::Borrowed(text))
+    }
+
+    /// A text that was made for this.
+    fn made(text: String) -> Bound<'static> {
+        Bound::Text(Cow::Owned(text))
+    }
 }
 
 /// A column of a table.
@@ -262,7 +275,7 @@ pub fn add_column(dialect: Dialect, table: &str, c: &ColumnDef) -> String {
 
 /// Appends a value as a literal. MySQL reads a backslash in a text as an escape (the session's mode says so); a number with
 /// an exponent is a double for it, and one without would be a decimal.
-pub fn literal(dialect: Dialect, out: &mut String, value: &Bound) {
+pub fn literal(dialect: Dialect, out: &mut String, value: &Bound<'_>) {
     use std::fmt::Write;
     // Writing to a string cannot fail.
     let _ = match value {
@@ -272,7 +285,7 @@ pub fn literal(dialect: Dialect, out: &mut String, value: &Bound) {
         Bound::Text(text) => {
             out.push('\'');
             let is_special = |c: char| c == '\'' || (dialect != Dialect::Sqlite && matches!(c, '\\' | '\0'));
-            let mut rest = text.as_str();
+            let mut rest = &**text;
             while let Some(at) = rest.find(is_special) {
                 out.push_str(&rest[..at]);
                 // All three are one byte long.
@@ -290,7 +303,7 @@ pub fn literal(dialect: Dialect, out: &mut String, value: &Bound) {
 }
 
 /// Appends one row of literals, `(1,'a',NULL)`.
-pub fn literals(dialect: Dialect, out: &mut String, row: &[Bound]) {
+pub fn literals(dialect: Dialect, out: &mut String, row: &[Bound<'_>]) {
     out.push('(');
     for (i, value) in row.iter().enumerate() {
         if i > 0 {
@@ -345,12 +358,12 @@ pub fn upsert_partials(dialect: Dialect, summary: &Summary, values: &str) -> Str
 }
 
 /// The values of one partial, in the order of [`upsert_partials`].
-pub fn bind_partial(record: &PartialRecord) -> Vec<Bound> {
-    let mut out: Vec<_> = record.key.iter().cloned().map(Bound::Text).collect();
-    out.push(Bound::Text(datetime(record.window_start)));
-    out.push(Bound::Text(record.run.clone()));
-    out.push(Bound::Text(record.writer.clone()));
-    out.push(Bound::Text(record.state.clone()));
+pub fn bind_partial(record: &PartialRecord) -> Vec<Bound<'_>> {
+    let mut out: Vec<_> = record.key.iter().map(|text| Bound::text(text)).collect();
+    out.push(Bound::made(datetime(record.window_start)));
+    out.push(Bound::text(&record.run));
+    out.push(Bound::text(&record.writer));
+    out.push(Bound::text(&record.state));
     out.push(Bound::Integer(record.rev.min(i64::MAX as u64) as i64));
     out
 }
@@ -367,7 +380,7 @@ pub fn select_partials(dialect: Dialect, summary: &Summary, states: States<'_>, 
         States::Except([]) => state,
         States::Except(runs) => {
             let mut known = String::new();
-            literals(dialect, &mut known, &runs.iter().cloned().map(Bound::Text).collect::<Vec<_>>());
+            literals(dialect, &mut known, &runs.iter().map(|run| Bound::text(run)).collect::<Vec<_>>());
             format!("CASE WHEN {run} IN {known} THEN NULL ELSE {state} END")
         }
     };
@@ -387,10 +400,10 @@ pub fn range(dialect: Dialect, summary: &Summary) -> String {
 }
 
 /// The key, and the first and the last possible start.
-pub fn bind_range(range: &PartialRange) -> Vec<Bound> {
-    let mut out: Vec<_> = range.key.iter().cloned().map(Bound::Text).collect();
-    out.push(Bound::Text(datetime(range.span.start)));
-    out.push(Bound::Text(datetime(range.span.end - 1)));
+pub fn bind_range(range: &PartialRange) -> Vec<Bound<'_>> {
+    let mut out: Vec<_> = range.key.iter().map(|text| Bound::text(text)).collect();
+    out.push(Bound::made(datetime(range.span.start)));
+    out.push(Bound::made(datetime(range.span.end - 1)));
     out
 }
 
@@ -400,10 +413,10 @@ const SPANS_MAX: usize = 50;
 /// Appends one range to those before it, joined by OR.
 fn any_range(dialect: Dialect, keys: &[String], out: &mut String, range: &PartialRange) {
     out.push_str(if out.is_empty() { "(" } else { " OR (" });
-    for (name, text) in keys.iter().zip(&range.key) {
+    for (name, text) in keys.iter().zip(&range.key[..]) {
         out.push_str(name);
         out.push('=');
-        literal(dialect, out, &Bound::Text(text.clone()));
+        literal(dialect, out, &Bound::text(text));
         out.push_str(" AND ");
     }
     // An equality here would be looked at key by key before the first row is read.
@@ -445,7 +458,7 @@ pub fn range_literals(dialect: Dialect, summary: &Summary, ranges: &[PartialRang
         for ranges in ranges.chunks(most) {
             let mut list = String::new();
             for (i, range) in ranges.iter().enumerate() {
-                let bound: Vec<Bound> = range.key.iter().cloned().map(Bound::Text).collect();
+                let bound: Vec<Bound<'_>> = range.key.iter().map(|text| Bound::text(text)).collect();
                 match bound.as_slice() {
                     [value] => {
                         list.push_str(if i > 0 { "," } else { "" });
@@ -505,15 +518,15 @@ pub fn upsert_rows(dialect: Dialect, summary: &Summary, kind: WindowKind, column
 }
 
 /// All values of one row with their columns.
-pub fn bind_row<'s>(summary: &'s Summary, kind: WindowKind, row: &RowRecord, now: i64) -> Vec<(&'s str, Bound)> {
+pub fn bind_row<'s>(summary: &'s Summary, kind: WindowKind, row: &'s RowRecord, now: i64) -> Vec<(&'s str, Bound<'s>)> {
     let integer = |value: u64| Bound::Integer(value.min(i64::MAX as u64) as i64);
-    let mut out: Vec<(&str, Bound)> = Vec::new();
-    for (name, text) in summary.key.iter().zip(&row.key) {
-        out.push((name, Bound::Text(text.clone())));
+    let mut out: Vec<(&str, Bound<'_>)> = Vec::with_capacity(summary.columns.len() + 13);
+    for (name, text) in summary.key.iter().zip(&row.key[..]) {
+        out.push((name, Bound::text(text)));
     }
-    out.push(("window_start", Bound::Text(datetime(row.span.start))));
-    out.push((local_column(kind), Bound::Text(local(&row.zone, kind, row.span.start))));
-    out.push(("zone", Bound::Text(row.zone.name().to_string())));
+    out.push(("window_start", Bound::made(datetime(row.span.start))));
+    out.push((local_column(kind), Bound::made(local(&row.zone, kind, row.span.start))));
+    out.push(("zone", Bound::text(row.zone.name())));
     for (column, cell) in summary.columns.iter().zip(&row.summed.cells) {
         let value = match cell {
             Cell::Null => Bound::Null,
@@ -527,10 +540,10 @@ pub fn bind_row<'s>(summary: &'s Summary, kind: WindowKind, row: &RowRecord, now
     out.push(("is_final", Bound::Integer(i64::from(row.is_final))));
     out.push(("revision", integer(row.revision)));
     out.push(("writers", Bound::Integer(i64::from(row.writers))));
-    let seen = |at: Option<i64>| at.map_or(Bound::Null, |at| Bound::Text(milliseconds(at)));
+    let seen = |at: Option<i64>| at.map_or(Bound::Null, |at| Bound::made(milliseconds(at)));
     out.push(("first_seen", seen(row.summed.seen.map(|s| s.0))));
     out.push(("last_seen", seen(row.summed.seen.map(|s| s.1))));
-    out.push(("updated_at", Bound::Text(milliseconds(now))));
+    out.push(("updated_at", Bound::made(milliseconds(now))));
     out
 }
 
@@ -627,7 +640,7 @@ mod tests {
     fn literals_cannot_break_out() {
         let text = |dialect, text: &str| {
             let mut out = String::new();
-            literal(dialect, &mut out, &Bound::Text(text.to_string()));
+            literal(dialect, &mut out, &Bound::text(text));
             out
         };
         assert_eq!(text(Dialect::MySql, "a'b\\' OR 1=1 -- \0"), "'a''b\\\\'' OR 1=1 -- \\0'");

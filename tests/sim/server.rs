@@ -5,14 +5,15 @@ use super::Mutant;
 use super::chance;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use telegraf_rollup::engine::device::Key;
 use telegraf_rollup::engine::schema::{Schema, Summary};
 use telegraf_rollup::engine::zone::WindowKind;
 use telegraf_rollup::sink::{
     FoundPartial, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo,
 };
 
-type PartialKey = (Vec<String>, i64, String);
-type RowKey = (WindowKind, Vec<String>, i64);
+type PartialKey = (Key, i64, Arc<str>);
+type RowKey = (WindowKind, Key, i64);
 
 #[derive(Clone)]
 enum Statement {
@@ -93,7 +94,7 @@ impl Server {
     }
 
     /// Rows that were put more than once.
-    pub fn twice(&self) -> Vec<(WindowKind, Vec<String>, i64, u32)> {
+    pub fn twice(&self) -> Vec<(WindowKind, Key, i64, u32)> {
         let tables = self.tables();
         let twice = tables.puts.iter().filter(|(_, count)| **count > 1);
         twice.map(|((kind, key, start), count)| (*kind, key.clone(), *start, *count)).collect()
@@ -164,7 +165,7 @@ impl Sink for Server {
         let tables = self.tables();
         let mut out = Vec::new();
         for PartialRange { key, span } in ranges {
-            let bound = |at: i64| (key.clone(), at, String::new());
+            let bound = |at: i64| (key.clone(), at, Arc::from(""));
             out.extend(
                 tables.partials.range(bound(span.start)..bound(span.end)).map(|(_, record)| record.found(states)),
             );

@@ -9,6 +9,7 @@ use super::store::SimStore;
 use std::sync::Arc;
 use std::time::Duration;
 use telegraf_rollup::config::Config;
+use telegraf_rollup::driver::flush::What;
 use telegraf_rollup::driver::ingest::Taken;
 use telegraf_rollup::driver::journaling::Journaling;
 use telegraf_rollup::driver::keeper::{Keeper, own_journal};
@@ -422,7 +423,7 @@ impl World {
         let Some(Process { shared, keeper: Some(keeper), journaling, .. }) = &mut self.sites[site].process else {
             return;
         };
-        let result = keeper.flush(shared, &mut server, now, running);
+        let result = keeper.flush(shared, &mut server, now, What::Everything { running });
         let failed = journaling.has_failed();
         let text = format!("flush at {}: {:?}", now / 1_000_000_000, result.as_ref().map_err(ToString::to_string));
         self.note(site, text);
