@@ -16,8 +16,10 @@
 //! needs no sync any more.
 
 pub mod claim;
+mod columns;
 pub mod disk;
 pub mod entries;
 pub mod journal;
 pub mod recover;
 pub mod state;
+mod upgrade;

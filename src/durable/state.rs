@@ -6,38 +6,32 @@
 //! A state of a newer version, and one that cannot be read, is set aside under another name together with its journal,
 //! never overwritten.
 
-use crate::engine::accumulate::moments::Moments;
+use super::columns;
 use crate::engine::checkpoint::Slice;
 use crate::engine::dedupe::StoredDedupe;
 use crate::engine::device::{Day, Key};
-use crate::engine::partial::{Kind, Partial, State};
-use crate::engine::plan::Sample;
-use crate::engine::scan::Head;
 use crate::engine::schema::Schema;
-use crate::engine::stored::{Stored, StoredDevice, StoredPart, StoredSeries, StoredSlot, StoredWindow, WINDOWS_KEPT};
+use crate::engine::stored::{Stored, StoredDevice, StoredSeries, StoredWindow, WINDOWS_KEPT};
 use crate::engine::zone::Span;
+use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// Version of the tables below.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const TABLES: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE device (id INTEGER PRIMARY KEY, summary TEXT NOT NULL, key TEXT NOT NULL, cursors TEXT NOT NULL);
 CREATE TABLE window (
   device INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, newest INTEGER NOT NULL,
-  done INTEGER NOT NULL, written INTEGER NOT NULL, final INTEGER NOT NULL, PRIMARY KEY (device, start)) WITHOUT ROWID;
-CREATE TABLE part (
-  device INTEGER NOT NULL, start INTEGER NOT NULL, run TEXT NOT NULL, rev INTEGER NOT NULL,
-  acknowledged INTEGER NOT NULL, state TEXT NOT NULL, PRIMARY KEY (device, start, run)) WITHOUT ROWID;
+  done INTEGER NOT NULL, written INTEGER NOT NULL, final INTEGER NOT NULL, parts TEXT NOT NULL,
+  PRIMARY KEY (device, start)) WITHOUT ROWID;
 CREATE INDEX window_open ON window (device, start) WHERE done = 0;
 CREATE INDEX window_end ON window (end) WHERE done = 1;
 CREATE TABLE series (id INTEGER PRIMARY KEY, head BLOB NOT NULL);
-CREATE TABLE slot (
-  id INTEGER PRIMARY KEY, series INTEGER NOT NULL, field BLOB NOT NULL, at INTEGER, kind INTEGER, bits INTEGER,
-  run TEXT NOT NULL);
+CREATE TABLE slots (series INTEGER PRIMARY KEY, slots BLOB NOT NULL);
 CREATE TABLE dedupe (chunk INTEGER PRIMARY KEY, entries BLOB NOT NULL);
 ";
 
@@ -149,18 +143,6 @@ impl StateDb {
         }
     }
 
-    /// Reads the parts of a window.
-    fn read_parts(&self, schema: &Schema, window: &mut StoredWindow) -> Result<(), StateError> {
-        let sql = format!("SELECT {PART_COLUMNS} FROM part p WHERE p.device = ? AND p.start = ?");
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![window.device, window.span.start])?;
-        while let Some(row) = rows.next()? {
-            let part = read_part(row, 0, schema, window.summary)?;
-            window.parts.push(part);
-        }
-        Ok(())
-    }
-
     fn try_open(path: &PathBuf) -> Result<StateDb, StateError> {
         let connection = Connection::open(path)?;
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -174,71 +156,11 @@ impl StateDb {
             transaction.execute_batch(TABLES).map_err(|e| StateError::Broken(e.to_string()))?;
             transaction.pragma_update(None, "user_version", VERSION)?;
             transaction.commit()?;
+        } else if version == 1 {
+            super::upgrade::from_1(&connection)?;
         }
         Ok(StateDb { connection })
     }
-}
-
-fn head_text(head: &Head) -> Vec<u8> {
-    // Length-prefixed parts: tags may hold any byte.
-    let mut out = Vec::new();
-    let mut part = |bytes: &[u8]| {
-        out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-        out.extend_from_slice(bytes);
-    };
-    part(&head.measurement);
-    for (key, value) in &head.tags {
-        part(key);
-        part(value);
-    }
-    out
-}
-
-fn read_head(bytes: &[u8]) -> Option<Head> {
-    let mut parts = Vec::new();
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let (length, tail) = rest.split_at_checked(4)?;
-        let (part, tail) = tail.split_at_checked(u32::from_le_bytes(length.try_into().ok()?) as usize)?;
-        parts.push(part.to_vec());
-        rest = tail;
-    }
-    let mut parts = parts.into_iter();
-    let measurement = parts.next()?;
-    let mut tags = Vec::new();
-    while let Some(key) = parts.next() {
-        tags.push((key, parts.next()?));
-    }
-    Some(Head { measurement, tags })
-}
-
-/// What is remembered of a window.
-fn past((span, moments): &(Span, Vec<(String, Moments)>)) -> Value {
-    let of = |(hash, moments): &(String, Moments)| (hash.clone(), json!(State::Moments(Box::new(moments.clone()))));
-    json!([span.start, span.end, moments.iter().map(of).collect::<serde_json::Map<_, _>>()])
-}
-
-fn read_past(json: &Value) -> Option<(Span, Vec<(String, Moments)>)> {
-    let moments = json[2].as_object()?.iter().filter_map(|(hash, json)| match State::from_json(Kind::Moments, json)? {
-        State::Moments(moments) => Some((hash.clone(), *moments)),
-        _ => None,
-    });
-    Some((Span { start: json[0].as_i64()?, end: json[1].as_i64()? }, moments.collect()))
-}
-
-fn cursors(device: &StoredDevice) -> String {
-    let days: Vec<_> =
-        device.days.iter().map(|(d, zone)| json!([d.span.start, d.span.end, d.stale, d.final_written, zone])).collect();
-    json!({
-        "filled": device.filled_until,
-        "provisional": device.filled_provisionally,
-        "forgotten": device.forgotten,
-        "evicted": device.evicted_until,
-        "zone": device.zone,
-        "days": days,
-        "past": device.past.iter().map(past).collect::<Vec<_>>(),
-    })
-    .to_string()
 }
 
 fn read_device(row: &Row<'_>) -> rusqlite::Result<Option<StoredDevice>> {
@@ -262,17 +184,19 @@ fn read_device(row: &Row<'_>) -> rusqlite::Result<Option<StoredDevice>> {
         forgotten: json["forgotten"].as_i64(),
         evicted_until: json["evicted"].as_i64().unwrap_or(i64::MIN),
         days: days.collect(),
-        past: json["past"].as_array().into_iter().flatten().filter_map(read_past).collect(),
+        past: json["past"].as_array().into_iter().flatten().filter_map(columns::read_past).collect(),
     }))
 }
 
-/// Columns: device, start, end, newest, written, final, name of the summary.
-const WINDOW_COLUMNS: &str = "w.device, w.start, w.end, w.newest, w.written, w.final, d.summary";
+/// Columns: device, start, end, newest, written, final, name of the summary, parts.
+const WINDOW_COLUMNS: &str = "w.device, w.start, w.end, w.newest, w.written, w.final, d.summary, w.parts";
 
-/// Reads a window without its parts; `None` if its summary is not in the schema.
-fn read_window(row: &Row<'_>, schema: &Schema) -> rusqlite::Result<Option<StoredWindow>> {
-    let name: String = row.get(6)?;
+/// Reads a window; `None` if its summary is not in the schema.
+fn read_window(row: &Row<'_>, schema: &Schema) -> Result<Option<StoredWindow>, StateError> {
+    let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
+    let name = text(6)?;
     let Some(summary) = schema.summaries.iter().position(|s| s.name == name) else { return Ok(None) };
+    let parts = columns::read_parts(text(7)?, &schema.summaries[summary])?;
     Ok(Some(StoredWindow {
         device: row.get(0)?,
         summary: summary as u16,
@@ -280,7 +204,7 @@ fn read_window(row: &Row<'_>, schema: &Schema) -> rusqlite::Result<Option<Stored
         newest: row.get(3)?,
         written: row.get(4)?,
         final_written: row.get(5)?,
-        parts: Vec::new(),
+        parts,
     }))
 }
 
@@ -290,17 +214,6 @@ const KNOWN: &str = "d.summary IN (SELECT value FROM json_each(?))";
 /// The names of the summaries, for [`KNOWN`].
 fn names(schema: &Schema) -> String {
     json!(schema.summaries.iter().map(|summary| &summary.name).collect::<Vec<_>>()).to_string()
-}
-
-/// Columns: run, rev, acknowledged, state.
-const PART_COLUMNS: &str = "p.run, p.rev, p.acknowledged, p.state";
-
-/// Reads a part from column `from` on.
-fn read_part(row: &Row<'_>, from: usize, schema: &Schema, summary: u16) -> Result<StoredPart, StateError> {
-    let (run, state): (String, String) = (row.get(from)?, row.get(from + 3)?);
-    let partial = Partial::from_json(&state, &schema.summaries[usize::from(summary)]).map_err(StateError::Broken)?;
-    let number = |column: usize| row.get::<_, i64>(column).map(i64::unsigned_abs);
-    Ok(StoredPart { run: run.into(), rev: number(from + 1)?, acknowledged: number(from + 2)?, partial })
 }
 
 impl Store for StateDb {
@@ -345,47 +258,17 @@ impl Store for StateDb {
             format!("SELECT COUNT(*) FROM window w JOIN device d ON d.id = w.device WHERE w.done = 0 AND {KNOWN}");
         let open: i64 = c.query_row(&sql, [names(schema)], |row| row.get(0))?;
         stored.away = open.unsigned_abs().saturating_sub(stored.windows.len() as u64);
-        let sql = format!(
-            "WITH {recent} SELECT p.device, p.start, {PART_COLUMNS} FROM recent r \
-             JOIN part p ON p.device = r.device AND p.start = r.start ORDER BY p.device, p.start"
-        );
-        let mut statement = c.prepare(&sql)?;
-        let mut rows = statement.query([])?;
-        let mut at = 0;
-        while let Some(row) = rows.next()? {
-            let place: (u32, i64) = (row.get(0)?, row.get(1)?);
-            // Both come in the same order; a part without a window belongs to a summary that is gone.
-            while stored.windows.get(at).is_some_and(|w| (w.device, w.span.start) < place) {
-                at += 1;
-            }
-            if let Some(window) = stored.windows.get_mut(at).filter(|w| (w.device, w.span.start) == place) {
-                let part = read_part(row, 2, schema, window.summary)?;
-                window.parts.push(part);
-            }
-        }
         let mut statement = c.prepare("SELECT id, head FROM series ORDER BY id")?;
         for series in statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))? {
             let (id, head) = series?;
-            stored.series.extend(read_head(&head).map(|head| StoredSeries { id, head }));
+            stored.series.extend(columns::read_head(&head).map(|head| StoredSeries { id, head }));
         }
-        let mut statement = c.prepare("SELECT id, series, field, at, kind, bits, run FROM slot")?;
-        let slots = statement.query_map([], |row| {
-            let at: Option<i64> = row.get(3)?;
-            let (kind, bits): (Option<i64>, Option<i64>) = (row.get(4)?, row.get(5)?);
-            let sample = kind.zip(bits).map(|(kind, bits)| match kind {
-                0 => Sample::Number(f64::from_bits(bits as u64)),
-                _ => Sample::Text(bits as u64),
-            });
-            Ok(StoredSlot {
-                id: row.get(0)?,
-                series: row.get(1)?,
-                field: row.get::<_, Vec<u8>>(2)?.into(),
-                pending: at.zip(sample),
-                run: row.get::<_, String>(6)?.into(),
-            })
-        })?;
-        for slot in slots {
-            stored.slots.push(slot?);
+        let mut statement = c.prepare("SELECT series, slots FROM slots ORDER BY series")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let bytes = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+            let slots = columns::read_slots(row.get(0)?, bytes);
+            stored.slots.extend(slots.ok_or_else(|| StateError::Broken("slots of a series".to_string()))?);
         }
         stored.dedupe.oldest = json["oldest"].as_u64().unwrap_or(0);
         let mut statement = c.prepare("SELECT chunk, entries FROM dedupe ORDER BY chunk")?;
@@ -402,39 +285,39 @@ impl Store for StateDb {
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params![device, at, at])?;
-        let Some(row) = rows.next()? else { return Ok(None) };
-        let Some(mut window) = read_window(row, schema)? else { return Ok(None) };
-        drop(rows);
-        drop(statement);
-        self.read_parts(schema, &mut window)?;
-        Ok(Some(window))
+        rows.next()?.map_or(Ok(None), |row| read_window(row, schema))
     }
 
     fn waiting(&mut self, schema: &Schema, after: (u32, i64), count: usize) -> Result<Vec<StoredWindow>, StateError> {
+        let sql = format!(
+            "SELECT {WINDOW_COLUMNS} FROM window w JOIN device d ON d.id = w.device \
+             WHERE w.done = 0 AND (w.device, w.start) > (?, ?) AND {KNOWN} ORDER BY w.device, w.start LIMIT ?"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows =
+            statement.query(params![after.0, after.1, names(schema), count.min(i64::MAX as usize) as i64])?;
         let mut windows = Vec::new();
-        {
-            let sql = format!(
-                "SELECT {WINDOW_COLUMNS} FROM window w JOIN device d ON d.id = w.device \
-                 WHERE w.done = 0 AND (w.device, w.start) > (?, ?) AND {KNOWN} ORDER BY w.device, w.start LIMIT ?"
-            );
-            let mut statement = self.connection.prepare_cached(&sql)?;
-            let mut rows =
-                statement.query(params![after.0, after.1, names(schema), count.min(i64::MAX as usize) as i64])?;
-            while let Some(row) = rows.next()? {
-                windows.extend(read_window(row, schema)?);
-            }
+        while let Some(row) = rows.next()? {
+            windows.extend(read_window(row, schema)?);
         }
-        windows.iter_mut().try_for_each(|window| self.read_parts(schema, window))?;
         Ok(windows)
     }
 
     fn resend(&mut self, from: i64) -> Result<u64, StateError> {
         let transaction = self.connection.transaction()?;
+        transaction.create_scalar_function(
+            "without_acknowledgements",
+            1,
+            FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC,
+            |context| {
+                let text = context.get_raw(0).as_str()?;
+                columns::without_acknowledgements(text).map_err(|e| rusqlite::Error::UserFunctionError(e.into()))
+            },
+        )?;
         transaction.execute(
-            "UPDATE part SET acknowledged = 0 WHERE (device, start) IN (SELECT device, start FROM window WHERE end > ?)",
+            "UPDATE window SET done = 0, written = 0, parts = without_acknowledgements(parts) WHERE end > ?",
             [from],
         )?;
-        transaction.execute("UPDATE window SET done = 0, written = 0 WHERE end > ?", [from])?;
         let open: i64 = transaction.query_row("SELECT COUNT(*) FROM window WHERE done = 0", [], |row| row.get(0))?;
         transaction.commit()?;
         Ok(open.unsigned_abs())
@@ -451,7 +334,7 @@ impl Store for StateDb {
         let transaction = self.connection.transaction()?;
         let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO series VALUES (?, ?)")?;
         for series in series {
-            put.execute(params![series.id, head_text(&series.head)])?;
+            put.execute(params![series.id, columns::head_text(&series.head)])?;
         }
         drop(put);
         loop {
@@ -466,11 +349,6 @@ impl Store for StateDb {
                 break;
             }
         }
-        transaction
-            .prepare_cached(
-                "DELETE FROM part WHERE (device, start) IN (SELECT device, start FROM window WHERE done = 1 AND end < ?)",
-            )?
-            .execute([purge_before])?;
         transaction.prepare_cached("DELETE FROM window WHERE done = 1 AND end < ?")?.execute([purge_before])?;
         transaction.commit()?;
         Ok(true)
@@ -481,32 +359,18 @@ impl Store for StateDb {
 fn put_slice(c: &Connection, schema: &Schema, slice: &Stored) -> rusqlite::Result<()> {
     let mut put = c.prepare_cached("INSERT OR REPLACE INTO device VALUES (?, ?, ?, ?)")?;
     for device in &slice.devices {
-        put.execute(params![device.id, device.summary, json!(device.key[..]).to_string(), cursors(device)])?;
+        put.execute(params![device.id, device.summary, json!(device.key[..]).to_string(), columns::cursors(device)])?;
     }
-    let mut put = c.prepare_cached("INSERT OR REPLACE INTO window VALUES (?, ?, ?, ?, ?, ?, ?)")?;
-    let mut put_part = c.prepare_cached("INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?, ?, ?)")?;
+    let mut put = c.prepare_cached("INSERT OR REPLACE INTO window VALUES (?, ?, ?, ?, ?, ?, ?, ?)")?;
     for w in &slice.windows {
-        put.execute(params![
-            w.device,
-            w.span.start,
-            w.span.end,
-            w.newest,
-            w.written && w.final_written,
-            w.written,
-            w.final_written,
-        ])?;
-        for part in &w.parts {
-            let state = part.partial.to_json(&schema.summaries[usize::from(w.summary)]);
-            let (rev, acknowledged) = (part.rev.cast_signed(), part.acknowledged.cast_signed());
-            put_part.execute(params![w.device, w.span.start, &*part.run, rev, acknowledged, state])?;
-        }
+        let parts = columns::parts_text(&w.parts, &schema.summaries[usize::from(w.summary)]);
+        let is_done = w.is_done();
+        put.execute(params![w.device, w.span.start, w.span.end, w.newest, is_done, w.written, w.final_written, parts])?;
     }
-    let mut put = c.prepare_cached("INSERT OR REPLACE INTO slot VALUES (?, ?, ?, ?, ?, ?, ?)")?;
-    for slot in &slice.slots {
-        let at = slot.pending.map(|(at, _)| at);
-        let kind = slot.pending.map(|(_, sample)| i64::from(matches!(sample, Sample::Text(_))));
-        let bits = slot.pending.map(|(_, sample)| sample.bits() as i64);
-        put.execute(params![slot.id, slot.series, slot.field, at, kind, bits, &*slot.run])?;
+    let mut put = c.prepare_cached("INSERT OR REPLACE INTO slots VALUES (?, ?)")?;
+    // Those of a series come together, and all of them.
+    for slots in slice.slots.chunk_by(|one, next| one.series == next.series) {
+        put.execute(params![slots[0].series, columns::slots_bytes(slots)])?;
     }
     put_dedupe(c, &slice.dedupe)
 }
@@ -528,4 +392,91 @@ fn put_meta(connection: &Connection, meta: &Meta, oldest: u64) -> rusqlite::Resu
     let text = json.to_string();
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('meta', ?)", [text])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::engine::Engine;
+    use std::sync::Arc;
+
+    fn schema(columns: &[&str]) -> Arc<Schema> {
+        let mut text =
+            "state_dir = \"unused\"\ntimezone = \"UTC\"\n[lateness]\nmax = \"forever\"\n[[summary]]\nname = \"s\"\n\
+                        key = [\"host\"]\n"
+                .to_string();
+        for field in columns {
+            text.push_str(&format!(
+                "[[summary.column]]\nname = \"max_{field}\"\nmethod = \"max\"\n\
+                 sources = [{{ measurement = \"m\", field = \"{field}\" }}]\n"
+            ));
+        }
+        Config::check(&text, &|_| None).unwrap_or_else(|report| panic!("{report}")).schema
+    }
+
+    /// Goes on from what is stored with some lines, and saves.
+    fn go_on(folder: &Path, columns: &[&str], lines: &[&str]) -> Stored {
+        let schema = schema(columns);
+        let (mut store, aside) = StateDb::open(folder, 0).expect("usable");
+        assert_eq!(aside, None);
+        let (meta, stored) = store.load(&schema).expect("readable").unwrap_or_default();
+        let mut engine = Engine::restore(schema.clone(), stored);
+        engine.begin_run("run");
+        for line in lines {
+            assert!(engine.ingest(line.as_bytes(), 1 << 50), "{line}");
+        }
+        let mut slices = vec![Slice::Last(engine.checkpoint().expect("complete"))];
+        let series = std::mem::take(match &mut slices[0] {
+            Slice::Last(stored) => &mut stored.series,
+            _ => panic!("one slice"),
+        });
+        let mut next = || slices.pop().expect("one slice");
+        assert!(store.commit(&schema, &meta, &series, &mut next, i64::MIN).expect("saved"));
+        store.load(&schema).expect("readable").expect("a state").1
+    }
+
+    /// The slots of a series are one row: a point that is pending in one that nobody knows now is still in it.
+    #[test]
+    fn a_pending_point_of_a_column_that_is_gone_is_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let first = go_on(folder.path(), &["v", "w"], &["m,host=a v=1,w=7 1\n", "m,host=b w=8 1\n"]);
+        let pending = |stored: &Stored, field: &str| {
+            let of = stored.slots.iter().filter(|slot| *slot.field == *field.as_bytes());
+            of.map(|slot| (slot.id, slot.series, slot.pending)).collect::<Vec<_>>()
+        };
+        let w = pending(&first, "w");
+        assert_eq!(w.iter().filter(|slot| slot.2.is_some()).count(), 2);
+        go_on(folder.path(), &["v"], &["m,host=a v=2,w=9 2\n", "m,host=a v=3 3\n"]);
+        go_on(folder.path(), &["v"], &["m,host=a v=4 4\n"]);
+        let last = go_on(folder.path(), &["v", "w"], &[]);
+        assert_eq!(pending(&last, "w"), w);
+        assert!(pending(&last, "v").iter().any(|slot| slot.2.is_some_and(|(at, _)| at == 4)));
+    }
+
+    #[test]
+    fn what_is_sent_again_is_not_acknowledged() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let hour = 3_600_000_000_000;
+        let lines = [1, hour, 2 * hour].map(|at| format!("m,host=a v=1 {at}\n"));
+        let mut stored = go_on(folder.path(), &["v"], &lines.each_ref().map(String::as_str));
+        for window in &mut stored.windows {
+            (window.written, window.final_written) = (true, true);
+            window.parts.iter_mut().for_each(|part| part.acknowledged = part.rev);
+        }
+        let schema = schema(&["v"]);
+        let (mut store, _) = StateDb::open(folder.path(), 0).expect("usable");
+        let mut slices = vec![Slice::Last(Stored { windows: stored.windows.clone(), ..Stored::default() })];
+        let mut next = || slices.pop().expect("one slice");
+        assert!(store.commit(&schema, &Meta::default(), &[], &mut next, i64::MIN).expect("saved"));
+        assert_eq!(store.waiting(&schema, (0, i64::MIN), 10).expect("readable"), []);
+        // The one that ends at `from` is not sent again.
+        assert_eq!(store.resend(2 * hour).expect("changed"), 1);
+        let waiting = store.waiting(&schema, (0, i64::MIN), 10).expect("readable");
+        let mut expected = stored.windows[2].clone();
+        expected.written = false;
+        expected.parts.iter_mut().for_each(|part| part.acknowledged = 0);
+        assert_eq!(waiting, [expected]);
+        assert_eq!(store.window(&schema, 1, 5).expect("readable").as_ref(), Some(&stored.windows[0]));
+    }
 }

@@ -111,7 +111,7 @@ impl Engine {
         }
     }
 
-    /// Copies the fields of a series that have changed.
+    /// Copies the fields of a series, all of them if one has changed: they are stored together.
     fn copy_slots(&mut self, index: SeriesId) {
         let Some(copying) = &mut self.copying else { return };
         if index >= copying.series.end || !self.plans.is_due(index, self.checkpoint) {
@@ -119,7 +119,10 @@ impl Engine {
         }
         let id = self.plans.series(index).id;
         let parts = self.plans.parts(index);
-        for (field, slot) in parts.fields.iter().zip(parts.slots).filter(|(_, slot)| slot.unsaved) {
+        if !parts.slots.iter().any(|slot| slot.unsaved) {
+            return;
+        }
+        for (field, slot) in parts.fields.iter().zip(parts.slots) {
             slot.unsaved = false;
             copying.out.slots.push(StoredSlot {
                 id: slot.id,
@@ -129,6 +132,8 @@ impl Engine {
                 run: self.runs[slot.run as usize].clone(),
             });
         }
+        // What this configuration does not know is kept.
+        copying.out.slots.extend(self.unknown_slots.get(&id).into_iter().flatten().cloned());
     }
 
     /// Copies what has changed of a device and its windows.

@@ -128,7 +128,8 @@ pub struct Day {
     pub span: Span,
     /// The zone that has cut it: an index in the engine. The device may be elsewhere by now.
     pub zone: u16,
-    /// One of its hours has been written since the day's row was.
+    /// One of its hours has been written since the day's row was. Stored for days that are final alone: all others are
+    /// written once more after a restart.
     pub stale: bool,
     /// The sink has the row as final.
     pub final_written: bool,
@@ -275,6 +276,14 @@ impl Device {
             self.days.insert(place, Day { span, zone: self.zone, stale: false, final_written: false });
         }
         &mut self.days[place]
+    }
+
+    /// Notes that the row of the day that holds `at` is due.
+    pub fn day_changed(&mut self, at: i64, zone: &Zone) {
+        let known = self.days.len();
+        let day = self.open_day(at, zone);
+        day.stale = true;
+        self.unsaved |= day.final_written || self.days.len() > known;
     }
 
     /// Lists the windows without a sample that need an empty row: they have ended, and start less than `horizon` after

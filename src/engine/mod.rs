@@ -36,8 +36,10 @@ use hashbrown::HashTable;
 use partial::Partial;
 use plan::{FieldState, Plans, Sample};
 use schema::Schema;
+use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use stored::StoredSlot;
 use zone::{Span, Zone};
 
 /// Event times outside of the years 1828 to 2112 are no measurement, whatever `lateness` allows: they are counted as late
@@ -141,6 +143,8 @@ pub struct Engine {
     dedupe: Dedupe,
     /// Windows that have left memory and wait to be written.
     away: u64,
+    /// By id of the series: slots of fields that this configuration does not know, kept as they were stored.
+    unknown_slots: HashMap<u32, Vec<StoredSlot>>,
     counters: Counters,
     /// Index and value of the wanted fields of the line in hand; kept to reuse its memory.
     found: Vec<(usize, Sample)>,
@@ -205,6 +209,7 @@ impl Engine {
             run: 0,
             dedupe: Dedupe::new(schema.limits.dedupe_points),
             away: 0,
+            unknown_slots: HashMap::new(),
             counters: Counters::default(),
             found: Vec::new(),
             long_way: schema.judges,
@@ -430,8 +435,7 @@ impl Engine {
         window.acknowledged = version;
         window.final_written = is_final;
         window.unsaved = true;
-        device.unsaved = true;
-        device.open_day(start, zone).stale = true;
+        device.day_changed(start, zone);
     }
 
     /// Notes that the sink has lost the part of a run that it had: it is due again.
@@ -462,8 +466,7 @@ impl Engine {
     pub fn day_changed(&mut self, device: u32, start: i64) {
         let device = &mut self.devices[device as usize];
         let zone = &self.zones[usize::from(device.zone)];
-        device.open_day(start, zone).stale = true;
-        device.unsaved = true;
+        device.day_changed(start, zone);
     }
 
     /// Notes that the empty rows of a device have been written.
@@ -475,7 +478,7 @@ impl Engine {
         for (span, _) in windows {
             // A day whose first window is empty gets its row too; any other day has one by its samples.
             if zone.day(span.start).start == span.start {
-                device.open_day(span.start, zone).stale = true;
+                device.day_changed(span.start, zone);
             }
         }
     }
@@ -484,9 +487,10 @@ impl Engine {
     pub fn acknowledge_day(&mut self, device: u32, start: i64, is_final: bool) {
         let device = &mut self.devices[device as usize];
         if let Ok(place) = device.days.binary_search_by_key(&start, |d| d.span.start) {
-            device.unsaved = true;
-            device.days[place].stale = false;
-            device.days[place].final_written = is_final;
+            let day = &mut device.days[place];
+            // What is stored of a day counts once it is final, see [`Day::stale`].
+            device.unsaved |= day.final_written || is_final;
+            (day.stale, day.final_written) = (false, is_final);
         }
     }
 }

@@ -310,7 +310,8 @@ impl Engine {
             restored.evicted_until = device.evicted_until;
             for (day, zone) in device.days {
                 let zone = zone.and_then(|name| super::zone_index(&mut engine.zones, name.as_bytes()));
-                restored.days.push(Day { zone: zone.unwrap_or(0), ..day });
+                let stale = day.stale || !day.final_written;
+                restored.days.push(Day { zone: zone.unwrap_or(0), stale, ..day });
             }
             restored.past =
                 device.past.into_iter().filter_map(|past| known(past, &schema.summaries[summary])).collect();
@@ -361,7 +362,10 @@ impl Engine {
         for saved in slots.get(&stored.id).into_iter().flatten() {
             let run = self.run_index(&saved.run);
             let parts = self.plans.parts(series);
-            let Some(index) = parts.fields.iter().position(|field| *field.key == *saved.field) else { continue };
+            let Some(index) = parts.fields.iter().position(|field| *field.key == *saved.field) else {
+                self.unknown_slots.entry(stored.id).or_default().push(saved.clone());
+                continue;
+            };
             let slot = &mut parts.slots[index];
             (slot.id, slot.pending, slot.run, slot.unsaved) = (saved.id, saved.pending, run, false);
             let Some((at, _)) = saved.pending else { continue };
