@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 /// How long a batch may take to be settled.
 pub const WAIT_MAX: Duration = Duration::from_millis(250);
-/// How often the other thread looks, while batches are settled.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often the other thread looks, while batches are settled: what was parked since then is not overdue yet.
+const LOOK_EVERY: Duration = WAIT_MAX;
 
 #[derive(Default)]
 struct Place {

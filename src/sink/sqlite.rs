@@ -17,7 +17,7 @@ use std::time::Duration;
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// Most memory for pages of the file, in KiB; only what is used is taken.
-const CACHE_KIB: i64 = 32 * 1024;
+const CACHE_KIB: i64 = 8 * 1024;
 
 /// The newest window of a file may have begun this long ago, in nanoseconds.
 const NEWEST_MARGIN: i64 = 2 * 3_600 * 1_000_000_000;
