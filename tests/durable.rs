@@ -441,6 +441,23 @@ fn what_a_process_left_over_is_written_by_the_next_without_a_line() {
     site.holds(&lines(0..100));
 }
 
+/// A kill before the first checkpoint: the next process is the same writer to the sink.
+#[test]
+fn a_state_keeps_its_name_from_its_first_row_on() {
+    let site = Site::new();
+    let mut first = Live::start(&site, "state");
+    first.send(&lines(0..100));
+    wait_for("the first rows", Duration::from_secs(50), || {
+        site.path("sink.db").exists() && site.value("SELECT COUNT(*) FROM sqlite_master WHERE name = 's_daily'") == 1
+    });
+    wait_for("the first rows", Duration::from_secs(50), || site.value("SELECT COUNT(*) FROM s_daily") > 0);
+    first.child.kill().expect("it lives");
+    first.child.wait().expect("it ends");
+    site.run("state", &lines(100..120));
+    site.holds(&lines(0..120));
+    assert_eq!(site.value("SELECT MAX(writers) FROM s_daily"), 1, "one state is one writer");
+}
+
 #[test]
 fn another_user_s_directory_is_not_touched() {
     use std::os::unix::fs::chown;

@@ -35,9 +35,9 @@ pub struct Keeper {
     meta: Meta,
     /// The position up to which the journal was recovered: what a checkpoint stands for while nothing is journaled.
     recovered: u64,
-    /// The journal may not give back what the engine holds. A sync of it has failed since the last checkpoint: a power
+    /// The journal may not give back what has to be known. A sync of it has failed since the last checkpoint: a power
     /// loss may take what lies behind that, whatever later syncs say. Or the guest's file is not part of it: its lines may
-    /// come behind those of another guest then.
+    /// come behind those of another guest then. Or the name of the state has never been saved.
     doubtful: bool,
     /// What one flush leaves for the next.
     memory: Memory,
@@ -102,7 +102,7 @@ impl Keeper {
             schema,
             meta,
             recovered: restored.journal.position,
-            doubtful: !is_synced,
+            doubtful: !is_synced || is_first_start,
             memory: Memory::default(),
         };
         Ok(Opened { keeper, engine: restored.engine, journal: restored.journal, is_synced, is_first_start })
