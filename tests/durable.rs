@@ -458,6 +458,27 @@ fn a_state_keeps_its_name_from_its_first_row_on() {
     assert_eq!(site.value("SELECT MAX(writers) FROM s_daily"), 1, "one state is one writer");
 }
 
+/// A process that is cut off in its last flush has not saved its state: the next one finds everything in the journal.
+#[test]
+fn a_last_flush_that_hangs_takes_nothing_with_it() {
+    // A listener that accepts and says nothing: a connection attempt hangs.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("url = \"mysql://u:p@{}/d\"", listener.local_addr().expect("an address"));
+    let site = Site::new();
+    site.run("state", &lines(0..10));
+    let path = site.configure("state");
+    let text = std::fs::read_to_string(&path).expect("readable");
+    let sink = text.lines().find(|line| line.starts_with("url = ")).expect("a sink");
+    std::fs::write(&path, text.replace(sink, &url)).expect("writable");
+    let mut command = program();
+    command.args(["run", "--config"]).arg(&path);
+    let output = feed(&mut command, &lines(10..2_000));
+    assert!(log(&output).contains("the last flush was not done in time"), "{}", log(&output));
+    site.run("state", &lines(2_000..2_010));
+    site.holds(&lines(0..2_010));
+    assert_eq!(site.value("SELECT MAX(writers) FROM s_daily"), 1);
+}
+
 #[test]
 fn another_user_s_directory_is_not_touched() {
     use std::os::unix::fs::chown;

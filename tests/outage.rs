@@ -184,6 +184,30 @@ fn a_week_without_the_sink() {
     assert!(disk_bytes as i64 <= 1_000 * DEVICES * HOURS, "{disk_bytes} bytes");
 }
 
+/// A process that is cut off while it flushes leaves its journal: what is not in there has to be saved before.
+#[test]
+fn what_the_journal_does_not_have_is_saved_first() {
+    let _alone = alone();
+    let config = configured("", &["s"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut process = Process::begin(folder.path(), &config.schema, 5);
+    assert!(process.keeper.must_save(&process.shared), "the name of the state is not stored yet");
+    process.keeper.checkpoint(&process.shared, START).expect("saved").expect("a position");
+    process.send(0);
+    assert!(!process.keeper.must_save(&process.shared));
+    let line = format!("s,host=h1 v=7 {}\n", START + HOUR);
+    assert!(matches!(process.shared.batch([line.as_bytes()].into_iter(), START + HOUR).0, Taken::Journal(..)));
+    process.shared.mark_unjournaled([line.as_bytes()].into_iter(), START + HOUR);
+    assert!(process.keeper.must_save(&process.shared), "a line was not written");
+    process.keeper.checkpoint(&process.shared, START + HOUR).expect("saved").expect("a position");
+    assert!(!process.keeper.must_save(&process.shared));
+
+    // The next one on the same state has a name.
+    drop(process);
+    let process = Process::begin(folder.path(), &config.schema, 5);
+    assert!(!process.keeper.must_save(&process.shared));
+}
+
 /// The server is stopped with rows of an hour in it, comes back a week later, and after that with an older backup.
 #[test]
 fn a_week_without_mysql() {

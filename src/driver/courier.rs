@@ -466,12 +466,14 @@ impl Work {
         }
     }
 
-    /// The last acts: save first, then flush if the sink is quick, then save that it was.
+    /// The last acts: flush if the sink is quick, then save. What could not be recovered from the journal if the process
+    /// is cut off meanwhile is saved first.
     fn end(&self, config: &Config, keeper: &mut Keeper, sink: &mut Box<dyn Sink + Send>, what: What) {
-        self.checkpoint(keeper, clock::now());
-        if self.flush(sink, config, keeper, what, &mut LastFlush::default()) {
+        if keeper.must_save(&self.engine) {
             self.checkpoint(keeper, clock::now());
         }
+        self.flush(sink, config, keeper, what, &mut LastFlush::default());
+        self.checkpoint(keeper, clock::now());
     }
 
     /// Deletes what is older than `retention` says.

@@ -39,6 +39,8 @@ pub struct Keeper {
     /// loss may take what lies behind that, whatever later syncs say. Or the guest's file is not part of it: its lines may
     /// come behind those of another guest then. Or the name of the state has never been saved.
     doubtful: bool,
+    /// Lines that no journal had when the last checkpoint was taken, since the start.
+    unjournaled: u64,
     /// What one flush leaves for the next.
     memory: Memory,
 }
@@ -103,6 +105,7 @@ impl Keeper {
             meta,
             recovered: restored.journal.position,
             doubtful: !is_synced || is_first_start,
+            unjournaled: 0,
             memory: Memory::default(),
         };
         Ok(Opened { keeper, engine: restored.engine, journal: restored.journal, is_synced, is_first_start })
@@ -117,6 +120,14 @@ impl Keeper {
     pub fn absorb(&mut self, guest: GuestFile) {
         self.doubtful |= !guest.is_adopted;
         self.meta.absorbed.push(guest.name);
+    }
+
+    /// True if the journal alone does not give back what the engine holds, so that a process which ends must save first.
+    pub fn must_save(&self, shared: &Shared) -> bool {
+        let unjournaled = shared.with(|engine| engine.counters().unjournaled).unwrap_or_default();
+        self.doubtful
+            || unjournaled != self.unjournaled
+            || shared.journaling().is_none_or(|journaling| !journaling.is_ready())
     }
 
     /// What the sink has refused.
@@ -261,9 +272,9 @@ impl Keeper {
         // One moment: the state, and the position that it stands for.
         let begin = |engine: &mut Engine, position| {
             engine.begin_checkpoint();
-            position
+            (position, engine.counters().unjournaled)
         };
-        let Some(position) = shared.with_position(begin) else { return Ok(None) };
+        let Some((position, unjournaled)) = shared.with_position(begin) else { return Ok(None) };
         let copy = || {
             // The slice before has just been freed.
             tidy_up();
@@ -291,7 +302,7 @@ impl Keeper {
         if !result? {
             return Ok(None);
         }
-        self.meta = meta;
+        (self.meta, self.unjournaled) = (meta, unjournaled);
         if let Some(journaling) = shared.journaling() {
             journaling.retire(self.meta.position);
         }
