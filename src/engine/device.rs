@@ -287,8 +287,15 @@ impl Device {
     }
 
     /// Lists the windows without a sample that need an empty row: they have ended, and start less than `horizon` after
-    /// the newest point before them. Calls `empty` with the window and whether it is final.
-    pub fn empty_windows(&self, zone: &Zone, horizon: i64, allowed: i64, now: i64, mut empty: impl FnMut(Span, bool)) {
+    /// the newest point before them. Calls `empty` with the window and whether it is final, until it returns false.
+    pub fn empty_windows(
+        &self,
+        zone: &Zone,
+        horizon: i64,
+        allowed: i64,
+        now: i64,
+        mut empty: impl FnMut(Span, bool) -> bool,
+    ) {
         if horizon == 0 || (self.windows.is_empty() && self.forgotten.is_none()) {
             return;
         }
@@ -304,15 +311,18 @@ impl Device {
                     break;
                 }
                 let is_final = span.end.saturating_add(allowed) <= now;
-                if is_final || span.start >= self.filled_provisionally {
-                    empty(span, is_final);
+                if (is_final || span.start >= self.filled_provisionally) && !empty(span, is_final) {
+                    return false;
                 }
                 cursor = span.end;
             }
+            true
         };
         for window in self.windows.iter().filter(|window| window.newest != EMPTY) {
             if window.span.start >= cursor {
-                fill(newest, cursor, window.span.start);
+                if !fill(newest, cursor, window.span.start) {
+                    return;
+                }
                 cursor = window.span.end;
             }
             newest = Some(newest.map_or(window.newest, |n| n.max(window.newest)));

@@ -314,7 +314,10 @@ impl Engine {
             let mut is_busy = device.windows.iter().any(|window| window.may_be_empty || window.is_due(allowed, now))
                 || device.days.iter().any(|day| day.is_due(allowed, now, true));
             if !is_busy {
-                device.empty_windows(zone, schema.missing_horizon, allowed, now, |_, _| is_busy = true);
+                device.empty_windows(zone, schema.missing_horizon, allowed, now, |_, _| {
+                    is_busy = true;
+                    false
+                });
             }
             if is_busy {
                 busy.push(index as u32);
@@ -342,6 +345,7 @@ impl Engine {
             let zone = &self.zones[usize::from(device.zone)];
             device.empty_windows(zone, schema.missing_horizon, schema.lateness.allowed, now, |span, is_final| {
                 due.push(DueEmpty { device: index, span, is_final });
+                true
             });
         }
     }
