@@ -167,6 +167,112 @@ fn a_kill_at_any_moment_leaves_whole_lines() {
     }
 }
 
+/// Bytes that a process has given to `write` so far.
+#[cfg(target_os = "linux")]
+fn bytes_written(child: &Child) -> u64 {
+    let io = std::fs::read_to_string(format!("/proc/{}/io", child.id())).expect("counters");
+    let line = io.lines().find_map(|line| line.strip_prefix("wchar: ")).expect("a counter");
+    line.parse().expect("a number")
+}
+
+/// A stream at full speed, of which nothing is counted: its pages go on as they are, and whatever comes between (single lines,
+/// a line that is held and forwarded unfinished, a long line) leaves in its place.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_comes_fast_goes_on_without_a_copy() {
+    const ROUNDS: usize = 6;
+    let bulk: String = (0..200_000).map(|n| format!("other,host=h{} v={n}i {n}\n", n % 7)).collect();
+    let long = format!("other v=\"{}\" 1\n", "x".repeat(300_000));
+    let run = Run::new(CONFIG);
+    let mut child = run.start();
+    let (mut stdin, mut stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+    let mut expected = Vec::new();
+    for round in 0..ROUNDS {
+        expected.extend_from_slice(bulk.as_bytes());
+        expected.extend_from_slice(if round % 2 == 0 { &b"other v=1i 1\nother v=2i 2\n"[..] } else { long.as_bytes() });
+    }
+    let (total, half) = (expected.len(), "other v=1i".len());
+    let pieces = bulk.clone();
+    let writer = std::thread::spawn(move || {
+        for round in 0..ROUNDS {
+            stdin.write_all(pieces.as_bytes()).expect("a reader");
+            if round % 2 == 1 {
+                stdin.write_all(long.as_bytes()).expect("a reader");
+                continue;
+            }
+            stdin.write_all(b"other v=1i").expect("a reader");
+            // It is forwarded as it is after a second.
+            std::thread::sleep(Duration::from_millis(if round == 0 { 1_300 } else { 30 }));
+            stdin.write_all(&b"other v=1i 1\nother v=2i 2\n"[half..]).expect("a reader");
+        }
+        stdin
+    });
+    // What is compared as it comes needs no memory, which would make the reader slow.
+    let (mut buffer, mut at) = (vec![1; 1 << 20], 0);
+    while at < total {
+        let n = stdout.read(&mut buffer).expect("readable");
+        assert!(n > 0 && buffer[..n] == expected[at..at + n], "the bytes were changed at {at}");
+        at += n;
+    }
+    let written = bytes_written(&child);
+    drop(writer.join().expect("no panic"));
+    assert!(child.wait().expect("it ends").success());
+    assert!(written < total as u64 / 10 * 9, "{written} of {total} bytes were copied");
+}
+
+/// Whoever does not trust it can do without.
+#[cfg(target_os = "linux")]
+#[test]
+fn with_copy_every_byte_is_written() {
+    let run = Run::new(CONFIG);
+    let mut child = run.command().arg("--copy").spawn().expect("the program starts");
+    let (mut stdin, mut stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+    let input: String = (0..200_000).map(|n| format!("other,host=h{} v={n}i {n}\n", n % 7)).collect();
+    let bytes = input.clone();
+    let writer = std::thread::spawn(move || stdin.write_all(bytes.as_bytes()).map(|()| stdin).expect("a reader"));
+    let mut out = vec![0; input.len()];
+    stdout.read_exact(&mut out).expect("readable");
+    assert!(out == input.as_bytes(), "the bytes were changed");
+    assert!(bytes_written(&child) >= input.len() as u64);
+    drop(writer.join().expect("no panic"));
+    assert!(child.wait().expect("it ends").success());
+}
+
+/// The same, killed: what is handed on is whole lines, too.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_kill_leaves_whole_lines_of_what_is_not_copied() {
+    let bulk: String = (0..400_000).map(|n| format!("other,host=h{} v={n}i {n}\n", n % 7)).collect();
+    let mut least = 1.0;
+    for round in 0..12_u64 {
+        let run = Run::new(CONFIG);
+        let mut child = run.start();
+        let (mut stdin, mut stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+        let input = bulk.clone();
+        let writer = std::thread::spawn(move || {
+            // The reader of this pipe is killed: the write fails then, as it should.
+            let _ = stdin.write_all(input.as_bytes());
+        });
+        let mut out = Vec::new();
+        let mut buffer = vec![0; 200_000];
+        while out.len() < 4_000_000 + round as usize * 500_000 {
+            let n = stdout.read(&mut buffer).expect("readable");
+            out.extend_from_slice(&buffer[..n]);
+        }
+        // The pipe fills up again meanwhile, or does not get to it.
+        std::thread::sleep(Duration::from_micros(300 * round));
+        let written = bytes_written(&child) as f64;
+        child.kill().expect("it lives");
+        child.wait().expect("it ends");
+        stdout.read_to_end(&mut out).expect("readable");
+        writer.join().expect("no panic");
+        assert_eq!(out.last(), Some(&b'\n'), "round {round}: a torn line at the reader");
+        assert!(bulk.as_bytes().starts_with(&out), "round {round}: the bytes were changed");
+        least = written.min(least * out.len() as f64) / out.len() as f64;
+    }
+    assert!(least < 0.9, "of no round less than {least:.2} was copied");
+}
+
 #[test]
 fn a_reader_that_comes_late_gets_everything() {
     let run = Run::new(CONFIG);

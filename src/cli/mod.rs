@@ -59,6 +59,9 @@ struct Run {
     /// Run under [[outputs.execd]]: write nothing to stdout
     #[arg(long)]
     output: bool,
+    /// Copy every byte, also where Linux could hand on whole pages (tee, splice) of a stream at full speed
+    #[arg(long)]
+    copy: bool,
     /// Also log every flush
     #[arg(long)]
     verbose: bool,
@@ -75,7 +78,7 @@ pub fn main() -> ExitCode {
                 (false, false) => LevelFilter::Info,
             };
             driver::stderr::start(level);
-            ExitCode::from(driver::run(run.config, !run.output))
+            ExitCode::from(driver::run(run.config, !run.output, !run.copy))
         }
         Command::Check(check) => finish(check.run()),
         Command::Replay(replay) => finish(replay.run()),

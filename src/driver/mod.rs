@@ -57,8 +57,9 @@ fn start_thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send +
     thread.unwrap_or_else(|e| panic!("no thread can be started: {e}"))
 }
 
-/// Runs as a child of Telegraf until stdin ends. With `forward` false nothing is written to stdout. Gives the exit code.
-pub fn run(config: PathBuf, forward: bool) -> u8 {
+/// Runs as a child of Telegraf until stdin ends. With `forward` false nothing is written to stdout; with
+/// `bypass` false everything that is goes through our own memory. Gives the exit code.
+pub fn run(config: PathBuf, forward: bool, bypass: bool) -> u8 {
     // The first thing that happens must be that lines can flow. An error leaves the default handling in place, which
     // ends the process on a signal: not what we want, but no reason to stop.
     if let Err(e) = ctrlc::set_handler(|| log::info!("asked to stop: going on until the input ends")) {
@@ -67,7 +68,7 @@ pub fn run(config: PathBuf, forward: bool) -> u8 {
     let run = courier::random();
     let engine = Arc::new(Shared::starting(run, courier::random));
     let courier = Courier::start(config, run, engine.clone());
-    let stream = Stream::new(Input::new(), forward.then(Output::new));
+    let stream = Stream::new(Input::new(), forward.then(Output::new), bypass);
     let running = relay::start(stream, Ingest::new(engine, courier.waker()));
     let ended = wait(&running);
     let since = Instant::now();

@@ -14,7 +14,7 @@
 use super::clock;
 use super::ingest::{Ingest, Taken};
 use super::nap::Nap;
-use super::platform::{Input, Output, Read};
+use super::platform::{Bypass, Input, Output, Read};
 use crate::engine::frame::Framer;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -54,6 +54,8 @@ pub struct Stream {
     input: Input,
     /// `None`: nothing is forwarded.
     output: Option<Output>,
+    /// A way past the buffer for what has been read and not forwarded.
+    bypass: Option<Bypass>,
     buffer: Vec<u8>,
     /// Up to here bytes have been forwarded; beyond `line` only if an unfinished line was.
     sent: usize,
@@ -76,11 +78,13 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// A stream between two pipes. With `output` absent nothing is forwarded.
-    pub fn new(input: Input, output: Option<Output>) -> Stream {
+    /// A stream between two pipes. With `output` absent nothing is forwarded; with `bypass` false nothing goes past the buffer.
+    pub fn new(input: Input, output: Option<Output>, bypass: bool) -> Stream {
+        let bypass = output.as_ref().filter(|_| bypass).and_then(|output| Bypass::new(&input, output));
         Stream {
             input,
             output,
+            bypass,
             buffer: vec![0; 2 * READ_BYTES],
             sent: 0,
             line: 0,
@@ -107,7 +111,7 @@ impl Stream {
             self.make_room();
             let limit = self.held_since.map(|since| HOLD_TIME_MAX.saturating_sub(since.elapsed()));
             let end = (self.filled + READ_BYTES).min(self.buffer.len());
-            match self.input.read(&mut self.buffer[self.filled..end], limit) {
+            match self.read(end, limit) {
                 Ok(Read::Bytes(n)) => {
                     self.filled += n;
                     if let Some(pause) = self.nap.before_more(Instant::now(), n, self.input.capacity()) {
@@ -133,10 +137,19 @@ impl Stream {
         }
     }
 
+    /// Reads into the buffer, up to `end`, as [`Input::read`] does.
+    fn read(&mut self, end: usize, limit: Option<Duration>) -> io::Result<Read> {
+        let Some(bypass) = &mut self.bypass else {
+            return self.input.read(&mut self.buffer[self.filled..end], limit);
+        };
+        bypass.consider(&self.buffer[self.sent..self.filled]);
+        bypass.read(&mut self.input, &mut self.buffer[self.filled..end], limit)
+    }
+
     /// Reads what there is by now, at most so many bytes. An error, or the end, shows again at the next read.
     fn read_more(&mut self, most: usize) {
         let end = (self.filled + most).min(self.buffer.len());
-        if let Ok(Read::Bytes(n)) = self.input.read(&mut self.buffer[self.filled..end], Some(Duration::ZERO)) {
+        if let Ok(Read::Bytes(n)) = self.read(end, Some(Duration::ZERO)) {
             self.filled += n;
         }
     }
@@ -232,6 +245,13 @@ impl Stream {
     pub fn forward(&mut self) -> io::Result<()> {
         let Some(&last) = self.ends.last() else { return Ok(()) };
         if let Some(output) = &mut self.output {
+            if let Some(bypass) = self.bypass.as_mut().filter(|bypass| bypass.is_taken()) {
+                if bypass.forward(output, last.saturating_sub(self.sent))? {
+                    self.sent = self.sent.max(last);
+                    return Ok(());
+                }
+                bypass.leave();
+            }
             forward(output, &self.buffer, self.sent, &self.ends)?;
         }
         self.sent = self.sent.max(last);
@@ -246,6 +266,7 @@ impl Stream {
             end -= 1;
         }
         if let Some(output) = &mut self.output {
+            self.bypass.iter_mut().for_each(Bypass::leave);
             output.write(&self.buffer[self.sent..end])?;
         }
         self.sent = end;

@@ -29,7 +29,11 @@ pub struct Input {
 impl Input {
     /// Takes stdin; a pipe is enlarged if the system allows it.
     pub fn new() -> Input {
-        let fd = rustix::stdio::stdin();
+        Input::of(rustix::stdio::stdin())
+    }
+
+    /// Takes another descriptor than stdin.
+    pub(super) fn of(fd: rustix::fd::BorrowedFd<'static>) -> Input {
         #[cfg(target_os = "linux")]
         let capacity = {
             // A refusal (not a pipe, or a quota) changes nothing but speed.
@@ -44,6 +48,21 @@ impl Input {
     /// Bytes that the pipe holds; `None` if stdin is not a pipe, or if that is not known.
     pub fn capacity(&self) -> Option<usize> {
         self.capacity
+    }
+
+    /// Where the bytes come from.
+    #[cfg(target_os = "linux")]
+    pub(super) fn fd(&self) -> rustix::fd::BorrowedFd<'static> {
+        self.fd
+    }
+
+    /// Waits until there is something to read, or the end of it, or until the limit has passed: false then.
+    ///
+    /// # Errors
+    /// Stdin cannot be waited for.
+    #[cfg(target_os = "linux")]
+    pub(super) fn wait(&self, limit: Option<Duration>) -> io::Result<bool> {
+        wait(self.fd, PollFlags::IN, limit)
     }
 
     /// Reads what there is, waiting at most `limit` for the first byte (`None`: for ever).
@@ -134,7 +153,11 @@ pub struct Output {
 impl Output {
     /// Takes stdout; a pipe is enlarged if the system allows it.
     pub fn new() -> Output {
-        let fd = rustix::stdio::stdout();
+        Output::of(rustix::stdio::stdout())
+    }
+
+    /// Takes another descriptor than stdout.
+    pub(super) fn of(fd: rustix::fd::BorrowedFd<'static>) -> Output {
         #[cfg(target_os = "linux")]
         let capacity = {
             let _ = rustix::pipe::fcntl_setpipe_size(fd, PIPE_BYTES_WANTED);
@@ -148,14 +171,37 @@ impl Output {
     /// Bytes that can be written at once without any risk that the write stops half-way; `usize::MAX` where writes
     /// cannot stop half-way (a file) or nothing can be known.
     pub fn room(&mut self) -> usize {
-        let Some(capacity) = self.capacity else { return usize::MAX };
+        self.places().map_or(usize::MAX, |_| self.free_places() * PAGE_BYTES)
+    }
+
+    /// Where the bytes go.
+    #[cfg(target_os = "linux")]
+    pub(super) fn fd(&self) -> rustix::fd::BorrowedFd<'static> {
+        self.fd
+    }
+
+    /// Pages that the pipe holds; `None` if stdout is not a pipe.
+    pub(super) fn places(&self) -> Option<usize> {
+        self.capacity.map(|capacity| capacity / PAGE_BYTES)
+    }
+
+    /// Notes that bytes have been moved to stdout, which took so many places of the pipe at most.
+    #[cfg(target_os = "linux")]
+    pub(super) fn moved(&mut self, bytes: usize, places: usize) {
+        self.written += bytes as u64;
+        self.unread.push_back((self.written, places));
+        WRITTEN.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Places of the pipe that are surely free.
+    pub(super) fn free_places(&mut self) -> usize {
         let unread = self.pending().unwrap_or(u64::MAX);
         let read = self.written.saturating_sub(unread);
         while self.unread.front().is_some_and(|(end, _)| *end <= read) {
             self.unread.pop_front();
         }
         let pages: usize = self.unread.iter().map(|(_, pages)| pages).sum();
-        (capacity / PAGE_BYTES).saturating_sub(pages) * PAGE_BYTES
+        self.places().unwrap_or_default().saturating_sub(pages)
     }
 
     /// Bytes that are always written whole.
