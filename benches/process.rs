@@ -4,6 +4,8 @@
 //! cargo bench --bench process             # all rows; ROLLUP_BENCH_LINES=1000000 for fewer lines, a word for some rows
 //! ```
 //!
+//! Lines of computers are ROLLUP_BENCH_LINES, 4,000,000 without it, and lines of gateways, which are short, twice as many.
+//!
 //! "Of stream" is the part of the user time that the threads of the stream have used; the rest is the courier's: the start, the
 //! state, the rows. Every round runs `cat FILE | cat` and `cat FILE | telegraf-rollup run` one after the other, the latter with a fresh state
 //! directory, its journal and a SQLite sink. CPU time is that of the program alone. The start, the last flush and the last
@@ -29,9 +31,6 @@ timezone = "UTC"
 allowed = "10m"
 max = "3650d"
 future = "3650d"
-# The lines are of January: without this, every device would get a day of empty rows at the end.
-[missing]
-horizon = "0s"
 [[summary]]
 name = "device_summary"
 key = ["host"]
@@ -363,7 +362,7 @@ fn whole_files(folder: &Path, name: &str, load: Load, lines: usize, into_pipe: b
     median(rounds.iter().map(|(_, us)| us.user).collect())
 }
 
-/// One write for each line, as Telegraf does; `pause` before every ten of them.
+/// One write for each line, as Telegraf does; they come in polls of a hundred, each `pause` after the one before.
 fn single_lines(folder: &Path, name: &str, lines: usize, pause: Option<Duration>) {
     let file = Load::Computers(10).file(folder, lines);
     let text = std::fs::read(&file).unwrap_or_else(|e| panic!("{e}"));
@@ -375,9 +374,9 @@ fn single_lines(folder: &Path, name: &str, lines: usize, pause: Option<Duration>
         let mut input = child.stdin.take().unwrap_or_else(|| panic!("a pipe"));
         for (n, line) in text.split_inclusive(|b| *b == b'\n').take(lines).enumerate() {
             if let Some(pause) = pause
-                && n % 10 == 0
+                && n % 100 == 0
             {
-                let due = begin + pause * (n / 10) as u32;
+                let due = begin + pause * (n / 100) as u32;
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
             }
             input.write_all(line).unwrap_or_else(|e| panic!("{e}"));
@@ -490,7 +489,7 @@ fn main() {
     let wanted = |name: &str| only.as_deref().is_none_or(|only| name.contains(only));
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap_or_else(|e| panic!("{e}"));
     let folder = folder.path();
-    println!("{lines} lines, {ROUNDS} rounds, against cat in the same round");
+    println!("{lines} lines (of gateways twice as many), {ROUNDS} rounds, against cat in the same round");
     println!(
         "{:<34}{:>9}{:>9}{:>11}{:>13}{:>10}{:>13}{:>9}",
         "", "tput/cat", "cpu/cat", "user ns/l", "(of stream)", "sys ns/l", "cpu-cat ns/l", "RSS MiB"
@@ -503,6 +502,7 @@ fn main() {
     ];
     let mut clean = None;
     for (name, load, both) in loads.into_iter().filter(|(name, ..)| wanted(name)) {
+        let lines = if matches!(load, Load::Gateways(_)) { 2 * lines } else { lines };
         let user = whole_files(folder, &format!("{name}, into /dev/null"), load, lines, false);
         clean = if name == "dense-10k" { Some(user) } else { clean };
         if both {
@@ -510,14 +510,14 @@ fn main() {
         }
     }
     if wanted("late") {
-        let user = whole_files(folder, "dense-10k, 5 % late, 2 % twice", Load::Late(10_000), lines, false);
+        let user = whole_files(folder, "dense-10k, 5 % late, 2 % twice", Load::Late(10_000), 2 * lines, false);
         if let Some(clean) = clean {
             println!("{:<34}{:>9.2}", "  user time / clean stream", user / clean);
         }
     }
     if wanted("single") {
-        single_lines(folder, "single lines, full rate", lines / 8, None);
-        single_lines(folder, "single lines, 10,000/s", 50_000.min(lines), Some(Duration::from_millis(1)));
+        single_lines(folder, "single lines, full rate", lines / 4, None);
+        single_lines(folder, "single lines, 10,000/s", 100_000.min(lines), Some(Duration::from_millis(10)));
     }
     if wanted("replay") {
         replay(folder, lines);

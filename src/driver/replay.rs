@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-/// Bytes of one read.
-const READ_BYTES: usize = 1 << 20;
+/// Bytes of one read: they stay in the cache while they are looked at.
+const READ_BYTES: usize = 128 << 10;
 
 /// A replay that is being fed.
 pub struct Replay {
@@ -48,12 +48,16 @@ impl Replay {
         let mut buffer: Vec<u8> = Vec::new();
         let (mut line, mut filled) = (0, 0);
         loop {
-            if buffer.len() - filled < READ_BYTES {
+            let rest = filled - line;
+            // What is left of the last read is short, or much of a long line, which is not moved again and again.
+            if rest <= READ_BYTES || buffer.len() - filled < READ_BYTES {
                 buffer.copy_within(line..filled, 0);
-                (filled, line) = (filled - line, 0);
-                buffer.resize(filled + 2 * READ_BYTES, 0);
+                (filled, line) = (rest, 0);
             }
-            let read = match input.read(&mut buffer[filled..]) {
+            if buffer.len() - filled < READ_BYTES {
+                buffer.resize(2 * filled + 2 * READ_BYTES, 0);
+            }
+            let read = match input.read(&mut buffer[filled..filled + READ_BYTES]) {
                 Ok(0) => break,
                 Ok(n) => n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
