@@ -155,3 +155,20 @@ fn the_table_of_rules_names_tests_that_exist() {
     }
     assert!(named > 110, "only {named} names");
 }
+
+/// The table of instructions in the documentation is the file that the benchmark keeps.
+#[test]
+fn the_page_about_speed_gives_the_counts_that_are_kept() {
+    let kept = std::fs::read_to_string(repository("benches/instructions.txt")).expect("readable");
+    let kept: Vec<u64> = kept
+        .lines()
+        .map(|line| line.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a count"))
+        .collect();
+    let page = std::fs::read_to_string(repository("docs/speed.md")).expect("readable");
+    let rows = page.lines().skip_while(|line| *line != "| path | ns | instructions |").skip(2);
+    let shown = rows.take_while(|line| line.starts_with('|')).map(|line| {
+        let cell = line.split('|').nth(3).expect("three columns").trim().replace(',', "");
+        cell.parse::<u64>().expect("a count")
+    });
+    assert_eq!(shown.collect::<Vec<_>>(), kept);
+}
