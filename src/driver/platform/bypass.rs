@@ -11,14 +11,13 @@
 use super::{Input, Output, Read};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
+use rustix::param::page_size;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice, tee};
 use std::io;
 use std::time::Duration;
 
 /// Bytes that our own pipe holds: a batch, and what is left of the one before.
 const PIPE_BYTES: usize = 256 * 1024;
-/// Bytes of a page, which is a place in a pipe.
-const PAGE_BYTES: usize = 4096;
 /// A read of so many bytes is large.
 const LARGE_BYTES: usize = 64 * 1024;
 /// So many large reads one after the other, and the bypass is taken.
@@ -45,8 +44,8 @@ pub struct Bypass {
 impl Bypass {
     /// A bypass that is not taken yet; `None` where there is none: stdin or stdout is no pipe, or too small a one.
     pub fn new(input: &Input, output: &Output) -> Option<Bypass> {
-        input.capacity()?;
-        let (pipe, places) = own_pipe()?;
+        input.capacity().filter(|_| is_new_enough())?;
+        let (pipe, places) = (own_pipe()?, PIPE_BYTES / page_size());
         (output.places()? >= 2 * places).then_some(Bypass {
             pipe: Some(pipe),
             places,
@@ -75,7 +74,10 @@ impl Bypass {
             match rustix::io::write(into, &rest[copied..]) {
                 Ok(n) => copied += n,
                 Err(Errno::INTR) => {}
-                Err(_) => return self.leave(),
+                Err(_) => {
+                    self.held = copied;
+                    return self.leave();
+                }
             }
         }
         (self.is_taken, self.held) = (true, rest.len());
@@ -84,7 +86,7 @@ impl Bypass {
     /// Goes back to copying; what is in our own pipe is in the buffer, too.
     pub fn leave(&mut self) {
         if std::mem::take(&mut self.is_taken) || self.held > 0 {
-            self.pipe = own_pipe().map(|(pipe, _)| pipe);
+            self.pipe = own_pipe();
         }
         (self.held, self.large) = (0, 0);
     }
@@ -160,12 +162,20 @@ impl Bypass {
     }
 }
 
-fn own_pipe() -> Option<((OwnedFd, OwnedFd), usize)> {
+/// A pipe that holds as much as it should; `None` if the system does not give one. Nothing waits for it to have room.
+fn own_pipe() -> Option<(OwnedFd, OwnedFd)> {
     let pipe = pipe_with(PipeFlags::CLOEXEC).ok()?;
-    // A refusal leaves a smaller one.
-    let _ = fcntl_setpipe_size(&pipe.1, PIPE_BYTES);
-    let places = fcntl_getpipe_size(&pipe.1).ok()? / PAGE_BYTES;
-    Some((pipe, places))
+    rustix::io::ioctl_fionbio(&pipe.1, true).ok()?;
+    fcntl_setpipe_size(&pipe.1, PIPE_BYTES).ok()?;
+    (fcntl_getpipe_size(&pipe.1).ok()? == PIPE_BYTES).then_some(pipe)
+}
+
+/// Before Linux 5.1, what is written behind a moved page may end up in the page, which others still have.
+fn is_new_enough() -> bool {
+    let name = rustix::system::uname();
+    let release = name.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (5, 1)
 }
 
 #[cfg(test)]
@@ -275,6 +285,7 @@ mod tests {
     fn a_move_is_made_only_if_it_surely_fits() {
         let (from, mut into) = pipe();
         let (_out, to) = pipe();
+        assert!(is_new_enough());
         // A move that does not fit fails instead of waiting for ever.
         rustix::io::ioctl_fionbio(&to, true).expect("a pipe");
         let to: &'static std::fs::File = Box::leak(Box::new(to));
@@ -299,5 +310,20 @@ mod tests {
         bypass.leave();
         let unread = rustix::io::ioctl_fionread(to).expect("a pipe");
         assert_eq!(unread, moves as u64 * 100_000);
+    }
+
+    #[test]
+    fn what_somebody_else_has_left_in_the_pipe_may_take_all_of_it() {
+        let (out, mut to) = pipe();
+        to.write_all(b"left").expect("room");
+        let to: &'static std::fs::File = Box::leak(Box::new(to));
+        let mut output = Output::of(to.as_fd());
+        assert_eq!(output.room(), 0);
+        output.write(b"ours").expect("a reader");
+        let mut reader = std::fs::File::from(out.try_clone_to_owned().expect("a descriptor"));
+        reader.read_exact(&mut [0; 3]).expect("readable");
+        assert_eq!(output.room(), 0);
+        reader.read_exact(&mut [0; 1]).expect("readable");
+        assert_eq!(output.room(), (output.places().expect("a pipe") - 1) * page_size(), "ours is still there");
     }
 }

@@ -8,13 +8,14 @@
 use super::Read;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::param::page_size;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Bytes of one page of a pipe; also `PIPE_BUF`, up to which a write is atomic on Linux.
-const PAGE_BYTES: usize = 4096;
+/// `PIPE_BUF`: up to so many bytes a write is atomic on Linux. Pages, which are the places of a pipe, may be larger.
+const ATOMIC_BYTES: usize = 4096;
 /// Size that we ask for: the largest that an ordinary user gets.
 #[cfg(target_os = "linux")]
 const PIPE_BYTES_WANTED: usize = 1 << 20;
@@ -165,13 +166,19 @@ impl Output {
         };
         #[cfg(not(target_os = "linux"))]
         let capacity = None;
-        Output { fd, capacity, written: 0, unread: VecDeque::new() }
+        let mut output = Output { fd, capacity, written: 0, unread: VecDeque::new() };
+        // What somebody else has left in the pipe takes places, nobody knows how many.
+        if let (Some(places), Some(left)) = (output.places(), output.pending().filter(|left| *left > 0)) {
+            output.written = left;
+            output.unread.push_back((left, places));
+        }
+        output
     }
 
     /// Bytes that can be written at once without any risk that the write stops half-way; `usize::MAX` where writes
     /// cannot stop half-way (a file) or nothing can be known.
     pub fn room(&mut self) -> usize {
-        self.places().map_or(usize::MAX, |_| self.free_places() * PAGE_BYTES)
+        self.places().map_or(usize::MAX, |_| self.free_places() * page_size())
     }
 
     /// Where the bytes go.
@@ -182,7 +189,7 @@ impl Output {
 
     /// Pages that the pipe holds; `None` if stdout is not a pipe.
     pub(super) fn places(&self) -> Option<usize> {
-        self.capacity.map(|capacity| capacity / PAGE_BYTES)
+        self.capacity.map(|capacity| capacity / page_size())
     }
 
     /// Notes that bytes have been moved to stdout, which took so many places of the pipe at most.
@@ -206,7 +213,7 @@ impl Output {
 
     /// Bytes that are always written whole.
     pub fn atomic(&self) -> usize {
-        PAGE_BYTES
+        ATOMIC_BYTES
     }
 
     /// True if the pipe holds nothing that the reader has not taken: there will never be more room than now.
@@ -226,7 +233,7 @@ impl Output {
     pub fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         if self.capacity.is_some() && !bytes.is_empty() {
             self.written += bytes.len() as u64;
-            self.unread.push_back((self.written, bytes.len().div_ceil(PAGE_BYTES)));
+            self.unread.push_back((self.written, bytes.len().div_ceil(page_size())));
             // Single lines at a low rate never ask for the room: forget what must have been read by now.
             if self.unread.len() > 4096 {
                 self.room();
