@@ -204,8 +204,12 @@ fn what_the_journal_does_not_have_is_saved_first() {
 
     // The next one on the same state has a name.
     drop(process);
-    let process = Process::begin(folder.path(), &config.schema, 5);
+    let mut process = Process::begin(folder.path(), &config.schema, 5);
     assert!(!process.keeper.must_save(&process.shared));
+    // Nor is a line forgotten that came before there was an engine.
+    let starting = Shared::starting(chance::id(), chance::id);
+    starting.mark_unjournaled([line.as_bytes()].into_iter(), START + HOUR);
+    assert!(process.keeper.must_save(&starting));
 }
 
 /// The server is stopped with rows of an hour in it, comes back a week later, and after that with an older backup.

@@ -39,7 +39,7 @@ pub struct Keeper {
     /// loss may take what lies behind that, whatever later syncs say. Or the guest's file is not part of it: its lines may
     /// come behind those of another guest then. Or the name of the state has never been saved.
     doubtful: bool,
-    /// Lines that no journal had when the last checkpoint was taken, since the start.
+    /// Batches that no journal had when the last checkpoint was taken, since the start.
     unjournaled: u64,
     /// What one flush leaves for the next.
     memory: Memory,
@@ -123,11 +123,10 @@ impl Keeper {
     }
 
     /// True if the journal alone does not give back what the engine holds, so that a process which ends must save first.
-    pub fn must_save(&self, shared: &Shared) -> bool {
-        let unjournaled = shared.with(|engine| engine.counters().unjournaled).unwrap_or_default();
-        self.doubtful
-            || unjournaled != self.unjournaled
-            || shared.journaling().is_none_or(|journaling| !journaling.is_ready())
+    pub fn must_save(&mut self, shared: &Shared) -> bool {
+        let Some(journaling) = shared.journaling() else { return true };
+        self.doubtful |= journaling.takes_sync_failure();
+        self.doubtful || shared.unjournaled() != self.unjournaled || !journaling.is_ready()
     }
 
     /// What the sink has refused.
@@ -269,12 +268,14 @@ impl Keeper {
     /// incomplete.
     fn try_save(&mut self, shared: &Shared, now: i64) -> Result<Option<u64>, StateError> {
         tidy_up();
+        // What is noted from now on may have come before the copy; then it is saved once more.
+        let unjournaled = shared.unjournaled();
         // One moment: the state, and the position that it stands for.
         let begin = |engine: &mut Engine, position| {
             engine.begin_checkpoint();
-            (position, engine.counters().unjournaled)
+            position
         };
-        let Some((position, unjournaled)) = shared.with_position(begin) else { return Ok(None) };
+        let Some(position) = shared.with_position(begin) else { return Ok(None) };
         let copy = || {
             // The slice before has just been freed.
             tidy_up();

@@ -19,7 +19,7 @@ use crate::durable::entries::{Encoder, Frame};
 use crate::durable::recover::run_name;
 use crate::engine::Engine;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -136,6 +136,8 @@ pub struct Shared {
     fed: Condvar,
     /// A thread waits for the journal's disk, and the stream goes on without the journal.
     journal_stuck: AtomicBool,
+    /// Batches that no journal has, since the start.
+    unjournaled: AtomicU64,
     /// The lines that wait are being fed to an engine. Not behind the lock, which a stream at full speed leaves to nobody.
     is_feeding: AtomicBool,
     /// The stream waits for the lock.
@@ -157,6 +159,7 @@ impl Shared {
             configured: Condvar::new(),
             fed: Condvar::new(),
             journal_stuck: AtomicBool::new(false),
+            unjournaled: AtomicU64::new(0),
             is_feeding: AtomicBool::new(false),
             stream_waits: AtomicBool::new(false),
             runs,
@@ -415,8 +418,14 @@ impl Shared {
         (taken, is_first)
     }
 
+    /// How many batches no journal has, since the start; there may be no engine yet that could know of them.
+    pub fn unjournaled(&self) -> u64 {
+        self.unjournaled.load(Ordering::Relaxed)
+    }
+
     /// Notes on the windows of a batch that it is not in the journal.
     pub fn mark_unjournaled<'b>(&self, lines: impl Iterator<Item = &'b [u8]>, now: i64) {
+        self.unjournaled.fetch_add(1, Ordering::Relaxed);
         self.with(|engine| lines.for_each(|line| engine.mark_unjournaled(line, now)));
     }
 }
