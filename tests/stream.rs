@@ -101,6 +101,15 @@ fn an_unfinished_line_is_forwarded_after_a_second_and_counted_when_it_ends() {
     stdin.write_all(b"34 1700000000000000000\n").expect("a reader");
     let n = stdout.read(&mut buffer).expect("readable");
     assert_eq!(&buffer[..n], b"34 1700000000000000000\n");
+    // Behind a whole line it is held no longer.
+    stdin.write_all(b"m,host=b v=1 1700000000000000000\nm,host=b v").expect("a reader");
+    for expected in [&b"m,host=b v=1 1700000000000000000\n"[..], b"m,host=b v"] {
+        let n = stdout.read(&mut buffer).expect("readable");
+        assert_eq!(&buffer[..n], expected);
+    }
+    stdin.write_all(b"=2 1700000001000000000\n").expect("a reader");
+    let n = stdout.read(&mut buffer).expect("readable");
+    assert_eq!(&buffer[..n], b"=2 1700000001000000000\n");
     // A backslash at the end of what is forwarded would hang the reader's parser if the stream ended there.
     stdin.write_all(b"m\\").expect("a reader");
     let n = stdout.read(&mut buffer).expect("readable");

@@ -121,7 +121,8 @@ impl Stream {
                     let taken = self.split(ingest);
                     self.nap.brought(self.ends.len());
                     if let Some(taken) = taken {
-                        self.held_since = None;
+                        // What has begun behind the last whole line.
+                        self.held_since = (self.filled > self.line).then(Instant::now);
                         return Next::Batch(taken);
                     }
                 }
