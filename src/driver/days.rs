@@ -87,8 +87,8 @@ impl Item {
     }
 }
 
-/// Writes the rows of the days of some devices of a summary that are due; of days that have not ended only if `running` is true. Gives how
-/// many were written.
+/// Writes the rows of the days of some devices of a summary that are due; of days that have not ended only if `running` is
+/// true. Gives how many were written.
 ///
 /// # Errors
 /// The first failure of the sink; what had been written until then is acknowledged.

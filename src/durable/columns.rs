@@ -106,7 +106,7 @@ pub fn parts_text(parts: &[StoredPart], summary: &Summary) -> String {
 }
 
 /// One part, as it stands in [`parts_text`].
-pub fn part_text(run: &str, rev: u64, acknowledged: u64, partial: &str) -> String {
+fn part_text(run: &str, rev: u64, acknowledged: u64, partial: &str) -> String {
     format!("[{},{rev},{acknowledged},{partial}]", json!(run))
 }
 

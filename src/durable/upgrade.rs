@@ -4,7 +4,7 @@ use super::columns;
 use super::state::StateError;
 use crate::engine::plan::Sample;
 use crate::engine::stored::StoredSlot;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 /// Version 1 had a table of parts, and one of slots with a row for each.
 ///
@@ -22,46 +22,35 @@ pub fn from_1(connection: &Connection) -> Result<(), StateError> {
          DROP TABLE part;
          CREATE TABLE slots (series INTEGER PRIMARY KEY, slots BLOB NOT NULL);",
     )?;
-    {
+    let slots = {
         let mut read =
             transaction.prepare("SELECT id, series, field, at, kind, bits, run FROM slot ORDER BY series, id")?;
-        let mut put = transaction.prepare("INSERT INTO slots VALUES (?, ?)")?;
-        let mut rows = read.query([])?;
-        let mut of_series: Vec<StoredSlot> = Vec::new();
-        loop {
-            let slot = match rows.next()? {
-                None => None,
-                Some(row) => {
-                    let at: Option<i64> = row.get(3)?;
-                    let (kind, bits): (Option<i64>, Option<i64>) = (row.get(4)?, row.get(5)?);
-                    let sample = kind.zip(bits).map(|(kind, bits)| match kind {
-                        0 => Sample::Number(f64::from_bits(bits.cast_unsigned())),
-                        _ => Sample::Text(bits.cast_unsigned()),
-                    });
-                    Some(StoredSlot {
-                        id: row.get(0)?,
-                        series: row.get(1)?,
-                        field: row.get::<_, Vec<u8>>(2)?.into(),
-                        pending: at.zip(sample),
-                        run: row.get::<_, String>(6)?.into(),
-                    })
-                }
-            };
-            if let Some(last) = of_series.last()
-                && slot.as_ref().is_none_or(|slot| slot.series != last.series)
-            {
-                put.execute(params![last.series, columns::slots_bytes(&of_series)])?;
-                of_series.clear();
-            }
-            match slot {
-                Some(slot) => of_series.push(slot),
-                None => break,
-            }
-        }
+        read.query_map([], read_slot)?.collect::<rusqlite::Result<Vec<StoredSlot>>>()?
+    };
+    for slots in slots.chunk_by(|one, next| one.series == next.series) {
+        let mut put = transaction.prepare_cached("INSERT INTO slots VALUES (?, ?)")?;
+        put.execute(params![slots[0].series, columns::slots_bytes(slots)])?;
     }
     transaction.execute_batch("DROP TABLE slot; PRAGMA user_version = 2;")?;
     transaction.commit()?;
     Ok(())
+}
+
+/// A slot of version 1.
+fn read_slot(row: &Row<'_>) -> rusqlite::Result<StoredSlot> {
+    let at: Option<i64> = row.get(3)?;
+    let (kind, bits): (Option<i64>, Option<i64>) = (row.get(4)?, row.get(5)?);
+    let sample = kind.zip(bits).map(|(kind, bits)| match kind {
+        0 => Sample::Number(f64::from_bits(bits.cast_unsigned())),
+        _ => Sample::Text(bits.cast_unsigned()),
+    });
+    Ok(StoredSlot {
+        id: row.get(0)?,
+        series: row.get(1)?,
+        field: row.get::<_, Vec<u8>>(2)?.into(),
+        pending: at.zip(sample),
+        run: row.get::<_, String>(6)?.into(),
+    })
 }
 
 #[cfg(test)]
@@ -95,7 +84,7 @@ mod tests {
         CREATE TABLE dedupe (chunk INTEGER PRIMARY KEY, entries BLOB NOT NULL);
         PRAGMA user_version = 1;";
 
-    /// Two devices, three windows, two runs, text and numbers that are pending, and a field that is gone.
+    /// Two devices with two windows each, two runs, and texts and numbers that are pending.
     fn stored() -> (Arc<Schema>, Stored) {
         let text = "state_dir = \"unused\"\ntimezone = \"UTC\"\n[lateness]\nmax = \"forever\"\n[[summary]]\nname = \"s\"\n\
                     key = [\"host\"]\n[[summary.column]]\nname = \"v\"\nmethod = \"avg\"\n\
