@@ -22,12 +22,13 @@ use telegraf_rollup::driver::flush::{self, Memory, What};
 use telegraf_rollup::driver::keeper::Keeper;
 use telegraf_rollup::driver::shared::Shared;
 use telegraf_rollup::durable::disk::Folder;
-use telegraf_rollup::durable::state::StateDb;
+use telegraf_rollup::durable::state::db::StateDb;
 use telegraf_rollup::engine::Engine;
 use telegraf_rollup::engine::schema::{Schema, Summary};
 use telegraf_rollup::engine::zone::WindowKind;
-use telegraf_rollup::sink::{
-    self, FoundPartial, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo,
+use telegraf_rollup::sink;
+use telegraf_rollup::sink::port::{
+    FoundPartial, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo,
 };
 
 const HOUR: i64 = 3_600_000_000_000;
@@ -157,8 +158,8 @@ fn ratio(kind: Kind) {
     };
     let config_of = |name: &str| config(&url(name), "[\"hourly\"]");
     let (whole, bare) = (config_of("metrics"), config_of("bare"));
-    let mut sink = Timed { sink: sink::open(&whole.sink), steps: Default::default() };
-    let mut bare_sink = sink::open(&bare.sink);
+    let mut sink = Timed { sink: sink::open::open(&whole.sink), steps: Default::default() };
+    let mut bare_sink = sink::open::open(&bare.sink);
     sink.prepare(&whole.schema).unwrap_or_else(|e| panic!("{e}"));
     bare_sink.prepare(&bare.schema).unwrap_or_else(|e| panic!("{e}"));
     let shared = engine(&whole.schema);
@@ -220,7 +221,7 @@ fn process(folder: &Path, config: &Config) -> (Arc<Shared>, Keeper) {
 
 /// Flushes and checkpoints of many devices while lines go on to arrive.
 fn many(name: &str, config: &Config, devices: usize, hours: i64) {
-    let mut sink = Timed { sink: sink::open(&config.sink), steps: Default::default() };
+    let mut sink = Timed { sink: sink::open::open(&config.sink), steps: Default::default() };
     let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
     let (mut shared, mut keeper) = process(folder.path(), config);
     println!("{name}: {devices} devices, hourly and daily rows");

@@ -1,7 +1,7 @@
 //! In steady state a line costs no allocation. A process of its own, because it counts all of them.
 
 use telegraf_rollup::config::Config;
-use telegraf_rollup::durable::entries::Encoder;
+use telegraf_rollup::durable::journal::entries::Encoder;
 use telegraf_rollup::engine::Engine;
 
 #[global_allocator]

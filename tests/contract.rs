@@ -10,11 +10,12 @@ use telegraf_rollup::config::{Config, SinkConfig};
 use telegraf_rollup::driver::flush::{self, Memory, What};
 use telegraf_rollup::driver::shared::Shared;
 use telegraf_rollup::engine::Engine;
-use telegraf_rollup::engine::device::Key;
-use telegraf_rollup::engine::row::{Cell, Summed};
+use telegraf_rollup::engine::aggregate::row::{Cell, Summed};
+use telegraf_rollup::engine::ids::Key;
 use telegraf_rollup::engine::schema::{Schema, Summary};
 use telegraf_rollup::engine::zone::{Span, WindowKind, Zone};
-use telegraf_rollup::sink::{self, FoundPartial, PartialRange, PartialRecord, RowRecord, Sink, SinkError, States};
+use telegraf_rollup::sink;
+use telegraf_rollup::sink::port::{FoundPartial, PartialRange, PartialRecord, RowRecord, Sink, SinkError, States};
 
 const SECOND: i64 = 1_000_000_000;
 const HOUR: i64 = 3_600 * SECOND;
@@ -42,7 +43,7 @@ impl Target {
     }
 
     fn sink(&self) -> Box<dyn Sink + Send> {
-        sink::open(&self.config)
+        sink::open::open(&self.config)
     }
 
     /// A sink that has made the tables of a schema.

@@ -12,8 +12,8 @@ mod support;
 use support::repository;
 use telegraf_rollup::config::Config;
 use telegraf_rollup::driver::replay::Replay;
-use telegraf_rollup::engine::row::Cell;
-use telegraf_rollup::sink::statements;
+use telegraf_rollup::engine::aggregate::row::Cell;
+use telegraf_rollup::sink::sql::{dialect, times};
 
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 300;
@@ -44,9 +44,9 @@ fn engine(config_toml: &str, input: &[u8], now: Option<i64>) -> Vec<Found> {
             // By the text that is shown, as the expected rows are sorted below.
             table.sort_by(|a, b| (a.span.start, &a.key).cmp(&(b.span.start, &b.key)));
             out.extend(table.into_iter().map(|row| Found {
-                table: statements::row_table_name(summary, *kind),
+                table: dialect::row_table_name(summary, *kind),
                 start: row.span.start,
-                local: statements::local(&row.zone, *kind, row.span.start),
+                local: times::local(&row.zone, *kind, row.span.start),
                 keys: row.key.to_vec(),
                 cells: row.summed.cells,
                 samples: row.summed.samples,

@@ -499,8 +499,9 @@ fn another_user_s_directory_is_not_touched() {
 fn a_large_state_does_not_hold_the_stream() {
     use std::sync::Arc;
     use telegraf_rollup::durable::disk::{Disk, Folder};
-    use telegraf_rollup::durable::entries::Encoder;
-    use telegraf_rollup::durable::journal::{self, Journal};
+    use telegraf_rollup::durable::journal::entries::Encoder;
+    use telegraf_rollup::durable::journal::read;
+    use telegraf_rollup::durable::journal::write::Journal;
     const DEVICES: i64 = 100_000;
     const JOURNAL_BYTES: u64 = 64 << 20;
     let site = Site::new();
@@ -508,7 +509,7 @@ fn a_large_state_does_not_hold_the_stream() {
     site.run("state", all.as_bytes());
     // What a process has journaled that was killed before it saved.
     let disk: Arc<dyn Disk> = Arc::new(Folder::new(site.path("state/journal")));
-    let from = journal::read(&*disk, 0, |_| ()).expect("readable").position;
+    let from = read::read(&*disk, 0, |_| ()).expect("readable").position;
     let mut journal = Journal::new(disk, from);
     let mut encoder = Encoder::new(7);
     encoder.go_on_at(from);

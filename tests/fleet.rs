@@ -16,9 +16,11 @@ use telegraf_rollup::driver::flush::{self, Memory, What};
 use telegraf_rollup::driver::replay::Replay;
 use telegraf_rollup::driver::shared::Shared;
 use telegraf_rollup::engine::Engine;
-use telegraf_rollup::engine::row::Cell;
+use telegraf_rollup::engine::aggregate::row::Cell;
 use telegraf_rollup::engine::zone::WindowKind;
-use telegraf_rollup::sink::{self, Sink, SinkError};
+use telegraf_rollup::sink;
+use telegraf_rollup::sink::port::{Sink, SinkError};
+use telegraf_rollup::sink::sql::times;
 
 const SECOND: i64 = 1_000_000_000;
 const HOUR: i64 = 3_600 * SECOND;
@@ -117,7 +119,7 @@ impl Writer {
     fn new(name: String, config: Config) -> Writer {
         let engine = Shared::new(Engine::new(config.schema.clone()));
         engine.with(|engine| engine.begin_run(&format!("run-{name}")));
-        Writer { name, engine, sink: sink::open(&config.sink), memory: Memory::default(), config }
+        Writer { name, engine, sink: sink::open::open(&config.sink), memory: Memory::default(), config }
     }
 
     fn take(&self, lines: &[String]) {
@@ -129,7 +131,7 @@ impl Writer {
         let result = flush::flush(&self.engine, self.sink.as_mut(), &mut self.memory, &self.name, NOW, what);
         self.sink.disconnect();
         if result.is_err() {
-            self.sink = sink::open(&self.config.sink);
+            self.sink = sink::open::open(&self.config.sink);
         }
         result.map(drop)
     }
@@ -239,7 +241,7 @@ fn eight_writers(kind: Kind) {
             let expected = rows.table(&config(1).schema.summaries[0], window);
             assert_eq!(found.len(), expected.len(), "node {node}: rows of {window:?}");
             for row in expected {
-                let start = sink::statements::datetime(row.span.start);
+                let start = times::datetime(row.span.start);
                 let place = (row.key[0].clone(), start[..13].to_string());
                 let there = &found[&place];
                 let number = |i: usize| there[i].parse::<f64>().expect("a number");

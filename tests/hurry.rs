@@ -7,7 +7,7 @@ use telegraf_rollup::driver::shared::Shared;
 use telegraf_rollup::engine::Engine;
 use telegraf_rollup::engine::schema::{Schema, Summary};
 use telegraf_rollup::engine::zone::WindowKind;
-use telegraf_rollup::sink::{
+use telegraf_rollup::sink::port::{
     FoundPartial, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo,
 };
 

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use telegraf_rollup::config::Config;
 use telegraf_rollup::engine::Engine;
-use telegraf_rollup::engine::accumulate::baseline::Baseline;
-use telegraf_rollup::engine::checkpoint::Slice;
-use telegraf_rollup::engine::partial::Partial;
-use telegraf_rollup::engine::row::{self, Cell};
+use telegraf_rollup::engine::aggregate::judging::Baseline;
+use telegraf_rollup::engine::aggregate::partial::Partial;
+use telegraf_rollup::engine::aggregate::row;
+use telegraf_rollup::engine::aggregate::row::Cell;
+use telegraf_rollup::engine::persist::checkpoint::Slice;
+use telegraf_rollup::engine::persist::stored::Stored;
 use telegraf_rollup::engine::schema::{Method, Schema, Summary};
-use telegraf_rollup::engine::stored::Stored;
 
 const METHODS: [&str; 10] = ["avg", "sum", "stddev", "min", "max", "range", "first", "last", "count", "p95"];
 const HOUR: i64 = 3_600_000_000_000;

@@ -17,12 +17,14 @@ use telegraf_rollup::driver::journaling::Journaling;
 use telegraf_rollup::driver::keeper::{Keeper, own_journal};
 use telegraf_rollup::driver::shared::Shared;
 use telegraf_rollup::durable::disk::{Disk, Folder};
-use telegraf_rollup::durable::journal::{Journal, remove_before};
-use telegraf_rollup::durable::state::StateDb;
+use telegraf_rollup::durable::journal::adopt::remove_before;
+use telegraf_rollup::durable::journal::write::Journal;
+use telegraf_rollup::durable::state::db::StateDb;
 use telegraf_rollup::engine::Engine;
 use telegraf_rollup::engine::schema::Schema;
 use telegraf_rollup::engine::zone::WindowKind;
-use telegraf_rollup::sink::{self, Sink};
+use telegraf_rollup::sink;
+use telegraf_rollup::sink::port::Sink;
 
 /// Resident memory of this process in KiB; 0 where it is not known.
 fn resident_kib() -> u64 {
@@ -52,7 +54,7 @@ fn begin(folder: &std::path::Path, schema: &Arc<Schema>) -> (Shared, Keeper) {
     let journaling = Journaling::new(Journal::guest(disk.clone(), run, || Ok(())));
     shared.configured(Engine::new(schema.clone()), Some(journaling));
     let (store, aside) = StateDb::open(folder, 0).expect("a folder");
-    assert_eq!(aside, None);
+    assert!(aside.is_none());
     let opened = Keeper::open(Box::new(store), disk.clone(), schema, &[], run, format!("{run:x}")).expect("a state");
     let mut keeper = opened.keeper;
     shared.start(opened.engine, |held| {
@@ -221,7 +223,7 @@ fn a_week_without_mysql() {
     let Some(mut database) = Database::start(Kind::MySql) else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let config = configured(&format!("[sink]\nurl = {:?}\ntls = \"off\"\n", database.default_url()), &["s"]);
-    let mut sink = sink::open(&config.sink);
+    let mut sink = sink::open::open(&config.sink);
     let mut process = Process::begin(folder.path(), &config.schema, DEVICES);
     process.send(0);
     process.flush(&mut *sink, START + HOUR - 1);

@@ -16,10 +16,10 @@ use telegraf_rollup::driver::journaling::Journaling;
 use telegraf_rollup::driver::keeper::{Keeper, own_journal};
 use telegraf_rollup::driver::shared::Shared;
 use telegraf_rollup::durable::disk::{Disk, Folder};
-use telegraf_rollup::durable::journal::Journal;
-use telegraf_rollup::durable::state::StateDb;
+use telegraf_rollup::durable::journal::write::Journal;
+use telegraf_rollup::durable::state::db::StateDb;
 use telegraf_rollup::engine::Engine;
-use telegraf_rollup::engine::row::Cell;
+use telegraf_rollup::engine::aggregate::row::Cell;
 use telegraf_rollup::engine::schema::{Method, Schema};
 
 /// Seeds of an ordinary run.
@@ -103,7 +103,7 @@ fn begin(folder: &std::path::Path, schema: &Arc<Schema>) -> (Shared, Keeper) {
     let journaling = Journaling::new(Journal::guest(disk.clone(), run, || Ok(())));
     shared.configured(Engine::new(schema.clone()), Some(journaling));
     let (store, aside) = StateDb::open(folder, 0).expect("a folder");
-    assert_eq!(aside, None);
+    assert!(aside.is_none());
     let opened = Keeper::open(Box::new(store), disk.clone(), schema, &[], run, format!("{run:x}")).expect("a state");
     let mut keeper = opened.keeper;
     shared.start(opened.engine, |held| {

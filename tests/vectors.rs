@@ -8,8 +8,10 @@ use serde_json::Value as Json;
 use std::io::Write;
 use std::process::Stdio;
 use support::{feed, feed_child, program, repository};
-use telegraf_rollup::engine::frame::Framer;
-use telegraf_rollup::engine::scan::{self, Value};
+use telegraf_rollup::engine::line::decode::decode;
+use telegraf_rollup::engine::line::frame::Framer;
+use telegraf_rollup::engine::line::scan;
+use telegraf_rollup::engine::line::token::{Value, unescape_string};
 
 struct Vector {
     id: String,
@@ -90,7 +92,7 @@ fn shown(value: &Value<'_>) -> (&'static str, Vec<u8>) {
         Value::Integer(v) => ("i64", v.to_string().into_bytes()),
         Value::Unsigned(v) => ("u64", v.to_string().into_bytes()),
         Value::Boolean(v) => ("bool", v.to_string().into_bytes()),
-        Value::Text(v) => ("string", scan::unescape_string(v)),
+        Value::Text(v) => ("string", unescape_string(v)),
     }
 }
 
@@ -99,7 +101,7 @@ type Decoded = (Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>, Vec<(Vec<u8>, &'static str, Ve
 fn found(lines: &[Vec<u8>]) -> Vec<Option<Decoded>> {
     let mut out = Vec::new();
     for line in lines {
-        match scan::decode(line) {
+        match decode(line) {
             Ok(None) => {}
             Err(_) => out.push(None),
             Ok(Some(point)) => out.push(Some((

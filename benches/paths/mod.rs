@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 use telegraf_rollup::config::Config;
-use telegraf_rollup::durable::entries::Encoder;
+use telegraf_rollup::durable::journal::entries::Encoder;
 use telegraf_rollup::engine::Engine;
-use telegraf_rollup::engine::frame::Framer;
-use telegraf_rollup::engine::partial::Partial;
+use telegraf_rollup::engine::aggregate::partial::Partial;
+use telegraf_rollup::engine::line::frame::Framer;
 use telegraf_rollup::engine::schema::Schema;
 
 const CONFIG: &str = r#"

@@ -2,9 +2,11 @@
 
 use super::load;
 use crate::config::{Config, SinkConfig};
-use crate::engine::scan;
+use crate::engine::line::decode::{Point, decode};
+use crate::engine::line::token::Value;
 use crate::engine::schema::{AccumulatorDef, Method, Rule, Summary};
-use crate::sink::{self, statements};
+use crate::sink;
+use crate::sink::sql::ddl;
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
@@ -58,12 +60,12 @@ fn tables(config: &Config) -> anyhow::Result<ExitCode> {
     }
     say!("sink: {}", config.sink.name());
     if let SinkConfig::MySql(mysql) = &config.sink {
-        say!("  what the user needs: {}", statements::grants(&mysql.user, &mysql.database, mysql.migrate));
+        say!("  what the user needs: {}", ddl::grants(&mysql.user, &mysql.database, mysql.migrate));
     }
     if cfg!(windows) {
         say!("note: Telegraf's Windows service reads telegraf.d only if it was installed with --config-directory");
     }
-    let mut sink = sink::open(&config.sink);
+    let mut sink = sink::open::open(&config.sink);
     let found = sink.inspect(&config.schema);
     sink.disconnect();
     match found {
@@ -86,7 +88,7 @@ fn tables(config: &Config) -> anyhow::Result<ExitCode> {
 
 /// Shows, source by source, what becomes of a line.
 fn explain(config: &Config, line: &str) -> anyhow::Result<ExitCode> {
-    let point = match scan::decode(line.as_bytes()) {
+    let point = match decode(line.as_bytes()) {
         Ok(Some(point)) => point,
         Ok(None) => anyhow::bail!("the line is blank or a comment: nothing is counted"),
         Err(at) => {
@@ -121,7 +123,7 @@ fn rest(line: &str, at: usize) -> String {
 }
 
 /// The value that a source takes from a point, or the first thing that does not fit.
-fn verdict(point: &scan::Point<'_>, accumulator: &AccumulatorDef, method: Method) -> Result<String, String> {
+fn verdict(point: &Point<'_>, accumulator: &AccumulatorDef, method: Method) -> Result<String, String> {
     let source = &accumulator.source;
     if !source.measurement.matches(&point.head.measurement) {
         return Err(format!("measurement is not {:?}", source.measurement.text()));
@@ -140,12 +142,12 @@ fn verdict(point: &scan::Point<'_>, accumulator: &AccumulatorDef, method: Method
         return Err(format!("there is no field {:?}", source.field));
     };
     let number = match value {
-        scan::Value::Float(v) => *v,
-        scan::Value::Integer(v) => *v as f64,
-        scan::Value::Unsigned(v) => *v as f64,
-        scan::Value::Boolean(v) => f64::from(u8::from(*v)),
-        scan::Value::Text(_) if method == Method::Count => return Ok("a text, counted".to_string()),
-        scan::Value::Text(_) => return Err(format!("field {:?} is a text, not a number", source.field)),
+        Value::Float(v) => *v,
+        Value::Integer(v) => *v as f64,
+        Value::Unsigned(v) => *v as f64,
+        Value::Boolean(v) => f64::from(u8::from(*v)),
+        Value::Text(_) if method == Method::Count => return Ok("a text, counted".to_string()),
+        Value::Text(_) => return Err(format!("field {:?} is a text, not a number", source.field)),
     };
     let scaled = number * source.scale + source.offset + 0.0;
     if !scaled.is_finite() && method != Method::Count {

@@ -2,10 +2,11 @@
 
 use super::load;
 use crate::driver::replay::{self, Rows};
-use crate::engine::row::Cell;
+use crate::engine::aggregate::row::Cell;
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::WindowKind;
-use crate::sink::{RowRecord, statements};
+use crate::sink::port::RowRecord;
+use crate::sink::sql::{dialect, literal, times, upsert};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use std::fs::File;
@@ -149,9 +150,9 @@ fn csv(out: &mut impl Write, schema: &Schema, rows: &Rows) -> anyhow::Result<()>
     each_table(schema, rows, |summary, kind, rows| {
         for row in rows {
             let mut line = vec![
-                statements::row_table_name(summary, kind),
-                statements::datetime(row.span.start),
-                statements::local(&row.zone, kind, row.span.start),
+                dialect::row_table_name(summary, kind),
+                times::datetime(row.span.start),
+                times::local(&row.zone, kind, row.span.start),
             ];
             for name in &names {
                 let key = summary.key.iter().position(|k| k == name).map(|i| quoted(&row.key[i]));
@@ -161,7 +162,7 @@ fn csv(out: &mut impl Write, schema: &Schema, rows: &Rows) -> anyhow::Result<()>
             }
             line.push(row.summed.samples.to_string());
             line.push(format!("{:?}", row.summed.coverage));
-            let seen = |at: Option<i64>| at.map(statements::milliseconds).unwrap_or_default();
+            let seen = |at: Option<i64>| at.map(times::milliseconds).unwrap_or_default();
             line.push(seen(row.summed.seen.map(|s| s.0)));
             line.push(seen(row.summed.seen.map(|s| s.1)));
             writeln!(out, "{}", line.join(","))?;
@@ -174,16 +175,16 @@ fn json(out: &mut impl Write, schema: &Schema, rows: &Rows) -> anyhow::Result<()
     each_table(schema, rows, |summary, kind, rows| {
         for row in rows {
             let mut object = serde_json::Map::new();
-            object.insert("table".to_string(), statements::row_table_name(summary, kind).into());
-            for (name, bound) in statements::bind_row(summary, kind, row, 0) {
+            object.insert("table".to_string(), dialect::row_table_name(summary, kind).into());
+            for (name, bound) in upsert::bind_row(summary, kind, row, 0) {
                 if name == "updated_at" {
                     continue;
                 }
                 let value = match bound {
-                    statements::Bound::Null => serde_json::Value::Null,
-                    statements::Bound::Integer(value) => value.into(),
-                    statements::Bound::Float(value) => value.into(),
-                    statements::Bound::Text(text) => text.into(),
+                    literal::Bound::Null => serde_json::Value::Null,
+                    literal::Bound::Integer(value) => value.into(),
+                    literal::Bound::Float(value) => value.into(),
+                    literal::Bound::Text(text) => text.into(),
                 };
                 object.insert(name.to_string(), value);
             }
@@ -200,14 +201,8 @@ fn table(out: &mut impl Write, schema: &Schema, rows: &Rows) -> anyhow::Result<(
             writeln!(out)?;
         }
         any = true;
-        writeln!(
-            out,
-            "{} ({} rows, zone {})",
-            statements::row_table_name(summary, kind),
-            rows.len(),
-            schema.zone.name()
-        )?;
-        let mut header: Vec<&str> = vec![statements::local_column(kind)];
+        writeln!(out, "{} ({} rows, zone {})", dialect::row_table_name(summary, kind), rows.len(), schema.zone.name())?;
+        let mut header: Vec<&str> = vec![dialect::local_column(kind)];
         header.extend(summary.key.iter().map(String::as_str));
         header.extend(summary.columns.iter().map(|c| c.name.as_str()));
         header.extend(["samples", "coverage", "is_final"]);
@@ -224,7 +219,7 @@ fn table(out: &mut impl Write, schema: &Schema, rows: &Rows) -> anyhow::Result<(
                 }
                 continue;
             }
-            let mut line = vec![statements::local(&row.zone, kind, row.span.start)];
+            let mut line = vec![times::local(&row.zone, kind, row.span.start)];
             line.extend(row.key.iter().map(|k| k.escape_debug().to_string()));
             line.extend(row.summed.cells.iter().map(|cell| match cell {
                 Cell::Null => "-".to_string(),

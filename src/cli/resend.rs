@@ -2,7 +2,7 @@
 
 use super::load;
 use crate::driver::requests;
-use crate::sink::statements;
+use crate::sink::sql::times;
 use anyhow::Context;
 use clap::Args;
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ impl Resend {
                 let bare = text.trim_end_matches('Z');
                 let whole = if bare.contains([' ', 'T']) { bare.to_string() } else { format!("{bare} 00:00:00") };
                 let message = "is not a time: write it as in '2026-11-01 00:00:00' (UTC)";
-                statements::parse_datetime(&whole).with_context(|| format!("--from {text:?} {message}"))?
+                times::parse_datetime(&whole).with_context(|| format!("--from {text:?} {message}"))?
             }
         };
         // A daily row needs all hours of its day.

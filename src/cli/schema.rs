@@ -3,7 +3,8 @@
 use super::load;
 use crate::config::SinkConfig;
 use crate::sink;
-use crate::sink::statements::{self, Dialect};
+use crate::sink::sql::ddl;
+use crate::sink::sql::dialect::Dialect;
 use clap::{Args, ValueEnum};
 use std::io::Write;
 use std::path::PathBuf;
@@ -50,7 +51,7 @@ impl Schema {
                 // Whoever types this means it.
                 mysql.migrate = true;
             }
-            let mut sink = sink::open(&config.sink);
+            let mut sink = sink::open::open(&config.sink);
             let prepared = sink.prepare(&config.schema);
             sink.disconnect();
             prepared.map_err(|e| anyhow::anyhow!("the tables cannot be made: {e}"))?;
@@ -63,10 +64,10 @@ impl Schema {
             (Some(Kind::Mariadb), _) => Dialect::MariaDb,
         };
         if let (SinkConfig::MySql(mysql), true) = (&config.sink, dialect != Dialect::Sqlite) {
-            say!("-- What the user needs: {}\n", statements::grants(&mysql.user, &mysql.database, mysql.migrate));
+            say!("-- What the user needs: {}\n", ddl::grants(&mysql.user, &mysql.database, mysql.migrate));
         }
-        for table in statements::tables(dialect, &config.schema) {
-            for sql in statements::create_table(dialect, &table) {
+        for table in ddl::tables(dialect, &config.schema) {
+            for sql in ddl::create_table(dialect, &table) {
                 say!("{sql};\n");
             }
         }

@@ -1,9 +1,9 @@
 //! What the sink has refused: set aside by name, so that the rest goes on, and tried again with its next point and every
 //! [`AGAIN_AFTER`].
 
-use crate::engine::device::Key;
+use crate::engine::ids::Key;
 use crate::engine::zone::Span;
-use crate::sink::statements;
+use crate::sink::sql::times;
 use std::collections::BTreeMap;
 
 /// After this time, in nanoseconds, it is tried again although nothing has come.
@@ -48,7 +48,7 @@ impl SetAside {
             log::warn!(
                 "{table} {key:?} {}: the sink refuses the row ({reason}); set aside, tried again with its next point and \
                  every 10 minutes",
-                statements::datetime(span.start)
+                times::datetime(span.start)
             );
         }
         let since = known.map_or(now, |known| known.since);

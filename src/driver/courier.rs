@@ -20,12 +20,15 @@ use super::{backoff, clock, start_thread};
 use crate::config::{Config, Retention};
 use crate::durable::claim::{self, Claim, GuestMark, Refusal};
 use crate::durable::disk::{Disk, Folder};
-use crate::durable::journal::{self, Journal};
-use crate::durable::state::{StateDb, StateError};
+use crate::durable::journal::write::Journal;
+use crate::durable::journal::{adopt, name, read};
+use crate::durable::state::db::StateDb;
+use crate::durable::state_error::StateError;
 use crate::engine::Engine;
 use crate::engine::schema::fnv1a;
 use crate::engine::zone::WindowKind;
-use crate::sink::{self, Sink, SinkError};
+use crate::sink;
+use crate::sink::port::{Sink, SinkError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -133,7 +136,7 @@ struct Guest {
 struct Owned {
     keeper: Keeper,
     engine: Engine,
-    journal: journal::Recovered,
+    journal: read::Recovered,
     claim: Claim,
 }
 
@@ -166,7 +169,7 @@ impl Work {
                 }
             }
         };
-        let mut sink = sink::open(&config.sink);
+        let mut sink = sink::open::open(&config.sink);
         let guest = self.enter(&config);
         log::info!("started: rows go to {}", config.sink.name());
         if guest.is_some() {
@@ -186,7 +189,7 @@ impl Work {
             sink.disconnect();
         }));
         if prepared.is_err() {
-            *sink = sink::open(&config.sink);
+            *sink = sink::open::open(&config.sink);
         }
     }
 
@@ -239,7 +242,7 @@ impl Work {
         let run = self.run;
         let disk: Arc<dyn Disk> = Arc::new(Folder::new(folder.clone()));
         let bytes_max = config.durability.journal_bytes;
-        let mark = Arc::new(GuestMark::new(&folder, &journal::guest_name(run)));
+        let mark = Arc::new(GuestMark::new(&folder, &name::guest_name(run)));
         let announce = {
             let mark = Arc::downgrade(&mark);
             move || mark.upgrade().ok_or_else(|| io::Error::other("not a guest any more")).and_then(|mark| mark.set())
@@ -314,7 +317,7 @@ impl Work {
 
     /// Claims the state directory and recovers the state.
     fn claim(&self, config: &Config, guest: &Guest) -> Result<Owned, NotOwned> {
-        let own_file = journal::guest_name(guest.run);
+        let own_file = name::guest_name(guest.run);
         let claim = match claim::claim(&config.state_dir) {
             Ok(claim) => claim,
             Err(Refusal::Owned) => return Err(NotOwned::Taken),
@@ -324,12 +327,17 @@ impl Work {
         let unusable = |e: StateError| NotOwned::Unusable(e.to_string());
         let (store, aside) = StateDb::open(&config.state_dir, clock::now()).map_err(unusable)?;
         if let Some(aside) = aside {
-            log::error!("the state in {} is of no use: {aside}; starting anew", config.state_dir.display());
+            log::error!(
+                "the state in {} is of no use: {}; set aside as {}; starting anew",
+                config.state_dir.display(),
+                aside.reason,
+                aside.files.join(", ")
+            );
         }
         let names = guest.disk.list().map_err(|e| NotOwned::Unusable(e.to_string()))?;
         let abandoned: Vec<String> = names
             .into_iter()
-            .filter(|name| journal::is_guest(name) && *name != own_file && claim::is_abandoned(&guest.folder, name))
+            .filter(|name| name::is_guest(name) && *name != own_file && claim::is_abandoned(&guest.folder, name))
             .collect();
         let started = Instant::now();
         let (disk, writer) = (guest.disk.clone(), format!("{:032x}", random()));
@@ -370,7 +378,7 @@ impl Work {
     fn leave(&self, guest: Guest, reason: &str, config: &Config) {
         self.engine.refuse();
         log::warn!("{} {reason}; lines pass through, nothing is counted", config.state_dir.display());
-        let _ = guest.disk.remove(&journal::guest_name(guest.run));
+        let _ = guest.disk.remove(&name::guest_name(guest.run));
         drop(guest);
         self.idle();
     }
@@ -491,7 +499,7 @@ impl Work {
                 refill(&e, config);
             }
             // The panic is in the log.
-            Err(_) => *sink = sink::open(&config.sink),
+            Err(_) => *sink = sink::open::open(&config.sink),
         }
     }
 
@@ -568,7 +576,7 @@ impl Work {
                 report(&error);
                 last.error = Some(error.to_string());
                 // A new sink looks at its tables again: they may have been dropped or replaced.
-                *sink = sink::open(&config.sink);
+                *sink = sink::open::open(&config.sink);
                 if matches!(error, SinkError::Emptied(_)) {
                     self.resend(config, keeper, Resend { from: i64::MIN }, now);
                     return None;
@@ -577,7 +585,7 @@ impl Work {
             Err(_) => {
                 // The panic is in the log. A new sink starts without whatever state led to it.
                 last.error = Some("a panic, see the log".to_string());
-                *sink = sink::open(&config.sink);
+                *sink = sink::open::open(&config.sink);
                 self.save_all();
             }
         }
@@ -615,7 +623,7 @@ fn purge(sink: &mut dyn Sink, config: &Config, now: i64) -> Result<u64, SinkErro
 /// removed after the next checkpoint.
 fn remove_old(disk: Arc<dyn Disk>, before: u64) {
     start_thread("tidy journal", move || {
-        if let Err(e) = journal::remove_before(&*disk, before) {
+        if let Err(e) = adopt::remove_before(&*disk, before) {
             log::warn!("old journal files cannot be removed: {e}; trying again");
         }
     });

@@ -6,14 +6,14 @@
 
 use super::flush::{self, Work};
 use super::rows;
-use crate::engine::DueDay;
-use crate::engine::device::Key;
-use crate::engine::partial::Partial;
-use crate::engine::row::Total;
+use crate::engine::aggregate::partial::Partial;
+use crate::engine::aggregate::row::Total;
+use crate::engine::export::due::DueDay;
+use crate::engine::ids::Key;
 use crate::engine::schema::Summary;
 use crate::engine::zone::{Span, WindowKind, Zone};
-use crate::sink::statements::row_table_name;
-use crate::sink::{FoundPartial, PartialRange, RowRecord, SinkError, States};
+use crate::sink::port::{FoundPartial, PartialRange, RowRecord, SinkError, States};
+use crate::sink::sql::dialect::row_table_name;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasher;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use super::courier::Wake;
 use super::journaling::Journaling;
 use super::shared::Shared;
-use crate::durable::entries::Frame;
+use crate::durable::journal::frame::Frame;
 use crate::engine::Engine;
 use std::sync::Arc;
 

@@ -7,8 +7,9 @@
 //! Invariant: batches are written in the order in which they were folded. Whoever needs the lock of the journal and that of
 //! the engine takes the journal's first.
 
-use crate::durable::entries::Frame;
-use crate::durable::journal::{Journal, Retirer, Syncer};
+use crate::durable::journal::frame::Frame;
+use crate::durable::journal::sync::Syncer;
+use crate::durable::journal::write::{Journal, Retirer};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -8,13 +8,15 @@ use super::flush::{self, DEVICES_A_SLICE, Flushed, Memory, What};
 use super::journaling::Held;
 use super::shared::Shared;
 use crate::durable::disk::Disk;
-use crate::durable::journal::{self, Journal};
+use crate::durable::journal::write::Journal;
+use crate::durable::journal::{name, read};
 use crate::durable::recover;
-use crate::durable::state::{Meta, StateError, Store};
+use crate::durable::state_error::StateError;
+use crate::durable::store::{Meta, Store};
 use crate::engine::Engine;
-use crate::engine::checkpoint::Slice;
+use crate::engine::persist::checkpoint::Slice;
 use crate::engine::schema::Schema;
-use crate::sink::{Sink, SinkError};
+use crate::sink::port::{Sink, SinkError};
 use std::sync::Arc;
 
 /// Windows that are taken back from stored state at a time, at least.
@@ -59,7 +61,7 @@ pub struct Opened {
     pub keeper: Keeper,
     pub engine: Engine,
     /// What was read of the journal, and where it goes on.
-    pub journal: journal::Recovered,
+    pub journal: read::Recovered,
     /// A power loss cannot take what was recovered any more.
     pub is_synced: bool,
     pub is_first_start: bool,
@@ -333,11 +335,11 @@ pub fn own_journal(
     held: &mut Held<'_>,
     disk: &Arc<dyn Disk>,
     guest: u128,
-    recovered: &journal::Recovered,
+    recovered: &read::Recovered,
     bytes_max: u64,
 ) -> (u64, GuestFile) {
     let position = recovered.position;
-    let (name, bytes) = (journal::guest_name(guest), held.journal().guest_bytes());
+    let (name, bytes) = (name::guest_name(guest), held.journal().guest_bytes());
     let syncer = held.journal().syncer();
     let mut journal = Journal::new(disk.clone(), position).limited_to(bytes_max).synced_by(syncer);
     let (end, adopted) = journal.adopt(name.clone(), position, bytes);

@@ -3,12 +3,14 @@
 use super::clock;
 use super::flush::{self, Memory, What};
 use super::shared::Shared;
-use crate::engine::device::Key;
-use crate::engine::frame::Framer;
+use crate::engine::ids::Key;
+use crate::engine::line::frame::Framer;
 use crate::engine::schema::{Lateness, Schema, Summary};
 use crate::engine::zone::{Span, WindowKind};
 use crate::engine::{Counters, Engine};
-use crate::sink::{FoundPartial, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo};
+use crate::sink::port::{
+    FoundPartial, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo,
+};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;

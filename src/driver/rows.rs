@@ -1,6 +1,6 @@
 //! Partials of all writers -> base windows, for the flush and for `replay`.
 
-use crate::engine::partial::Partial;
+use crate::engine::aggregate::partial::Partial;
 use crate::engine::schema::Summary;
 use crate::engine::zone::{Span, Zone};
 use std::collections::BTreeMap;

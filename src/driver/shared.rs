@@ -15,7 +15,8 @@
 
 use super::ingest::{self, Taken};
 use super::journaling::{Held, Journaling};
-use crate::durable::entries::{Encoder, Frame};
+use crate::durable::journal::entries::Encoder;
+use crate::durable::journal::frame::Frame;
 use crate::durable::recover::run_name;
 use crate::engine::Engine;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -5,7 +5,7 @@ use super::flush::DEVICES_A_SLICE;
 use super::flush::Flushed;
 use super::keeper::Keeper;
 use super::shared::Shared;
-use crate::sink::statements;
+use crate::sink::sql::times;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub struct LastFlush {
 }
 
 fn time(at: i64) -> Value {
-    if at == 0 { Value::Null } else { json!(format!("{}Z", statements::datetime(at).replace(' ', "T"))) }
+    if at == 0 { Value::Null } else { json!(format!("{}Z", times::datetime(at).replace(' ', "T"))) }
 }
 
 /// What is in the file.
@@ -82,7 +82,7 @@ pub fn of(shared: &Shared, keeper: &Keeper, sink: &str, started: i64, last: &Las
 
 /// How old a status is; `None` if it does not say.
 pub fn age(status: &Value) -> Option<Duration> {
-    let written = statements::parse_datetime(status["written_at"].as_str()?.trim_end_matches('Z'))?;
+    let written = times::parse_datetime(status["written_at"].as_str()?.trim_end_matches('Z'))?;
     Some(Duration::from_nanos((clock::now() - written).max(0).unsigned_abs()))
 }
 

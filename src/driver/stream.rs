@@ -15,7 +15,7 @@ use super::clock;
 use super::ingest::{Ingest, Taken};
 use super::nap::Nap;
 use super::platform::{Bypass, Input, Output, Read};
-use crate::engine::frame::Framer;
+use crate::engine::line::frame::Framer;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};

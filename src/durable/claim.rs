@@ -3,7 +3,8 @@
 //! The lock goes with the process, however it ends. A process that runs as another user than the one the directory
 //! belongs to (root's `telegraf --test`) never claims it: it would leave files behind that the service cannot write.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use super::private;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -44,7 +45,7 @@ pub fn usable(folder: &Path) -> Result<(), Refusal> {
 }
 
 fn lock(path: &Path) -> Result<Claim, Refusal> {
-    let file = OpenOptions::new().create(true).append(true).open(path).map_err(Refusal::Unusable)?;
+    let file = private::lockable(path).map_err(Refusal::Unusable)?;
     match file.try_lock() {
         Ok(()) => Ok(Claim { _lock: file }),
         Err(TryLockError::WouldBlock) => Err(Refusal::Owned),
@@ -92,7 +93,7 @@ impl GuestMark {
             return Ok(());
         }
         if let Some(journal) = self.path.parent() {
-            fs::create_dir_all(journal)?;
+            private::folder(journal)?;
         }
         *claim = Some(lock(&self.path).map_err(|refusal| match refusal {
             Refusal::Unusable(e) => e,

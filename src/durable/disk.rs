@@ -2,8 +2,9 @@
 //!
 //! It is narrow so that tests can put a disk behind it that fails, fills, tears, stalls, or loses what was not synced.
 
+use super::private;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,11 +16,17 @@ pub trait Disk: Send + Sync {
     /// The folder cannot be read.
     fn list(&self) -> io::Result<Vec<String>>;
 
-    /// All bytes of a file.
+    /// Bytes of all files, as they lie on the disk.
     ///
     /// # Errors
-    /// The file cannot be read.
-    fn read(&self, name: &str) -> io::Result<Vec<u8>>;
+    /// The folder cannot be read.
+    fn bytes(&self) -> io::Result<u64>;
+
+    /// Opens a file to be read from its start.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    fn read(&self, name: &str) -> io::Result<Box<dyn Read>>;
 
     /// Makes an empty file, or empties the one that is there.
     ///
@@ -106,14 +113,27 @@ impl Disk for Folder {
         Ok(names)
     }
 
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.0.join(name))
+    fn bytes(&self) -> io::Result<u64> {
+        let mut bytes = 0;
+        for name in self.list()? {
+            match fs::metadata(self.0.join(name)) {
+                Ok(file) => bytes += file.len(),
+                // It has just been removed.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn read(&self, name: &str) -> io::Result<Box<dyn Read>> {
+        Ok(Box::new(File::open(self.0.join(name))?))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn Segment>> {
         let path = self.0.join(name);
-        fs::create_dir_all(&self.0)?;
-        Ok(Arc::new(File::create(path)?))
+        private::folder(&self.0)?;
+        Ok(Arc::new(private::create(&path)?))
     }
 
     fn reuse(&self, from: &str, to: &str) -> io::Result<Arc<dyn Segment>> {

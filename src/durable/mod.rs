@@ -16,10 +16,10 @@
 //! needs no sync any more.
 
 pub mod claim;
-mod columns;
 pub mod disk;
-pub mod entries;
 pub mod journal;
+pub mod private;
 pub mod recover;
 pub mod state;
-mod upgrade;
+pub mod state_error;
+pub mod store;

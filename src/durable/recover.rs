@@ -1,12 +1,14 @@
 //! Recovery: stored state, plus the journal behind its position, through the same engine.
 
 use super::disk::Disk;
-use super::journal::{self, Recovered};
-use super::state::{Meta, StateError, Store};
+use super::journal::adopt;
+use super::journal::read::{self, Recovered};
+use super::state_error::StateError;
+use super::store::{Meta, Store};
 use crate::engine::Engine;
-use crate::engine::frame::Framer;
+use crate::engine::line::frame::Framer;
+use crate::engine::persist::stored::{Stored, StoredWindow};
 use crate::engine::schema::Schema;
-use crate::engine::stored::{Stored, StoredWindow};
 use std::sync::Arc;
 
 /// What a recovery gave.
@@ -32,11 +34,11 @@ pub fn recover(
     let mut engine = Engine::restore(schema.clone(), stored);
     complete(&mut engine, schema, store)?;
     let from = meta.as_ref().map_or(0, |m| m.position);
-    let unreadable = |e: std::io::Error| StateError::Unusable(format!("the journal cannot be read: {e}"));
+    let unreadable = |error: std::io::Error| StateError::Io { what: "the journal cannot be read", error };
     let absorbed = meta.as_ref().map(|meta| meta.absorbed.as_slice()).unwrap_or_default();
     let abandoned: Vec<_> = abandoned.iter().filter(|name| !absorbed.contains(name)).collect();
     adopt(disk, from, &abandoned).map_err(unreadable)?;
-    let journal = journal::read(disk, from, |frame| {
+    let journal = read::read(disk, from, |frame| {
         engine.begin_run(&run_name(frame.run));
         let mut framer = Framer::default();
         let mut rest = frame.lines;
@@ -46,8 +48,8 @@ pub fn recover(
         }
     })
     .map_err(unreadable)?;
-    journal::remove_from(disk, journal.position)
-        .map_err(|e| StateError::Unusable(format!("an empty file of the journal cannot be removed: {e}")))?;
+    adopt::remove_from(disk, journal.position)
+        .map_err(|error| StateError::Io { what: "an empty file of the journal cannot be removed", error })?;
     complete(&mut engine, schema, store)?;
     Ok(Restored { engine, meta, journal })
 }
@@ -76,13 +78,13 @@ fn complete(engine: &mut Engine, schema: &Schema, store: &mut dyn Store) -> Resu
 fn adopt(disk: &dyn Disk, from: u64, abandoned: &[&String]) -> std::io::Result<()> {
     let mut guests = Vec::new();
     for name in abandoned {
-        let first = journal::first_received(disk, name)?;
+        let first = read::first_received(disk, name)?;
         guests.push((first, name));
     }
     guests.sort();
     for (_, name) in guests {
-        let end = journal::read(disk, from, |_| ())?.position;
-        journal::adopt(disk, name, end)?;
+        let end = read::read(disk, from, |_| ())?.position;
+        adopt::adopt(disk, name, end)?;
     }
     Ok(())
 }

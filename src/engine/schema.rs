@@ -3,8 +3,9 @@
 //! Built by `config`, which has checked it: a value of these types cannot be invalid (names are unique, a rule exists,
 //! a pattern compiles). Deliberately absent: anything about files, sinks or schedules.
 
+use super::aggregate::kind::Kind;
+use super::pattern::Pattern;
 use super::zone::{WindowKind, Zone};
-use super::{partial::Kind, pattern::Pattern};
 use std::sync::Arc;
 
 /// Everything that decides what the rows say.

@@ -8,10 +8,15 @@
 //! sent again: each is complete in itself. If a row is what the server refuses, the statement is cut in halves until the row
 //! stands alone; the others are written.
 
-use super::statements::{self, Bound, Dialect, TableDef};
-use super::{FoundPartial, Names, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo};
+use super::port::{
+    FoundPartial, Names, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo,
+};
+use super::sql::ddl::TableDef;
+use super::sql::dialect::Dialect;
+use super::sql::literal::Bound;
+use super::sql::{ddl, dialect, literal, select, times, upsert};
 use crate::config::{MySql, Password, Tls};
-use crate::engine::device::Key;
+use crate::engine::ids::Key;
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::WindowKind;
 use mysql_async::prelude::Queryable;
@@ -29,7 +34,7 @@ const ROWS_MAX: usize = 1_000;
 const STATEMENT_BYTES_MAX: usize = 1 << 20;
 /// The largest packet that the protocol knows; the server's own limit is asked for.
 const PACKET_BYTES_MAX: usize = 1 << 30;
-/// Ranges of one SELECT; see [`statements::range_literals`].
+/// Ranges of one SELECT; see [`select::range_literals`].
 const RANGES_MAX: usize = 500;
 /// Rows that one statement of a purge deletes, and how many such statements follow each other: others want to write, too.
 const PURGE_ROWS: usize = 5_000;
@@ -184,11 +189,9 @@ impl MySqlSink {
                     "{server} refused user {user:?}: check the user and the password ({})",
                     e.message
                 )),
-                ER_DBACCESS_DENIED | ER_TABLEACCESS_DENIED | ER_COLUMNACCESS_DENIED => SinkError::Setup(format!(
-                    "{server}: {}: run {}",
-                    e.message,
-                    statements::grants(user, database, *migrate)
-                )),
+                ER_DBACCESS_DENIED | ER_TABLEACCESS_DENIED | ER_COLUMNACCESS_DENIED => {
+                    SinkError::Setup(format!("{server}: {}: run {}", e.message, ddl::grants(user, database, *migrate)))
+                }
                 ER_BAD_DB => SinkError::Setup(format!(
                     "{server} has no database {database:?}: run CREATE DATABASE `{}` CHARACTER SET utf8mb4;",
                     database.replace('`', "``")
@@ -304,7 +307,7 @@ impl MySqlSink {
         let mut row = String::new();
         for (index, bound) in rows.iter().enumerate() {
             row.clear();
-            statements::literals(self.dialect, &mut row, bound);
+            literal::literals(self.dialect, &mut row, bound);
             let is_full = index - from == ROWS_MAX || values.len() + row.len() > self.statement_bytes;
             if is_full && index > from {
                 self.put_piece(what, rows, (from, index), &values, &statement, &mut refused)?;
@@ -344,7 +347,7 @@ impl MySqlSink {
                 if !values.is_empty() {
                     values.push(',');
                 }
-                statements::literals(self.dialect, &mut values, bound);
+                literal::literals(self.dialect, &mut values, bound);
             }
             self.put_piece(what, rows, (from, until), &values, statement, refused)?;
         }
@@ -390,21 +393,21 @@ impl MySqlSink {
     fn migrate(&mut self, schema: &Schema) -> Result<(), SinkError> {
         let dialect = self.dialect;
         let mut written = BTreeMap::new();
-        for table in statements::tables(dialect, schema) {
+        for table in ddl::tables(dialect, schema) {
             let there = self.columns(&table.name)?;
             if let Some(problem) = problem(&table, &there) {
                 return Err(SinkError::Setup(problem));
             }
             let mut present: BTreeSet<String> = there.into_iter().map(|(name, ..)| name.to_lowercase()).collect();
             if present.is_empty() && !self.config.migrate {
-                let ddl = statements::create_table(dialect, &table).join("; ");
+                let ddl = ddl::create_table(dialect, &table).join("; ");
                 return Err(SinkError::Setup(format!(
                     "the table {} is missing and sink.migrate = \"check\": create it with {ddl}",
                     table.name
                 )));
             }
             if present.is_empty() {
-                for sql in statements::create_table(dialect, &table) {
+                for sql in ddl::create_table(dialect, &table) {
                     self.command("CREATE TABLE", &sql)?;
                 }
                 present = table.columns.iter().map(|c| c.name.to_lowercase()).collect();
@@ -414,7 +417,7 @@ impl MySqlSink {
                     log::warn!("column {:?} is missing in {}: it is left out", missing.name, table.name);
                     continue;
                 }
-                self.add_column(&statements::add_column(dialect, &table.name, missing))?;
+                self.add_column(&ddl::add_column(dialect, &table.name, missing))?;
             }
             let columns = table.columns.iter().map(|c| c.name.clone());
             let kept = columns.filter(|c| self.config.migrate || present.contains(&c.to_lowercase()));
@@ -440,7 +443,7 @@ fn problem(table: &TableDef, there: &[(String, String, bool)]) -> Option<String>
     }
     let key: Vec<String> = there.iter().filter(|(.., is_key)| *is_key).map(|(name, ..)| name.clone()).collect();
     let types: Vec<_> = there.iter().map(|(name, sql_type, _)| (name.clone(), sql_type.clone())).collect();
-    statements::key_problem(table, &key).or_else(|| statements::type_problem(table, &types))
+    ddl::key_problem(table, &key).or_else(|| ddl::type_problem(table, &types))
 }
 
 impl Sink for MySqlSink {
@@ -453,10 +456,8 @@ impl Sink for MySqlSink {
     }
 
     fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord]) -> Result<Vec<Refused>, SinkError> {
-        let rows: Vec<_> = records.iter().map(statements::bind_partial).collect();
-        self.put("an upsert of partials", &rows, |dialect, values| {
-            statements::upsert_partials(dialect, summary, values)
-        })
+        let rows: Vec<_> = records.iter().map(upsert::bind_partial).collect();
+        self.put("an upsert of partials", &rows, |dialect, values| upsert::upsert_partials(dialect, summary, values))
     }
 
     fn read_partials(
@@ -468,12 +469,12 @@ impl Sink for MySqlSink {
         let keys = summary.key.len();
         let mut names = Names::default();
         let mut out = Vec::new();
-        for condition in statements::range_literals(self.dialect, summary, ranges, RANGES_MAX) {
-            let sql = statements::select_partials(self.dialect, summary, states, &condition);
+        for condition in select::range_literals(self.dialect, summary, ranges, RANGES_MAX) {
+            let sql = select::select_partials(self.dialect, summary, states, &condition);
             for mut row in self.query("a read of partials", &sql)? {
                 let mut text = |i: usize| row.take_opt::<String, _>(i).and_then(Result::ok);
                 let key: Option<Key> = (0..keys).map(&mut text).collect();
-                let start = text(keys).and_then(|t| statements::parse_datetime(&t));
+                let start = text(keys).and_then(|t| times::parse_datetime(&t));
                 let (writer, run) = (text(keys + 1), text(keys + 2));
                 let state = row.take_opt::<Option<String>, _>(keys + 4).and_then(Result::ok);
                 let rev = row.take_opt::<u64, _>(keys + 3).and_then(Result::ok);
@@ -483,7 +484,7 @@ impl Sink for MySqlSink {
                         out.push(FoundPartial { key, window_start, writer, run, rev, state });
                     }
                     _ => {
-                        let table = statements::partial_table_name(summary);
+                        let table = dialect::partial_table_name(summary);
                         let message = format!("{table} holds a row that is not readable: its columns were changed");
                         return Err(SinkError::Setup(message));
                     }
@@ -500,24 +501,24 @@ impl Sink for MySqlSink {
         rows: &[RowRecord],
         now: i64,
     ) -> Result<Vec<Refused>, SinkError> {
-        let table = statements::row_table_name(summary, kind);
+        let table = dialect::row_table_name(summary, kind);
         let written = self.written.get(&table).cloned().unwrap_or_default();
         let mut columns: Vec<&str> = Vec::new();
         let mut bound = Vec::new();
         for row in rows {
-            let kept = statements::bind_row(summary, kind, row, now);
+            let kept = upsert::bind_row(summary, kind, row, now);
             let (names, values): (Vec<_>, Vec<_>) =
                 kept.into_iter().filter(|(name, _)| written.contains(*name)).unzip();
             columns = names;
             bound.push(values);
         }
         self.put("an upsert of rows", &bound, |dialect, values| {
-            statements::upsert_rows(dialect, summary, kind, &columns, values)
+            upsert::upsert_rows(dialect, summary, kind, &columns, values)
         })
     }
 
     fn purge(&mut self, summary: &Summary, kind: Option<WindowKind>, age: i64, _: i64) -> Result<u64, SinkError> {
-        let sql = statements::purge(self.dialect, summary, kind, age / 1_000_000_000, PURGE_ROWS);
+        let sql = select::purge(self.dialect, summary, kind, age / 1_000_000_000, PURGE_ROWS);
         let mut gone = 0;
         for _ in 0..PURGE_STATEMENTS_MAX {
             self.command("a purge", &sql)?;
@@ -539,7 +540,7 @@ impl Sink for MySqlSink {
     fn inspect(&mut self, schema: &Schema) -> Result<Vec<TableInfo>, SinkError> {
         self.connect()?;
         let mut out = Vec::new();
-        for table in statements::tables(self.dialect, schema) {
+        for table in ddl::tables(self.dialect, schema) {
             let there = self.columns(&table.name)?;
             if let Some(problem) = problem(&table, &there) {
                 return Err(SinkError::Setup(problem));
@@ -547,7 +548,7 @@ impl Sink for MySqlSink {
             let content = if there.is_empty() {
                 None
             } else {
-                let name = statements::quote(self.dialect, &table.name);
+                let name = dialect::quote(self.dialect, &table.name);
                 let sql = format!("SELECT COUNT(*), DATE_FORMAT(MAX(window_start),'%Y-%m-%d %H:%i:%s') FROM {name}");
                 let rows = self.query("a count of rows", &sql)?;
                 let row = rows.first();

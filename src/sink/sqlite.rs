@@ -4,8 +4,14 @@
 //! a power loss. Every step of the protocol is one transaction, which SQLite needs for speed; the protocol does not rely
 //! on it.
 
-use super::statements::{self, Bound, ColumnDef, Dialect, TableDef};
-use super::{FoundPartial, Names, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo};
+use super::port::{
+    FoundPartial, Names, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo,
+};
+use super::sql::ddl::ColumnDef;
+use super::sql::ddl::TableDef;
+use super::sql::dialect::Dialect;
+use super::sql::literal::Bound;
+use super::sql::{ddl, dialect, literal, select, times, upsert};
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::WindowKind;
 use rusqlite::types::{ToSql, ToSqlOutput, Value};
@@ -102,7 +108,7 @@ impl Sqlite {
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;
             connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-            let tables = statements::tables(Dialect::Sqlite, schema);
+            let tables = ddl::tables(Dialect::Sqlite, schema);
             let lacks = |table: &TableDef| Ok(!missing(table, &columns(&connection, &table.name)?).is_empty());
             let lacking: rusqlite::Result<Vec<bool>> = tables.iter().map(lacks).collect();
             // One at a time: two that find the same column missing would both add it.
@@ -112,7 +118,7 @@ impl Sqlite {
                 None
             };
             for table in tables {
-                for sql in statements::create_table(Dialect::Sqlite, &table) {
+                for sql in ddl::create_table(Dialect::Sqlite, &table) {
                     connection.execute(&sql, [])?;
                 }
                 let present = columns(&connection, &table.name)?;
@@ -121,7 +127,7 @@ impl Sqlite {
                     break;
                 }
                 for missing in missing(&table, &present) {
-                    connection.execute(&statements::add_column(Dialect::Sqlite, &table.name, missing), [])?;
+                    connection.execute(&ddl::add_column(Dialect::Sqlite, &table.name, missing), [])?;
                 }
             }
             // What was made before a problem was found stays.
@@ -197,7 +203,7 @@ fn problem(table: &TableDef, present: &[Present]) -> Option<String> {
     }
     let key: Vec<String> = present.iter().filter(|c| c.is_key).map(|c| c.name.clone()).collect();
     let types: Vec<_> = present.iter().map(|c| (c.name.clone(), c.sql_type.clone())).collect();
-    statements::key_problem(table, &key).or_else(|| statements::type_problem(table, &types))
+    ddl::key_problem(table, &key).or_else(|| ddl::type_problem(table, &types))
 }
 
 /// What tells a file from another of the same name; `None` where that is not known.
@@ -226,9 +232,9 @@ impl Sink for Sqlite {
     }
 
     fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord]) -> Result<Vec<Refused>, SinkError> {
-        let values = statements::placeholders(statements::partial_columns(summary).len());
-        let sql = statements::upsert_partials(Dialect::Sqlite, summary, &values);
-        self.put(&sql, records.iter().map(statements::bind_partial))
+        let values = literal::placeholders(upsert::partial_columns(summary).len());
+        let sql = upsert::upsert_partials(Dialect::Sqlite, summary, &values);
+        self.put(&sql, records.iter().map(upsert::bind_partial))
     }
 
     fn read_partials(
@@ -239,8 +245,8 @@ impl Sink for Sqlite {
     ) -> Result<Vec<FoundPartial>, SinkError> {
         let read = || -> rusqlite::Result<Vec<FoundPartial>> {
             let connection = self.connection.as_ref().ok_or(rusqlite::Error::InvalidQuery)?;
-            let condition = statements::range(Dialect::Sqlite, summary);
-            let sql = statements::select_partials(Dialect::Sqlite, summary, states, &condition);
+            let condition = select::range(Dialect::Sqlite, summary);
+            let sql = select::select_partials(Dialect::Sqlite, summary, states, &condition);
             // One transaction: otherwise every range would lock the file anew.
             let transaction = connection.unchecked_transaction()?;
             let mut select = transaction.prepare_cached(&sql)?;
@@ -248,7 +254,7 @@ impl Sink for Sqlite {
             let mut names = Names::default();
             let mut out = Vec::new();
             for range in ranges {
-                let mut rows = select.query(params_from_iter(statements::bind_range(range)))?;
+                let mut rows = select.query(params_from_iter(select::bind_range(range)))?;
                 while let Some(row) = rows.next()? {
                     let mut name = |column: usize| {
                         let text = row.get_ref(column)?.as_str()?;
@@ -258,7 +264,7 @@ impl Sink for Sqlite {
                     let start = row.get_ref(keys)?.as_str()?;
                     out.push(FoundPartial {
                         key: range.key.clone(),
-                        window_start: statements::parse_datetime(start).ok_or(rusqlite::Error::InvalidQuery)?,
+                        window_start: times::parse_datetime(start).ok_or(rusqlite::Error::InvalidQuery)?,
                         writer,
                         run,
                         rev: row.get::<_, i64>(keys + 3)?.unsigned_abs(),
@@ -279,32 +285,31 @@ impl Sink for Sqlite {
         now: i64,
     ) -> Result<Vec<Refused>, SinkError> {
         let Some(first) = rows.first() else { return Ok(Vec::new()) };
-        let columns: Vec<&str> =
-            statements::bind_row(summary, kind, first, now).iter().map(|(name, _)| *name).collect();
-        let values = statements::placeholders(columns.len());
-        let sql = statements::upsert_rows(Dialect::Sqlite, summary, kind, &columns, &values);
-        self.put(&sql, rows.iter().map(|row| values_of(statements::bind_row(summary, kind, row, now))))
+        let columns: Vec<&str> = upsert::bind_row(summary, kind, first, now).iter().map(|(name, _)| *name).collect();
+        let values = literal::placeholders(columns.len());
+        let sql = upsert::upsert_rows(Dialect::Sqlite, summary, kind, &columns, &values);
+        self.put(&sql, rows.iter().map(|row| values_of(upsert::bind_row(summary, kind, row, now))))
     }
 
     fn purge(&mut self, summary: &Summary, kind: Option<WindowKind>, age: i64, now: i64) -> Result<u64, SinkError> {
         let table = match kind {
-            Some(kind) => statements::row_table_name(summary, kind),
-            None => statements::partial_table_name(summary),
+            Some(kind) => dialect::row_table_name(summary, kind),
+            None => dialect::partial_table_name(summary),
         };
-        let table = statements::quote(Dialect::Sqlite, &table);
+        let table = dialect::quote(Dialect::Sqlite, &table);
         // The file has no clock of its own: a machine that starts years ahead must not empty it.
-        let partials = statements::quote(Dialect::Sqlite, &statements::partial_table_name(summary));
+        let partials = dialect::quote(Dialect::Sqlite, &dialect::partial_table_name(summary));
         let sql = format!("SELECT max(\"window_start\") FROM {partials}");
         let newest: Option<String> =
             self.connection()?.query_row(&sql, [], |row| row.get(0)).map_err(|e| self.error(&e))?;
-        let newest = newest.and_then(|text| statements::parse_datetime(&text));
+        let newest = newest.and_then(|text| times::parse_datetime(&text));
         let Some(newest) = newest.map(|newest| newest.saturating_add(NEWEST_MARGIN)) else { return Ok(0) };
-        let limit = statements::datetime(now.min(newest).saturating_sub(age));
+        let limit = times::datetime(now.min(newest).saturating_sub(age));
         // Window by window, so that nobody waits long for the file. Rows have an index on their local time: the oldest of
         // them is among the oldest in UTC.
         let sql = match kind {
             Some(kind) => {
-                let local = statements::quote(Dialect::Sqlite, statements::local_column(kind));
+                let local = dialect::quote(Dialect::Sqlite, dialect::local_column(kind));
                 format!(
                     "DELETE FROM {table} WHERE {local} = (SELECT min({local}) FROM {table}) AND \"window_start\" < ?"
                 )
@@ -341,7 +346,7 @@ impl Sink for Sqlite {
         };
         let connection = if self.path.exists() { Some(read_only(&self.path).map_err(|e| look(&e))?) } else { None };
         let mut out = Vec::new();
-        for table in statements::tables(Dialect::Sqlite, schema) {
+        for table in ddl::tables(Dialect::Sqlite, schema) {
             let present = match &connection {
                 Some(c) => columns(c, &table.name).map_err(|e| look(&e))?,
                 None => Vec::new(),
@@ -351,7 +356,7 @@ impl Sink for Sqlite {
             }
             let content = match &connection {
                 Some(c) if !present.is_empty() => {
-                    let name = statements::quote(Dialect::Sqlite, &table.name);
+                    let name = dialect::quote(Dialect::Sqlite, &table.name);
                     let sql = format!("SELECT count(*), max(\"window_start\") FROM {name}");
                     let found = c.query_row(&sql, [], |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?)));
                     Some(found.map_err(|e| look(&e))?)

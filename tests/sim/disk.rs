@@ -158,11 +158,17 @@ impl Disk for SimDisk {
         Ok(self.files().names.keys().cloned().collect())
     }
 
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+    fn bytes(&self) -> io::Result<u64> {
+        refused()?;
+        let files = self.files();
+        Ok(files.names.values().map(|file| files.files[*file].bytes.len() as u64).sum())
+    }
+
+    fn read(&self, name: &str) -> io::Result<Box<dyn io::Read>> {
         refused()?;
         let files = self.files();
         let file = files.names.get(name).ok_or(io::ErrorKind::NotFound)?;
-        Ok(files.files[*file].bytes.clone())
+        Ok(Box::new(io::Cursor::new(files.files[*file].bytes.clone())))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn Segment>> {

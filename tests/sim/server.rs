@@ -5,10 +5,10 @@ use super::Mutant;
 use super::chance;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use telegraf_rollup::engine::device::Key;
+use telegraf_rollup::engine::ids::Key;
 use telegraf_rollup::engine::schema::{Schema, Summary};
 use telegraf_rollup::engine::zone::WindowKind;
-use telegraf_rollup::sink::{
+use telegraf_rollup::sink::port::{
     FoundPartial, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo,
 };
 

@@ -4,13 +4,14 @@ use super::Mutant;
 use super::chance;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use telegraf_rollup::durable::state::{Meta, StateError, Store};
-use telegraf_rollup::engine::checkpoint::Slice;
-use telegraf_rollup::engine::partial::Partial;
-use telegraf_rollup::engine::schema::Schema;
-use telegraf_rollup::engine::stored::{
+use telegraf_rollup::durable::state_error::StateError;
+use telegraf_rollup::durable::store::{Meta, Store};
+use telegraf_rollup::engine::aggregate::partial::Partial;
+use telegraf_rollup::engine::persist::checkpoint::Slice;
+use telegraf_rollup::engine::persist::stored::{
     Stored, StoredDevice, StoredPart, StoredSeries, StoredSlot, StoredWindow, WINDOWS_KEPT,
 };
+use telegraf_rollup::engine::schema::Schema;
 
 #[derive(Clone, Default)]
 struct Data {
@@ -50,10 +51,14 @@ impl SimStore {
     }
 }
 
+fn away(what: &'static str) -> StateError {
+    StateError::Io { what, error: std::io::Error::other("simulated") }
+}
+
 fn fails() -> Result<(), StateError> {
     chance::step();
     if chance::percent(chance::faults().store) || chance::faults().full {
-        return Err(StateError::Unusable("simulated".to_string()));
+        return Err(away("simulated"));
     }
     Ok(())
 }
@@ -120,6 +125,13 @@ impl Store for SimStore {
         Ok(data.windows.values().filter(|window| !window.is_done()).count() as u64)
     }
 
+    fn begin_anew(&mut self, _: i64) -> Result<Vec<String>, StateError> {
+        chance::step();
+        let mut data = self.data();
+        *data = Data { mutant: data.mutant, saved: data.saved, ..Data::default() };
+        Ok(vec!["state.db".to_string()])
+    }
+
     fn commit(
         &mut self,
         schema: &Schema,
@@ -181,7 +193,7 @@ impl Store for SimStore {
         data.parts.retain(|key, _| windows.contains_key(&(key.0, key.1)));
         chance::step();
         if chance::percent(chance::faults().store) {
-            return Err(StateError::Unusable("simulated: saved, but it was not said".to_string()));
+            return Err(away("simulated: saved, but it was not said"));
         }
         data.saved += 1;
         Ok(true)

@@ -15,11 +15,13 @@ use telegraf_rollup::driver::journaling::Journaling;
 use telegraf_rollup::driver::keeper::{Keeper, own_journal};
 use telegraf_rollup::driver::shared::Shared;
 use telegraf_rollup::durable::disk::Disk;
-use telegraf_rollup::durable::entries::Frame;
-use telegraf_rollup::durable::journal::{self, Journal};
+use telegraf_rollup::durable::journal::frame::Frame;
+use telegraf_rollup::durable::journal::write::Journal;
+use telegraf_rollup::durable::journal::{adopt, name};
 use telegraf_rollup::engine::Engine;
-use telegraf_rollup::engine::partial::Partial;
-use telegraf_rollup::engine::row::{self, Cell};
+use telegraf_rollup::engine::aggregate::partial::Partial;
+use telegraf_rollup::engine::aggregate::row;
+use telegraf_rollup::engine::aggregate::row::Cell;
 use telegraf_rollup::engine::schema::Schema;
 use telegraf_rollup::engine::zone::WindowKind;
 
@@ -263,10 +265,10 @@ impl World {
             return;
         }
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-        let own_file = journal::guest_name(process.run);
+        let own_file = name::guest_name(process.run);
         let Ok(names) = disk.list() else { return };
         let abandoned: Vec<String> =
-            names.into_iter().filter(|name| journal::is_guest(name) && *name != own_file).collect();
+            names.into_iter().filter(|name| name::is_guest(name) && *name != own_file).collect();
         let (run, writer) = (process.run, format!("{:032x}", chance::id()));
         let opened = Keeper::open(Box::new(store.clone()), disk.clone(), &self.schema, &abandoned, run, writer);
         let Ok(opened) = opened else { return };
@@ -484,14 +486,14 @@ impl World {
         let Some(Process { shared, keeper: Some(keeper), .. }) = &mut self.sites[site].process else { return };
         let disk = keeper.disk();
         if is_first && let Some(Some(position)) = shared.with_position(|_, position| position) {
-            let _ = journal::remove_before(&*disk, position);
+            let _ = adopt::remove_before(&*disk, position);
         }
         let result = keeper.checkpoint(shared, now);
         let position = result.as_ref().ok().copied().flatten();
         self.note(site, format!("checkpoint: {:?}", result.as_ref().map_err(ToString::to_string)));
         let Some(position) = position else { return };
         self.is_covered(site);
-        let _ = journal::remove_before(&*disk, position);
+        let _ = adopt::remove_before(&*disk, position);
     }
 
     /// The orderly end.

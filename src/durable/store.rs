@@ -1,0 +1,65 @@
+//! The port to stored state.
+
+use super::state_error::StateError;
+use crate::engine::persist::checkpoint::Slice;
+use crate::engine::persist::stored::{Stored, StoredSeries, StoredWindow};
+use crate::engine::schema::Schema;
+
+/// What belongs to the state as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// Name of this state among the writers of a sink.
+    pub writer: String,
+    /// Everything before this position of the journal is in the state.
+    pub position: u64,
+    /// Files of guests that are in the state too, and could not be made part of the journal.
+    pub absorbed: Vec<String>,
+}
+
+/// The port to stored state.
+pub trait Store: Send {
+    /// Everything but windows that are done, or not among the newest of their device; `None` if there is no state yet.
+    ///
+    /// # Errors
+    /// The state cannot be used.
+    fn load(&mut self, schema: &Schema) -> Result<Option<(Meta, Stored)>, StateError>;
+
+    /// The window of a device that holds `at`.
+    ///
+    /// # Errors
+    /// The state cannot be used.
+    fn window(&mut self, schema: &Schema, device: u32, at: i64) -> Result<Option<StoredWindow>, StateError>;
+
+    /// At most `count` windows that are not done, in order of device and start, behind the given one.
+    ///
+    /// # Errors
+    /// The state cannot be used.
+    fn waiting(&mut self, schema: &Schema, after: (u32, i64), count: usize) -> Result<Vec<StoredWindow>, StateError>;
+
+    /// Forgets what the sink has of windows that end after `from` (nanoseconds since the epoch). Gives how many windows are
+    /// not done now.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    fn resend(&mut self, from: i64) -> Result<u64, StateError>;
+
+    /// Sets aside what is there, which is of no use, and begins with an empty state. Returns the names of what was set aside.
+    ///
+    /// # Errors
+    /// The state cannot be used.
+    fn begin_anew(&mut self, now: i64) -> Result<Vec<String>, StateError>;
+
+    /// Saves a checkpoint, all of it or nothing: the series that are new, and the slices that `next` gives one after the other.
+    /// Windows that are done and ended before `purge_before` are removed. False if the checkpoint was void.
+    ///
+    /// # Errors
+    /// Nothing was saved.
+    fn commit(
+        &mut self,
+        schema: &Schema,
+        meta: &Meta,
+        series: &[StoredSeries],
+        next: &mut dyn FnMut() -> Slice,
+        purge_before: i64,
+    ) -> Result<bool, StateError>;
+}

@@ -1,0 +1,77 @@
+//! What the sink has: noted by what was written, and taken back where the sink has lost it.
+
+use crate::engine::core::Engine;
+use crate::engine::zone::Span;
+
+impl Engine {
+    /// Notes that the sink has a window at `version`, as final or not, and `parts` of it: run and `rev` of each.
+    pub fn acknowledge(&mut self, device: u32, start: i64, version: u32, is_final: bool, parts: &[(u32, u64)]) {
+        let device = &mut self.devices[device as usize];
+        let zone = &self.zones[usize::from(device.zone)];
+        let Ok(place) = device.windows.binary_search_by_key(&start, |w| w.span.start) else { return };
+        let window = &mut device.windows[place];
+        for (run, rev) in parts {
+            window.part(*run).acknowledged = *rev;
+        }
+        window.acknowledged = version;
+        window.final_written = is_final;
+        window.unsaved = true;
+        device.day_changed(start, zone);
+    }
+
+    /// Notes that the sink has lost the part of a run that it had: it is due again.
+    pub fn lost(&mut self, device: u32, start: i64, run: u32) {
+        let device = &mut self.devices[device as usize];
+        let Ok(place) = device.windows.binary_search_by_key(&start, |w| w.span.start) else { return };
+        let window = &mut device.windows[place];
+        window.part(run).acknowledged = 0;
+        window.version = window.version.wrapping_add(1);
+        window.unsaved = true;
+    }
+
+    /// Makes every window in memory due that ends after `from`, whatever the sink has of it. `away` windows in stored state
+    /// are due as well.
+    pub fn resend(&mut self, from: i64, away: u64) {
+        for device in &mut self.devices {
+            for window in device.windows.iter_mut().filter(|window| window.span.end > from) {
+                let parts = window.older.iter_mut().chain(std::iter::once(&mut window.own));
+                parts.for_each(|part| part.acknowledged = 0);
+                window.acknowledged = window.version.wrapping_sub(1);
+                window.unsaved = true;
+            }
+        }
+        self.away = self.away.max(away);
+    }
+
+    /// Notes that the sink has the partials of a window, but not its row: that of its day is due.
+    pub fn day_changed(&mut self, device: u32, start: i64) {
+        let device = &mut self.devices[device as usize];
+        let zone = &self.zones[usize::from(device.zone)];
+        device.day_changed(start, zone);
+    }
+
+    /// Notes that the empty rows of a device have been written.
+    pub fn acknowledge_empty(&mut self, device: u32, windows: &[(Span, bool)]) {
+        let device = &mut self.devices[device as usize];
+        let zone = &self.zones[usize::from(device.zone)];
+        device.acknowledge_empty(windows);
+        device.unsaved = true;
+        for (span, _) in windows {
+            // A day whose first window is empty gets its row too; any other day has one by its samples.
+            if zone.day(span.start).start == span.start {
+                device.day_changed(span.start, zone);
+            }
+        }
+    }
+
+    /// Notes that the sink has the row of a day, as final or not.
+    pub fn acknowledge_day(&mut self, device: u32, start: i64, is_final: bool) {
+        let device = &mut self.devices[device as usize];
+        if let Ok(place) = device.days.binary_search_by_key(&start, |d| d.span.start) {
+            let day = &mut device.days[place];
+            // What is stored of a day counts once it is final, see [`Day::stale`].
+            device.unsaved |= day.final_written || is_final;
+            (day.stale, day.final_written) = (false, is_final);
+        }
+    }
+}

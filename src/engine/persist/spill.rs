@@ -1,0 +1,76 @@
+//! Windows that leave memory and wait in stored state, and how they come back to be written.
+
+use super::stored::{StoredWindow, WINDOWS_KEPT};
+use crate::engine::core::Engine;
+use crate::engine::window::device::Window;
+
+impl Engine {
+    /// Lets windows leave memory that are saved and either written as final or not among the newest of their device: what
+    /// waits for a sink that is away waits in stored state. A window with a pending point stays: the point may still be
+    /// replaced.
+    ///
+    /// Looks at most at `count` devices from `from` on. Returns where to go on, or `None` after the last device.
+    pub fn evict(&mut self, from: usize, count: usize) -> Option<usize> {
+        let until = (from + count).min(self.devices.len());
+        for index in from..until {
+            let device = &self.devices[index];
+            let newest = device.windows.len().saturating_sub(WINDOWS_KEPT);
+            let kept_from = device.windows.get(newest).map_or(i64::MAX, |w| w.span.start);
+            let leaves = |w: &Window| !w.unsaved && w.is_complete && (w.is_done() || w.span.start < kept_from);
+            if !device.windows.iter().any(leaves) {
+                continue;
+            }
+            let pending = self.pending_times(index);
+            let leaves = |w: &Window| leaves(w) && !pending.iter().any(|at| w.span.contains(*at));
+            let device = &mut self.devices[index];
+            self.away += device.windows.iter().filter(|w| leaves(w) && !w.is_done()).count() as u64;
+            device.release(&self.schema.summaries[usize::from(device.summary)], leaves);
+        }
+        (until < self.devices.len()).then_some(until)
+    }
+
+    /// Windows in stored state that are not in memory and have not been written as final.
+    pub fn away(&self) -> u64 {
+        self.away
+    }
+
+    /// Takes windows back from stored state, to be written; those that are in memory are left as they are.
+    pub fn admit(&mut self, windows: Vec<StoredWindow>) {
+        let by_id: std::collections::HashMap<u32, usize> =
+            self.devices.iter().enumerate().map(|(index, device)| (device.id, index)).collect();
+        for stored in windows {
+            let Some(&index) = by_id.get(&stored.device) else { continue };
+            let windows = &self.devices[index].windows;
+            let Err(place) = windows.binary_search_by_key(&stored.span.start, |w| w.span.start) else { continue };
+            let restored = self.restored(stored);
+            self.devices[index].windows.insert(place, restored);
+            self.away = self.away.saturating_sub(1);
+        }
+    }
+
+    /// Notes that no window is away: stored state has none.
+    pub fn none_away(&mut self) {
+        self.away = 0;
+    }
+
+    pub(super) fn restored(&mut self, stored: StoredWindow) -> Window {
+        let mut window = Window::new(stored.span, stored.newest, self.run);
+        window.older = self.parts_of(&stored.parts);
+        // The part of the run that is at work has its own place.
+        if let Some(own) = window.older.iter().position(|part| part.run == self.run) {
+            window.own = window.older.swap_remove(own);
+        }
+        window.final_written = stored.final_written;
+        window.version = 1;
+        window.acknowledged = u32::from(stored.written);
+        window.unsaved = false;
+        window
+    }
+
+    /// Event times of the pending points that belong to a device.
+    fn pending_times(&self, device: usize) -> Vec<i64> {
+        let series = self.devices[device].series.iter();
+        let fields = series.flat_map(|series| self.plans.fields(*series));
+        fields.filter_map(|seen| seen.slot.pending.map(|(at, _)| at)).collect()
+    }
+}

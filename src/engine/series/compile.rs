@@ -1,0 +1,118 @@
+//! A head that is seen first -> what its fields feed.
+
+use super::feed::{Feed, Field, Place, Target, is_tame};
+use crate::engine::aggregate::kind::Kind;
+use crate::engine::ids::Key;
+use crate::engine::line::head::Head;
+use crate::engine::schema::{Rule, Schema, fnv1a};
+
+/// What a head compiles to.
+pub enum Compiled {
+    Feeds {
+        fields: Vec<Field>,
+        places: Vec<Place>,
+        /// A summary had no room for the device.
+        lacks_room: bool,
+    },
+    Nothing,
+    NoKey,
+    OverLimit,
+}
+
+/// A device that a head feeds: the summary, and the text of its key tags.
+pub type DeviceKey = (u16, Key);
+
+/// Matches a head against every source and lists what its fields feed.
+///
+/// `device` gives the index of a device, or `None` if the limit on devices is reached; `zone` that of a zone by its name,
+/// or `None` if there is no such zone.
+pub fn compile(
+    schema: &Schema,
+    head: &Head,
+    mut device: impl FnMut(DeviceKey) -> Option<u32>,
+    mut zone: impl FnMut(&[u8]) -> Option<u16>,
+) -> Compiled {
+    let mut fields: Vec<(&str, Vec<Target>)> = Vec::new();
+    let mut places = Vec::new();
+    let mut without_key = false;
+    let mut over_limit = false;
+    for (index, summary) in schema.summaries.iter().enumerate() {
+        let mut wanted: Vec<(&str, Vec<Feed>)> = Vec::new();
+        for (def, accumulator) in summary.accumulators.iter().enumerate() {
+            let source = &accumulator.source;
+            let matched = source.measurement.matches(&head.measurement)
+                && source.tags.iter().all(|(k, p)| head.tag(k.as_bytes()).is_some_and(|v| p.matches(v)));
+            if !matched {
+                continue;
+            }
+            let feed = Feed {
+                def: def as u16,
+                scale: source.scale,
+                offset: source.offset,
+                takes_text: accumulator.kind == Kind::Count,
+                when: match accumulator.rule {
+                    Some(Rule::When(when)) => Some(when),
+                    Some(Rule::ZScore(_)) | None => None,
+                },
+            };
+            match wanted.iter_mut().find(|(field, _)| *field == source.field) {
+                Some((_, feeds)) => feeds.push(feed),
+                None => wanted.push((&source.field, vec![feed])),
+            }
+        }
+        if wanted.is_empty() {
+            continue;
+        }
+        let key: Option<Key> = summary.key.iter().map(|k| head.tag(k.as_bytes()).map(key_text)).collect();
+        let Some(key) = key else {
+            without_key = true;
+            continue;
+        };
+        let Some(device) = device((index as u16, key)) else {
+            over_limit = true;
+            continue;
+        };
+        let named = summary.timezone_tag.as_ref().and_then(|tag| head.tag(tag.as_bytes()));
+        let zone = named.and_then(&mut zone);
+        places.push(Place { device, zone });
+        for (field, feeds) in wanted {
+            let place = (places.len() - 1) as u16;
+            let is_tame = feeds.iter().all(|feed| is_tame(feed.scale) && is_tame(feed.offset));
+            let target = Target { place, summary: index as u16, is_tame, feeds: feeds.into() };
+            match fields.iter_mut().find(|(key, _)| *key == field) {
+                Some((_, targets)) => targets.push(target),
+                None => fields.push((field, vec![target])),
+            }
+        }
+    }
+    match fields.is_empty() {
+        // A summary that has no room for one more device does not keep the others from counting.
+        false => {
+            let field = |(key, targets): (&str, Vec<Target>)| Field::new(key.as_bytes(), targets);
+            Compiled::Feeds { fields: fields.into_iter().map(field).collect(), places, lacks_room: over_limit }
+        }
+        true if over_limit => Compiled::OverLimit,
+        true if without_key => Compiled::NoKey,
+        true => Compiled::Nothing,
+    }
+}
+
+/// Longest key, in characters, that a table holds as it is.
+pub const KEY_CHARS_MAX: usize = 191;
+
+/// A tag value as it is shown in a key column: bytes that are not UTF-8 as `\xNN`; a text of more than
+/// [`KEY_CHARS_MAX`] characters is cut and ends in `~` and a hash of the whole, so that it stays unique.
+pub fn key_text(value: &[u8]) -> String {
+    let mut text = String::with_capacity(value.len());
+    for chunk in value.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    if text.chars().count() > KEY_CHARS_MAX {
+        let hash = fnv1a(value);
+        text = text.chars().take(KEY_CHARS_MAX - 17).collect::<String>() + &format!("~{hash:016x}");
+    }
+    text
+}

@@ -1,0 +1,142 @@
+//! What the fields of a series feed: accumulators of devices.
+
+use crate::engine::line::number::eight;
+use crate::engine::line::token::is_plain_key;
+use crate::engine::schema::When;
+use std::sync::Arc;
+
+/// Scale, offset or value up to this size: what comes of three such numbers is finite.
+const TAME_MAX: f64 = f64::from_bits((1023 + 400) << 52); // 2^400
+
+/// One accumulator that a field feeds.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    pub def: u16,
+    pub scale: f64,
+    pub offset: f64,
+    /// Counts take strings too.
+    pub takes_text: bool,
+    /// What flags a value without a look at others.
+    pub when: Option<When>,
+}
+
+/// Everything of one device that a field feeds.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Which of the series' places.
+    pub place: u16,
+    pub summary: u16,
+    /// A value that is not huge stays finite in all of its feeds.
+    pub is_tame: bool,
+    pub feeds: Box<[Feed]>,
+}
+
+/// A field that at least one source wants.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// The decoded field key.
+    pub key: Arc<[u8]>,
+    /// It has no backslash: bytes on the wire that are equal to it mean it.
+    pub is_plain: bool,
+    /// The first eight bytes of the key and the equals sign behind it, and which of them there are; a word that no mask
+    /// gives where the key may be spelled in several ways.
+    pub begin: (u64, u64),
+    pub targets: Box<[Target]>,
+}
+
+impl Field {
+    pub fn new(key: &[u8], targets: Vec<Target>) -> Field {
+        let begin = match is_plain_key(key) {
+            false => (1, 0),
+            true => {
+                let mut bytes = key.to_vec();
+                bytes.push(b'=');
+                let known = bytes.len().min(8);
+                bytes.resize(bytes.len().max(8), 0);
+                (eight(&bytes, 0), u64::MAX >> (64 - 8 * known))
+            }
+        };
+        Field { key: key.into(), is_plain: !key.contains(&b'\\'), begin, targets: targets.into() }
+    }
+
+    /// The offset of the equals sign behind the key, if it stands at `at` byte for byte; `None` says nothing.
+    #[inline]
+    pub fn stands_at(&self, line: &[u8], at: usize) -> Option<usize> {
+        let (word, mask) = self.begin;
+        if eight(line, at) & mask != word {
+            return None;
+        }
+        let end = at + self.key.len();
+        if self.key.len() < 8 {
+            return Some(end);
+        }
+        let rest = line.get(at + 8..end)?;
+        (*rest == self.key[8..] && line.get(end) == Some(&b'=')).then_some(end)
+    }
+}
+
+/// The fields of a series and what they feed.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    pub fields: Box<[Field]>,
+}
+
+/// A device that a series feeds.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub device: u32,
+    /// The zone that the head names for the device: an index in the engine.
+    pub zone: Option<u16>,
+}
+
+/// A number, or a string, of which nothing but its existence (and identity) matters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Sample {
+    Number(f64),
+    Text(u64),
+}
+
+impl Sample {
+    /// Identifies the value in the memory of duplicates.
+    pub fn bits(self) -> u64 {
+        match self {
+            Sample::Number(value) => value.to_bits(),
+            Sample::Text(hash) => hash,
+        }
+    }
+}
+
+/// The state of a field of a series.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    /// Names the slot in the memory of duplicates.
+    pub id: u32,
+    /// The run that has taken the pending point: it belongs to that run's part of its window.
+    pub run: u32,
+    /// The newest point, not folded yet: while it is the newest, the last value wins.
+    pub pending: Option<(i64, Sample)>,
+    /// Changed since the last checkpoint.
+    pub unsaved: bool,
+    /// Where the accumulators that it feeds stood last.
+    pub hint: u8,
+}
+
+/// True if a number, scaled by one and moved by another of the kind, is finite.
+#[inline]
+pub fn is_tame(number: f64) -> bool {
+    number.abs() <= TAME_MAX
+}
+
+/// True if a feed takes the sample.
+pub fn takes(feeds: &[Feed], sample: Sample) -> bool {
+    match sample {
+        Sample::Number(value) => feeds.iter().any(|feed| feed.takes_text || scaled(feed, value).is_finite()),
+        Sample::Text(_) => feeds.iter().any(|feed| feed.takes_text),
+    }
+}
+
+/// `x * scale` rounded, `+ offset` rounded; -0 becomes 0.
+#[inline]
+pub fn scaled(feed: &Feed, value: f64) -> f64 {
+    value * feed.scale + feed.offset + 0.0
+}

@@ -1,0 +1,7 @@
+//! Series: from the head of a line to what its fields feed.
+
+pub mod compile;
+pub mod feed;
+pub mod heads;
+pub mod plan;
+mod sift;

@@ -1,0 +1,318 @@
+//! One device of one summary: its open windows and days, and what of them has been written.
+//!
+//! A window is *due* while its version differs from the one that was acknowledged, or when it has become final and that
+//! has not been written. Nothing is queued: what is not acknowledged is what must be sent.
+//!
+//! A window consists of parts, one for each run (process) that has seen points of it. A part only grows, and only its own
+//! run adds to it; whoever has a copy of it, after a restart or on a cloned machine, has a part of the same history. So the
+//! sink may keep the longest of all that are written, and nothing is lost or counted twice.
+//!
+//! Invariants: `windows` and `days` are sorted by start and do not overlap; every window lies in one day of `days`.
+
+use super::past::Past;
+use crate::engine::aggregate::partial::Partial;
+use crate::engine::ids::Key;
+use crate::engine::schema::Summary;
+use crate::engine::zone::{Span, Zone};
+
+/// The event time of the newest point of a window without one.
+pub const EMPTY: i64 = i64::MIN;
+
+/// What one run has seen of a window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// Index of the run in the engine.
+    pub run: u32,
+    /// Without the pending points.
+    pub partial: Partial,
+    /// Raised by every point that the run has taken, or has replaced by a later value; pending ones included.
+    pub rev: u64,
+    /// The `rev` that the sink has.
+    pub acknowledged: u64,
+}
+
+impl Part {
+    pub fn new(run: u32) -> Part {
+        Part { run, partial: Partial::default(), rev: 0, acknowledged: 0 }
+    }
+}
+
+/// A base window with its parts.
+#[derive(Clone, Debug)]
+pub struct Window {
+    pub span: Span,
+    /// The part of the run that is at work.
+    pub own: Part,
+    /// Those of earlier runs.
+    pub older: Vec<Part>,
+    /// False while stored state may hold more of it: it is not written before that has been looked up.
+    pub is_complete: bool,
+    /// Event time of the newest point, pending ones included; [`EMPTY`] if there is none.
+    pub newest: i64,
+    /// A point that was pending has been replaced by one that does not count here: `newest` may be wrong.
+    pub may_be_empty: bool,
+    /// Raised by every change.
+    pub version: u32,
+    /// The version that the sink has.
+    pub acknowledged: u32,
+    /// The sink has the row as final.
+    pub final_written: bool,
+    /// Changed, in content or in what has been written, since the last checkpoint.
+    pub unsaved: bool,
+}
+
+impl Window {
+    /// An empty window, for a run to add to.
+    pub fn new(span: Span, newest: i64, run: u32) -> Window {
+        Window {
+            span,
+            own: Part::new(run),
+            older: Vec::new(),
+            is_complete: true,
+            newest,
+            may_be_empty: false,
+            version: 0,
+            acknowledged: 0,
+            final_written: false,
+            unsaved: true,
+        }
+    }
+
+    /// The part of a run, which is made if need be.
+    #[inline]
+    pub fn part(&mut self, run: u32) -> &mut Part {
+        if self.own.run == run { &mut self.own } else { self.older_part(run) }
+    }
+
+    fn older_part(&mut self, run: u32) -> &mut Part {
+        let place = self.older.iter().position(|part| part.run == run).unwrap_or_else(|| {
+            self.older.push(Part::new(run));
+            self.older.len() - 1
+        });
+        &mut self.older[place]
+    }
+
+    /// The parts that hold something.
+    pub fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.older.iter().chain(std::iter::once(&self.own)).filter(|part| part.rev > 0)
+    }
+
+    /// Another run is at work from now on.
+    pub fn begin_run(&mut self, run: u32) {
+        let known = self.older.iter().position(|part| part.run == run);
+        let next = known.map_or_else(|| Part::new(run), |place| self.older.swap_remove(place));
+        let own = std::mem::replace(&mut self.own, next);
+        if own.rev > 0 || own.partial.samples > 0 {
+            self.older.push(own);
+        }
+    }
+
+    /// True if it is to be written at `now`: it has changed, or has become final.
+    pub fn is_due(&self, allowed: i64, now: i64) -> bool {
+        let is_final = self.span.end.saturating_add(allowed) <= now;
+        self.is_complete && (self.version != self.acknowledged || (is_final && !self.final_written))
+    }
+
+    /// True if the sink has all of it, as final.
+    pub fn is_done(&self) -> bool {
+        self.final_written && self.version == self.acknowledged
+    }
+}
+
+/// A day that has a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Day {
+    pub span: Span,
+    /// The zone that has cut it: an index in the engine. The device may be elsewhere by now.
+    pub zone: u16,
+    /// One of its hours has been written since the day's row was. Stored for days that are final alone: all others are
+    /// written once more after a restart.
+    pub stale: bool,
+    /// The sink has the row as final.
+    pub final_written: bool,
+}
+
+impl Day {
+    /// True if no point is expected any more: it has ended, and the allowed lateness has passed.
+    pub fn is_over(&self, allowed: i64, now: i64) -> bool {
+        self.span.end.saturating_add(allowed) <= now
+    }
+
+    /// True if its row is to be written at `now`, before it has ended only if `running` is true.
+    pub fn is_due(&self, allowed: i64, now: i64, running: bool) -> bool {
+        (self.stale && (running || self.span.end <= now)) || (self.is_over(allowed, now) && !self.final_written)
+    }
+}
+
+/// The state of one device.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Names the device in stored state.
+    pub id: u32,
+    pub summary: u16,
+    /// The zone that cuts its windows: an index in the engine.
+    pub zone: u16,
+    /// The text of the key tags.
+    pub key: Key,
+    pub windows: Vec<Window>,
+    pub days: Vec<Day>,
+    /// Series that feed the device.
+    pub series: Vec<u32>,
+    /// Where the last point went: the next one most likely goes there too.
+    recent: usize,
+    /// Up to here, windows without a sample have got their empty row as final.
+    pub filled_until: i64,
+    /// Up to here, windows without a sample have got an empty row that may still be provisional.
+    pub filled_provisionally: i64,
+    /// Event time of the newest point in windows that have left memory.
+    pub forgotten: Option<i64>,
+    /// Windows that start before this may be in stored state without being in memory.
+    pub evicted_until: i64,
+    /// What rules with a baseline need of its last windows, in order of start; those in memory count as they are there.
+    pub past: Vec<Past>,
+    /// Changed since the last checkpoint, its windows aside.
+    pub unsaved: bool,
+    /// The number of the checkpoint that it was copied for last.
+    pub checkpoint: u32,
+}
+
+impl Device {
+    pub fn new(id: u32, summary: u16, key: Key) -> Device {
+        Device {
+            id,
+            summary,
+            zone: 0,
+            key,
+            windows: Vec::new(),
+            days: Vec::new(),
+            series: Vec::new(),
+            recent: 0,
+            filled_until: i64::MAX,
+            filled_provisionally: i64::MAX,
+            forgotten: None,
+            evicted_until: i64::MIN,
+            past: Vec::new(),
+            unsaved: true,
+            checkpoint: 0,
+        }
+    }
+
+    /// Reads what the next point will most likely need: a number without a meaning.
+    #[inline]
+    pub fn touch(&self) -> u64 {
+        let Some(window) = self.windows.get(self.recent) else { return 0 };
+        let accumulators = &window.own.partial.accumulators;
+        let ends = accumulators.first().into_iter().chain(accumulators.last());
+        ends.fold(u64::from(window.version) ^ window.own.rev, |sum, a| sum ^ u64::from(a.def))
+    }
+
+    /// Where the last point went, if that window is still there.
+    #[inline]
+    pub fn recent(&mut self) -> Option<&mut Window> {
+        self.windows.get_mut(self.recent)
+    }
+
+    /// The window that holds `at`, if it is in memory.
+    #[inline]
+    pub fn window(&mut self, at: i64) -> Option<&mut Window> {
+        if self.windows.get(self.recent).is_none_or(|w| !w.span.contains(at)) {
+            self.recent = self.windows.partition_point(|w| w.span.end <= at);
+        }
+        self.windows.get_mut(self.recent).filter(|w| w.span.contains(at))
+    }
+
+    /// The window that holds `at`, opened for a run if need be.
+    #[inline]
+    pub fn open(&mut self, at: i64, zone: &Zone, run: u32) -> &mut Window {
+        if self.windows.get(self.recent).is_none_or(|w| !w.span.contains(at)) {
+            self.find_or_insert(at, zone, run);
+        }
+        &mut self.windows[self.recent]
+    }
+
+    fn find_or_insert(&mut self, at: i64, zone: &Zone, run: u32) {
+        self.recent = self.windows.partition_point(|w| w.span.end <= at);
+        if self.windows.get(self.recent).is_some_and(|w| w.span.contains(at)) {
+            return;
+        }
+        // A device that has changed its zone may have windows that were cut in the old one: they stay.
+        let mut span = zone.hour(at);
+        if let Some(before) = self.recent.checked_sub(1).and_then(|place| self.windows.get(place)) {
+            span.start = span.start.max(before.span.end);
+        }
+        if let Some(behind) = self.windows.get(self.recent) {
+            span.end = span.end.min(behind.span.start);
+        }
+        let mut window = Window::new(span, at, run);
+        window.is_complete = span.start >= self.evicted_until;
+        // A device has few windows, and there may be very many devices.
+        if self.windows.len() < 4 {
+            self.windows.reserve_exact(1);
+        }
+        self.windows.insert(self.recent, window);
+        self.unsaved = true;
+        self.filled_until = self.filled_until.min(span.start);
+        self.filled_provisionally = self.filled_provisionally.min(span.start);
+        self.open_day(at, zone);
+    }
+
+    /// The day that holds `at`, opened if need be.
+    pub fn open_day(&mut self, at: i64, zone: &Zone) -> &mut Day {
+        let place = self.days.partition_point(|d| d.span.end <= at);
+        if self.days.get(place).is_none_or(|d| !d.span.contains(at)) {
+            let mut span = zone.day(at);
+            if let Some(before) = place.checked_sub(1).and_then(|place| self.days.get(place)) {
+                span.start = span.start.max(before.span.end);
+            }
+            if let Some(behind) = self.days.get(place) {
+                span.end = span.end.min(behind.span.start);
+            }
+            if self.days.len() < 4 {
+                self.days.reserve_exact(1);
+            }
+            self.days.insert(place, Day { span, zone: self.zone, stale: false, final_written: false });
+        }
+        &mut self.days[place]
+    }
+
+    /// Notes that the row of the day that holds `at` is due.
+    pub fn day_changed(&mut self, at: i64, zone: &Zone) {
+        let known = self.days.len();
+        let day = self.open_day(at, zone);
+        day.stale = true;
+        self.unsaved |= day.final_written || self.days.len() > known;
+    }
+
+    /// Lets go of windows for which `done` is true; they leave memory only.
+    pub fn release(&mut self, summary: &Summary, done: impl Fn(&Window) -> bool) {
+        if !self.windows.iter().any(&done) {
+            return;
+        }
+        if !summary.scores.is_empty() {
+            let leaving: Vec<usize> = (0..self.windows.len()).filter(|place| done(&self.windows[*place])).collect();
+            leaving.into_iter().for_each(|place| self.remember(place, summary));
+        }
+        for window in self.windows.iter().filter(|w| done(w)) {
+            if window.newest != EMPTY {
+                self.forgotten = Some(self.forgotten.map_or(window.newest, |n| n.max(window.newest)));
+            }
+            self.evicted_until = self.evicted_until.max(window.span.end);
+            // It needs no empty row, here or later.
+            for filled in [&mut self.filled_until, &mut self.filled_provisionally] {
+                if window.newest != EMPTY && window.span.contains(*filled) {
+                    *filled = window.span.end;
+                }
+            }
+        }
+        self.windows.retain(|w| !done(w));
+        self.recent = 0;
+        self.unsaved = true;
+    }
+
+    /// Lets go of windows and days that are written as final and can receive no point any more.
+    pub fn forget(&mut self, summary: &Summary, max: i64, now: i64) {
+        let Some(limit) = now.checked_sub(max) else { return };
+        self.release(summary, |w| w.is_done() && w.span.end < limit && !w.unsaved);
+        self.days.retain(|d| d.stale || !d.final_written || d.span.end >= limit);
+    }
+}

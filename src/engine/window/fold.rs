@@ -1,0 +1,175 @@
+//! Folding: the duplicate rules, and the way of a point into the windows of its devices.
+//!
+//! The newest point of a series is *pending*: while it is the newest, a later value for the same time replaces it. It is
+//! folded when a newer one comes. Whether it is among the values of a window is decided then; what changes meanwhile is the
+//! window's `rev` and `version`.
+
+use super::dedupe::{Dedupe, Seen};
+use super::device::Device;
+use crate::engine::aggregate::partial::Partial;
+use crate::engine::counters::Counters;
+use crate::engine::schema::{Schema, Summary};
+use crate::engine::series::feed::{Feed, Field, Place, Sample, Slot, Target, scaled, takes};
+use crate::engine::zone::{Span, Zone};
+use std::sync::Arc;
+
+/// The parts of the engine that folding a point needs.
+pub struct Fold<'e> {
+    pub schema: &'e Schema,
+    pub zones: &'e [Arc<Zone>],
+    pub devices: &'e mut [Device],
+    pub dedupe: &'e mut Dedupe,
+    pub counters: &'e mut Counters,
+    /// The run that is at work.
+    pub run: u32,
+    /// Every point goes the long way.
+    pub long_way: bool,
+}
+
+impl Fold<'_> {
+    /// Applies the duplicate rules to a point and folds what they let through.
+    #[inline]
+    pub fn point(
+        &mut self,
+        field: &Field,
+        slot: &mut Slot,
+        places: &[Place],
+        at: i64,
+        sample: Sample,
+        has_timestamp: bool,
+    ) {
+        let to = (&*field.targets, places);
+        let counts = u64::from(field.targets.iter().any(|target| takes(&target.feeds, sample)));
+        if !has_timestamp {
+            // The time of arrival is not part of the point: two equal lines are two points.
+            self.counters.points += counts;
+            self.touch(to, at, sample, self.run);
+            self.fold(to, at, sample, self.run);
+            return;
+        }
+        match slot.pending {
+            Some((newest, pending)) if at == newest => {
+                self.counters.duplicates += 1;
+                if pending != sample {
+                    slot.pending = Some((at, sample));
+                    slot.unsaved = true;
+                    self.touch(to, at, sample, slot.run);
+                    self.lose(to, at, pending, sample, slot.run);
+                }
+            }
+            Some((newest, _)) if at < newest => match self.dedupe.look_up(slot.id, at, sample.bits()) {
+                Seen::New => {
+                    self.counters.points += counts;
+                    self.touch(to, at, sample, self.run);
+                    self.fold(to, at, sample, self.run);
+                    self.dedupe.remember(slot.id, at, sample.bits());
+                }
+                Seen::Duplicate => self.counters.duplicates += 1,
+                Seen::Conflict => {
+                    self.counters.conflicts += 1;
+                    self.touch(to, at, sample, self.run);
+                    self.mark_stale(to, at, sample);
+                }
+            },
+            previous => {
+                self.counters.points += counts;
+                if let Some((newest, pending)) = previous {
+                    self.fold(to, newest, pending, slot.run);
+                    self.dedupe.remember(slot.id, newest, pending.bits());
+                }
+                slot.pending = Some((at, sample));
+                slot.run = self.run;
+                slot.unsaved = true;
+                self.touch(to, at, sample, self.run);
+            }
+        }
+    }
+
+    /// Opens the windows that take a point of a run, and marks them as changed.
+    #[inline]
+    fn touch(&mut self, (targets, places): (&[Target], &[Place]), at: i64, sample: Sample, run: u32) {
+        for target in targets.iter().filter(|target| takes(&target.feeds, sample)) {
+            let place = &places[usize::from(target.place)];
+            let device = &mut self.devices[place.device as usize];
+            if let Some(zone) = place.zone
+                && zone != device.zone
+            {
+                device.zone = zone;
+                device.unsaved = true;
+            }
+            let window = device.open(at, &self.zones[usize::from(device.zone)], self.run);
+            window.part(run).rev += 1;
+            window.version = window.version.wrapping_add(1);
+            window.unsaved = true;
+            window.newest = window.newest.max(at);
+        }
+    }
+
+    /// Marks the windows that have held a pending point and hold its new value no more.
+    fn lose(&mut self, (targets, places): (&[Target], &[Place]), at: i64, old: Sample, new: Sample, run: u32) {
+        for target in targets.iter().filter(|t| takes(&t.feeds, old) && !takes(&t.feeds, new)) {
+            if let Some(window) = self.devices[places[usize::from(target.place)].device as usize].window(at) {
+                window.part(run).rev += 1;
+                window.version = window.version.wrapping_add(1);
+                window.unsaved = true;
+                window.may_be_empty = true;
+            }
+        }
+    }
+
+    /// Marks the windows of a point that came again with another value.
+    fn mark_stale(&mut self, (targets, places): (&[Target], &[Place]), at: i64, sample: Sample) {
+        for target in targets.iter().filter(|target| takes(&target.feeds, sample)) {
+            if let Some(window) = self.devices[places[usize::from(target.place)].device as usize].window(at) {
+                window.part(self.run).partial.conflicts += 1;
+            }
+        }
+    }
+
+    /// Folds a point into its windows, into the part of the run that has taken it.
+    #[inline]
+    fn fold(&mut self, (targets, places): (&[Target], &[Place]), at: i64, sample: Sample, run: u32) {
+        for target in targets {
+            // A window that has left memory was written with its pending points: nothing is lost.
+            if let Some(window) = self.devices[places[usize::from(target.place)].device as usize].window(at) {
+                let summary = &self.schema.summaries[usize::from(target.summary)];
+                let not_finite = &mut self.counters.not_finite;
+                window.unsaved = true;
+                let span = window.span;
+                observe(&mut window.part(run).partial, span, summary, &target.feeds, at, sample, not_finite);
+            } else if self.schema.judges {
+                self.devices[places[usize::from(target.place)].device as usize].add_to_past(&target.feeds, at, sample);
+            }
+        }
+    }
+}
+
+/// Folds one sample into a partial.
+#[inline]
+pub fn observe(
+    partial: &mut Partial,
+    span: Span,
+    summary: &Summary,
+    feeds: &[Feed],
+    at: i64,
+    sample: Sample,
+    not_finite: &mut u64,
+) {
+    if !takes(feeds, sample) {
+        return;
+    }
+    // A base window is at most an hour and a slot at least a second: the slot number fits 32 bits.
+    let slot = ((at - span.start) / summary.expect_every) as u32;
+    partial.sample(at, slot);
+    for feed in feeds {
+        let value = match sample {
+            Sample::Number(value) => scaled(feed, value),
+            Sample::Text(_) => f64::NAN,
+        };
+        if feed.takes_text || value.is_finite() {
+            partial.observe(feed.def, summary, at, slot, value);
+        } else if matches!(sample, Sample::Number(_)) {
+            *not_finite += 1;
+        }
+    }
+}

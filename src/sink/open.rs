@@ -1,0 +1,14 @@
+//! The sink of a configuration.
+
+use super::mysql::MySqlSink;
+use super::port::Sink;
+use super::sqlite::Sqlite;
+use crate::config::SinkConfig;
+
+/// Makes the sink of a configuration. Nothing is opened or connected yet.
+pub fn open(config: &SinkConfig) -> Box<dyn Sink + Send> {
+    match config {
+        SinkConfig::Sqlite(path) => Box::new(Sqlite::new(path.clone())),
+        SinkConfig::MySql(mysql) => Box::new(MySqlSink::new((**mysql).clone())),
+    }
+}
