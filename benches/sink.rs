@@ -18,9 +18,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use support::servers::{Database, Kind, PASSWORD, USER};
 use telegraf_rollup::config::{Config, SinkConfig};
-use telegraf_rollup::driver::flush::{self, Memory, What};
-use telegraf_rollup::driver::keeper::Keeper;
-use telegraf_rollup::driver::shared::Shared;
+use telegraf_rollup::driver::deliver::delivery::deliver;
+use telegraf_rollup::driver::flush::pass::{self, FlushMemory, Scope};
+use telegraf_rollup::driver::intake::shared::Shared;
+use telegraf_rollup::driver::owner::keeper::Keeper;
 use telegraf_rollup::durable::disk::Folder;
 use telegraf_rollup::durable::state::db::StateDb;
 use telegraf_rollup::engine::Engine;
@@ -135,9 +136,11 @@ impl Counted {
     }
 }
 
-fn flush_all(shared: &Shared, sink: &mut dyn Sink, memory: &mut Memory, now: i64) -> Counted {
+fn flush_all(shared: &Shared, sink: &mut dyn Sink, memory: &mut FlushMemory, now: i64) -> Counted {
     let begin = Instant::now();
-    let flushed = flush::flush(shared, sink, memory, "writer", now, What::Everything { running: true });
+    let schema = shared.with(|engine| engine.schema().clone()).unwrap_or_else(|| panic!("an engine"));
+    sink.prepare(&schema).unwrap_or_else(|e| panic!("{e}"));
+    let flushed = pass::flush(shared, sink, memory, "writer", now, Scope::Everything { running: true });
     sink.disconnect();
     let flushed = flushed.unwrap_or_else(|e| panic!("{e}"));
     Counted { rows: flushed.hourly + flushed.daily, time: begin.elapsed() }
@@ -163,7 +166,7 @@ fn ratio(kind: Kind) {
     sink.prepare(&whole.schema).unwrap_or_else(|e| panic!("{e}"));
     bare_sink.prepare(&bare.schema).unwrap_or_else(|e| panic!("{e}"));
     let shared = engine(&whole.schema);
-    let mut memory = Memory::default();
+    let mut memory = FlushMemory::default();
     let summary = &whole.schema.summaries[0];
     println!("{kind} {}: {DEVICES} devices over TLS, rows/s", database.version());
     let mut ratios = Vec::new();
@@ -200,7 +203,7 @@ fn ratio(kind: Kind) {
 
 /// The rows that the flush of a pass writes, made by a flush into memory.
 fn bare_rows(config: &Config, devices: usize, pass: i64) -> Vec<RowRecord> {
-    let mut replay = telegraf_rollup::driver::replay::Replay::new(&config.schema, Some(START + HOUR));
+    let mut replay = telegraf_rollup::driver::jobs::replay::Replay::new(&config.schema, Some(START + HOUR));
     for pass in 0..=pass {
         let at = START + pass * 60_000_000_000;
         let lines: String = (0..devices).map(|device| line(device, at)).collect();
@@ -214,7 +217,7 @@ fn bare_rows(config: &Config, devices: usize, pass: i64) -> Vec<RowRecord> {
 fn process(folder: &Path, config: &Config) -> (Arc<Shared>, Keeper) {
     let (store, _) = StateDb::open(folder, 0).unwrap_or_else(|e| panic!("{e}"));
     let disk = Arc::new(Folder::new(folder.join("journal")));
-    let opened = Keeper::open(Box::new(store), disk, &config.schema, &[], 1, "writer".into());
+    let opened = Keeper::open(Box::new(store), disk, &config.schema, &[], 1, ("writer".into(), 0));
     let opened = opened.unwrap_or_else(|e| panic!("{e}"));
     (Arc::new(Shared::new(opened.engine)), opened.keeper)
 }
@@ -224,6 +227,7 @@ fn many(name: &str, config: &Config, devices: usize, hours: i64) {
     let mut sink = Timed { sink: sink::open::open(&config.sink), steps: Default::default() };
     let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
     let (mut shared, mut keeper) = process(folder.path(), config);
+    let mut memory = FlushMemory::default();
     println!("{name}: {devices} devices, hourly and daily rows");
     for hour in 0..hours {
         for minute in [1, 30] {
@@ -233,6 +237,7 @@ fn many(name: &str, config: &Config, devices: usize, hours: i64) {
         if is_after_a_start {
             // Only stored state is known of the hours before.
             (shared, keeper) = process(folder.path(), config);
+            memory = FlushMemory::default();
         }
         let stop = Arc::new(AtomicBool::new(false));
         let stream = {
@@ -241,8 +246,8 @@ fn many(name: &str, config: &Config, devices: usize, hours: i64) {
         };
         sink.steps = Default::default();
         let (begin, now) = (Instant::now(), START + hour * HOUR + 50 * 60_000_000_000);
-        let flushed =
-            keeper.flush(&shared, &mut sink, now, What::Everything { running: true }).unwrap_or_else(|e| panic!("{e}"));
+        let flushed = deliver(&mut keeper, &shared, &mut sink, &mut memory, now, Scope::Everything { running: true })
+            .unwrap_or_else(|e| panic!("{e}"));
         let flushed = Counted { rows: flushed.hourly + flushed.daily, time: begin.elapsed() };
         let begin = Instant::now();
         keeper.checkpoint(&shared, now).unwrap_or_else(|e| panic!("{e}"));

@@ -2,13 +2,16 @@
 //! replaced is not, what fails says how.
 #![cfg(unix)]
 
+#[path = "support/process.rs"]
+mod process;
 mod support;
 
+use process::EVERYTHING;
 use std::sync::Arc;
 use support::servers::{Database, Kind, PASSWORD, USER};
 use telegraf_rollup::config::{Config, SinkConfig};
-use telegraf_rollup::driver::flush::{self, Memory, What};
-use telegraf_rollup::driver::shared::Shared;
+use telegraf_rollup::driver::flush::pass::{FlushMemory, Flushed};
+use telegraf_rollup::driver::intake::shared::Shared;
 use telegraf_rollup::engine::Engine;
 use telegraf_rollup::engine::aggregate::row::{Cell, Summed};
 use telegraf_rollup::engine::ids::Key;
@@ -316,25 +319,22 @@ fn unreadable(target: &Target) {
     let newer = PartialRecord { writer: "x".into(), ..partial("a", start, "newer", 1, "{\"v\":2}") };
     sink.put_partials(&schema.summaries[0], &[newer]).expect("written");
     let engine = Shared::new(Engine::new(schema.clone()));
-    let mut memory = Memory::default();
+    let mut memory = FlushMemory::default();
     engine.with(|engine| {
         for host in ["a", "b"] {
             assert!(engine.ingest(format!("m,host={host} v=1 {}\n", START + 1).as_bytes(), START + 1));
         }
     });
-    let flush = |sink: &mut dyn Sink, memory: &mut Memory, now: i64| {
-        let what = What::Everything { running: true };
-        flush::flush(&engine, sink, memory, "w", now, what).unwrap_or_else(|e| panic!("{e}"))
+    let flush = |sink: &mut dyn Sink, memory: &mut FlushMemory, now: i64| {
+        process::flush(&engine, sink, memory, "w", now, EVERYTHING).unwrap_or_else(|e| panic!("{e}"))
     };
     assert_eq!(flush(&mut *sink, &mut memory, START + 60 * SECOND).hourly, 1);
-    assert!(memory.aside.list().all(|aside| aside.reason.contains("newer release")));
-    assert_eq!(memory.aside.list().count(), 2, "the hour and the day");
+    let held = memory.quarantine.figures();
+    assert!(held.first.iter().all(|row| row.reason.contains("newer release")));
+    assert_eq!(held.count, 2, "the hour and the day");
     target.execute("DELETE FROM unread_hourly_partial WHERE writer = 'x'");
-    assert_eq!(
-        flush(&mut *sink, &mut memory, START + 700 * SECOND),
-        flush::Flushed { hourly: 1, daily: 1, foreign: 0 }
-    );
-    assert!(memory.aside.is_empty());
+    assert_eq!(flush(&mut *sink, &mut memory, START + 700 * SECOND), Flushed { hourly: 1, daily: 1, foreign: 0 });
+    assert!(memory.quarantine.figures().count == 0);
     assert_eq!(target.value("SELECT COUNT(*) FROM unread_hourly"), "2");
     assert_eq!(target.value("SELECT SUM(n) FROM unread_daily"), "2");
 }
@@ -345,19 +345,18 @@ fn set_aside(target: &Target) {
     let mut sink = target.ready(&schema);
     refuse(target, "aside_hourly");
     let engine = Shared::new(Engine::new(schema.clone()));
-    let mut memory = Memory::default();
+    let mut memory = FlushMemory::default();
     let point = |host: &str, value: f64, at: i64| {
         let line = format!("m,host={host} v={value} {at}\n");
         assert!(engine.with(|engine| engine.ingest(line.as_bytes(), at)).expect("an engine"));
     };
-    let flush = |sink: &mut dyn Sink, memory: &mut Memory, now: i64| {
-        flush::flush(&engine, sink, memory, "w", now, What::Everything { running: true })
-            .unwrap_or_else(|e| panic!("{e}"))
+    let flush = |sink: &mut dyn Sink, memory: &mut FlushMemory, now: i64| {
+        process::flush(&engine, sink, memory, "w", now, EVERYTHING).unwrap_or_else(|e| panic!("{e}"))
     };
     point("good", 1.0, START + 1);
     point("bad", 50_000.0, START + 2);
     assert_eq!(flush(&mut *sink, &mut memory, START + 60 * SECOND).hourly, 1);
-    let aside: Vec<_> = memory.aside.list().cloned().collect();
+    let aside = memory.quarantine.figures().first;
     assert_eq!(aside.len(), 1);
     assert_eq!((aside[0].table.as_str(), aside[0].key[0].as_str()), ("aside_hourly", "bad"));
     assert_eq!(target.value("SELECT COUNT(*) FROM aside_hourly"), "1");
@@ -366,7 +365,7 @@ fn set_aside(target: &Target) {
     assert_eq!(flush(&mut *sink, &mut memory, START + 120 * SECOND).hourly, 0);
     point("bad", -49_900.0, START + 130 * SECOND);
     assert_eq!(flush(&mut *sink, &mut memory, START + 180 * SECOND).hourly, 1, "its mean fits now");
-    assert!(memory.aside.is_empty());
+    assert!(memory.quarantine.figures().count == 0);
     assert_eq!(target.value("SELECT COUNT(*) FROM aside_hourly"), "2");
 
     point("late", 70_000.0, START + 200 * SECOND);
@@ -374,8 +373,18 @@ fn set_aside(target: &Target) {
     allow(target, "aside_hourly");
     assert_eq!(flush(&mut *sink, &mut memory, START + 300 * SECOND).hourly, 0);
     assert_eq!(flush(&mut *sink, &mut memory, START + 841 * SECOND).hourly, 1, "ten minutes later");
-    assert!(memory.aside.is_empty());
+    assert!(memory.quarantine.figures().count == 0);
     assert_eq!(target.value("SELECT COUNT(*) FROM aside_hourly"), "3");
+
+    // What somebody has mended is tried at once when it is asked for.
+    target.execute("DELETE FROM aside_hourly");
+    refuse(target, "aside_hourly");
+    point("mended", 80_000.0, START + 850 * SECOND);
+    assert_eq!(flush(&mut *sink, &mut memory, START + 860 * SECOND).hourly, 0);
+    allow(target, "aside_hourly");
+    memory.quarantine.release();
+    assert_eq!(flush(&mut *sink, &mut memory, START + 870 * SECOND).hourly, 1);
+    assert!(memory.quarantine.figures().count == 0);
 }
 
 /// A table that was emptied, or a backup that was restored: what is in memory comes back with the next flush but one.
@@ -383,10 +392,9 @@ fn losses(target: &Target) {
     let schema = schema("losses");
     let mut sink = target.ready(&schema);
     let engine = Shared::new(Engine::new(schema.clone()));
-    let mut memory = Memory::default();
+    let mut memory = FlushMemory::default();
     let mut flush = |sink: &mut dyn Sink, now: i64| {
-        flush::flush(&engine, sink, &mut memory, "w", now, What::Everything { running: true })
-            .unwrap_or_else(|e| panic!("{e}"))
+        process::flush(&engine, sink, &mut memory, "w", now, EVERYTHING).unwrap_or_else(|e| panic!("{e}"))
     };
     let point = |value: i64, at: i64| {
         let line = format!("m,host=a v={value} {at}\n");

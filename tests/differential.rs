@@ -11,7 +11,7 @@ mod support;
 
 use support::repository;
 use telegraf_rollup::config::Config;
-use telegraf_rollup::driver::replay::Replay;
+use telegraf_rollup::driver::jobs::replay::Replay;
 use telegraf_rollup::engine::aggregate::row::Cell;
 use telegraf_rollup::sink::sql::{dialect, times};
 

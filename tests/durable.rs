@@ -502,6 +502,7 @@ fn a_large_state_does_not_hold_the_stream() {
     use telegraf_rollup::durable::journal::entries::Encoder;
     use telegraf_rollup::durable::journal::read;
     use telegraf_rollup::durable::journal::write::Journal;
+    use telegraf_rollup::engine::ids::HeadNumber;
     const DEVICES: i64 = 100_000;
     const JOURNAL_BYTES: u64 = 64 << 20;
     let site = Site::new();
@@ -518,7 +519,7 @@ fn a_large_state_does_not_hold_the_stream() {
         for _ in 0..1000 {
             let head = format!("m,host=h{}", number % DEVICES);
             let line = format!("{head} v=1 {}\n", START + 1_000_000_000 + number);
-            encoder.line(((number % DEVICES) as u32, head.len()), line.as_bytes());
+            encoder.line((HeadNumber((number % DEVICES) as u32), head.len()), line.as_bytes());
             number += 1;
         }
         journal.append(&mut encoder.take(START).expect("lines")).expect("written");

@@ -1,6 +1,8 @@
 //! Many writers, servers that fail: everybody's rows arrive, and add up.
 #![cfg(unix)]
 
+#[path = "support/process.rs"]
+mod process;
 mod support;
 
 use std::collections::BTreeMap;
@@ -12,9 +14,9 @@ use std::time::{Duration, Instant};
 use support::servers::{Database, Kind, PASSWORD, USER};
 use telegraf_rollup::config::Config;
 use telegraf_rollup::driver::backoff;
-use telegraf_rollup::driver::flush::{self, Memory, What};
-use telegraf_rollup::driver::replay::Replay;
-use telegraf_rollup::driver::shared::Shared;
+use telegraf_rollup::driver::flush::pass::FlushMemory;
+use telegraf_rollup::driver::intake::shared::Shared;
+use telegraf_rollup::driver::jobs::replay::Replay;
 use telegraf_rollup::engine::Engine;
 use telegraf_rollup::engine::aggregate::row::Cell;
 use telegraf_rollup::engine::zone::WindowKind;
@@ -111,7 +113,7 @@ struct Writer {
     name: String,
     engine: Shared,
     sink: Box<dyn Sink + Send>,
-    memory: Memory,
+    memory: FlushMemory,
     config: Config,
 }
 
@@ -119,7 +121,7 @@ impl Writer {
     fn new(name: String, config: Config) -> Writer {
         let engine = Shared::new(Engine::new(config.schema.clone()));
         engine.with(|engine| engine.begin_run(&format!("run-{name}")));
-        Writer { name, engine, sink: sink::open::open(&config.sink), memory: Memory::default(), config }
+        Writer { name, engine, sink: sink::open::open(&config.sink), memory: FlushMemory::default(), config }
     }
 
     fn take(&self, lines: &[String]) {
@@ -127,8 +129,8 @@ impl Writer {
     }
 
     fn flush(&mut self) -> Result<(), SinkError> {
-        let what = What::Everything { running: true };
-        let result = flush::flush(&self.engine, self.sink.as_mut(), &mut self.memory, &self.name, NOW, what);
+        let sink = self.sink.as_mut();
+        let result = process::flush(&self.engine, sink, &mut self.memory, &self.name, NOW, process::EVERYTHING);
         self.sink.disconnect();
         if result.is_err() {
             self.sink = sink::open::open(&self.config.sink);
@@ -136,7 +138,7 @@ impl Writer {
         result.map(drop)
     }
 
-    /// As the courier does it.
+    /// As the keeper orders it.
     fn flush_until_done(&mut self, every: i64) -> u32 {
         let mut failures = 0;
         while let Err(error) = self.flush() {

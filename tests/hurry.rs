@@ -1,12 +1,15 @@
 //! A flush that has little time: what is written first, and what waits for the next one.
 
+#[path = "support/process.rs"]
+mod process;
+
 use telegraf_rollup::config::Config;
-use telegraf_rollup::driver::flush::{self, Flushed, Memory, What};
-use telegraf_rollup::driver::replay::Rows;
-use telegraf_rollup::driver::shared::Shared;
+use telegraf_rollup::driver::flush::pass::{FlushMemory, Flushed, Scope};
+use telegraf_rollup::driver::intake::shared::Shared;
 use telegraf_rollup::engine::Engine;
 use telegraf_rollup::engine::schema::{Schema, Summary};
 use telegraf_rollup::engine::zone::WindowKind;
+use telegraf_rollup::sink::memory::MemorySink;
 use telegraf_rollup::sink::port::{
     FoundPartial, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo,
 };
@@ -17,7 +20,7 @@ const TEN: i64 = 1_709_632_800_000_000_000;
 
 /// A sink that fails after so many batches of rows.
 struct Tired {
-    rows: Rows,
+    rows: MemorySink,
     batches: usize,
 }
 
@@ -66,7 +69,7 @@ impl Sink for Tired {
 
 struct World {
     engine: Shared,
-    memory: Memory,
+    memory: FlushMemory,
     sink: Tired,
     summary: Summary,
 }
@@ -85,19 +88,19 @@ impl World {
             let line = format!("m,host=h{device:06} v=1 {TEN}\n");
             assert!(engine.ingest(line.as_bytes(), TEN));
         }
-        let sink = Tired { rows: Rows::default(), batches: usize::MAX };
-        World { engine: Shared::new(engine), memory: Memory::default(), sink, summary }
+        let sink = Tired { rows: MemorySink::default(), batches: usize::MAX };
+        World { engine: Shared::new(engine), memory: FlushMemory::default(), sink, summary }
     }
 
-    fn flush(&mut self, now: i64, what: What) -> Result<Flushed, SinkError> {
-        flush::flush(&self.engine, &mut self.sink, &mut self.memory, "w", now, what)
+    fn flush(&mut self, now: i64, scope: Scope) -> Result<Flushed, SinkError> {
+        process::flush(&self.engine, &mut self.sink, &mut self.memory, "w", now, scope)
     }
 
     fn rows(&self, kind: WindowKind) -> Vec<RowRecord> {
         self.sink.rows.table(&self.summary, kind)
     }
 
-    /// Rows without a sample, and rows with one.
+    /// MemorySink without a sample, and rows with one.
     fn counts(&self, kind: WindowKind) -> (usize, usize) {
         let rows = self.rows(kind);
         let with = rows.iter().filter(|row| row.summed.samples > 0).count();
@@ -111,7 +114,7 @@ fn rows_of_days_do_not_wait_for_all_hours() {
     let mut world = World::new(2_500);
     // A group of a thousand devices: one batch of hours, four of days.
     world.sink.batches = 5 + 1;
-    world.flush(TEN, What::Last).expect_err("no time left");
+    world.flush(TEN, Scope::Last).expect_err("no time left");
     assert_eq!(world.counts(WindowKind::Hourly), (0, 2_000));
     assert_eq!(world.counts(WindowKind::Daily), (0, 1_000));
     let keys = |kind| world.rows(kind).iter().map(|row| row.key[0].clone()).collect::<Vec<_>>();
@@ -119,7 +122,7 @@ fn rows_of_days_do_not_wait_for_all_hours() {
     assert_eq!(keys(WindowKind::Daily), first, "in order of key");
     assert_eq!(keys(WindowKind::Hourly)[..1_000], first[..]);
     world.sink.batches = usize::MAX;
-    let flushed = world.flush(TEN, What::Last).expect("written");
+    let flushed = world.flush(TEN, Scope::Last).expect("written");
     assert_eq!((flushed.hourly, flushed.daily), (500, 1_500), "what was acknowledged is not written again");
     assert_eq!(world.counts(WindowKind::Daily), (0, 2_500));
 }
@@ -131,18 +134,18 @@ fn rows_without_a_sample_come_last_and_not_all_when_the_process_ends() {
     const DEVICES: usize = 300;
     let now = TEN + 8 * 24 * HOUR;
     let mut world = World::new(DEVICES);
-    world.flush(now, What::Last).expect("written");
+    world.flush(now, Scope::Last).expect("written");
     let (empty, with) = world.counts(WindowKind::Hourly);
     assert_eq!((empty, with), (20_000, DEVICES));
     let (_, with) = world.counts(WindowKind::Daily);
     assert_eq!(with, DEVICES);
-    world.flush(now, What::Everything { running: true }).expect("written");
+    world.flush(now, Scope::Everything { running: true }).expect("written");
     // Those that start within seven days of the sample, which is at the start of its window.
     assert_eq!(world.counts(WindowKind::Hourly), (DEVICES * (7 * 24 - 1), DEVICES));
-    world.flush(now, What::Everything { running: true }).expect("written");
+    world.flush(now, Scope::Everything { running: true }).expect("written");
 
     let mut at_once = World::new(DEVICES);
-    at_once.flush(now, What::Everything { running: true }).expect("written");
+    at_once.flush(now, Scope::Everything { running: true }).expect("written");
     for kind in [WindowKind::Hourly, WindowKind::Daily] {
         assert!(world.rows(kind) == at_once.rows(kind), "{kind:?}: two flushes give what one gives");
     }

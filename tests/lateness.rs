@@ -1,10 +1,13 @@
 //! Points against a clock that moves: provisional, final and re-opened rows, what is too old and what is too new, and
 //! devices whose clocks are wrong. The sink is a real SQLite file.
 
+#[path = "support/process.rs"]
+mod process;
+
 use rusqlite::Connection;
 use telegraf_rollup::config::Config;
-use telegraf_rollup::driver::flush::{self, Memory, What};
-use telegraf_rollup::driver::shared::Shared;
+use telegraf_rollup::driver::flush::pass::FlushMemory;
+use telegraf_rollup::driver::intake::shared::Shared;
 use telegraf_rollup::engine::{Counters, Engine};
 use telegraf_rollup::sink::sqlite::Sqlite;
 
@@ -17,7 +20,7 @@ const TEN: i64 = 1_709_632_800 * SECOND;
 struct World {
     engine: Shared,
     sink: Sqlite,
-    memory: Memory,
+    memory: FlushMemory,
     path: std::path::PathBuf,
     _folder: tempfile::TempDir,
 }
@@ -33,7 +36,7 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("summary.db");
         let engine = Shared::new(Engine::new(config.schema));
-        World { engine, sink: Sqlite::new(path.clone()), memory: Memory::default(), path, _folder: folder }
+        World { engine, sink: Sqlite::new(path.clone()), memory: FlushMemory::default(), path, _folder: folder }
     }
 
     /// A point that arrives at `now`.
@@ -47,8 +50,7 @@ impl World {
     }
 
     fn flush(&mut self, now: i64) {
-        let what = What::Everything { running: true };
-        flush::flush(&self.engine, &mut self.sink, &mut self.memory, "w", now, what).expect("written");
+        process::flush(&self.engine, &mut self.sink, &mut self.memory, "w", now, process::EVERYTHING).expect("written");
     }
 
     /// Sum, final, revision of the row of a window.

@@ -8,6 +8,7 @@ use telegraf_rollup::engine::aggregate::judging::Baseline;
 use telegraf_rollup::engine::aggregate::partial::Partial;
 use telegraf_rollup::engine::aggregate::row;
 use telegraf_rollup::engine::aggregate::row::Cell;
+use telegraf_rollup::engine::ids::DefIndex;
 use telegraf_rollup::engine::persist::checkpoint::Slice;
 use telegraf_rollup::engine::persist::stored::Stored;
 use telegraf_rollup::engine::schema::{Method, Schema, Summary};
@@ -56,7 +57,7 @@ fn partial(summary: &Summary, points: &[(i64, f64)]) -> Partial {
         let slot = (at / 60_000_000_000) as u32;
         partial.sample(*at, slot);
         for def in 0..summary.accumulators.len() {
-            partial.observe(def as u16, summary, *at, slot, *value);
+            partial.observe(DefIndex::of(def), summary, *at, slot, *value);
         }
     }
     partial

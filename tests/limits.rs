@@ -2,6 +2,7 @@
 
 use telegraf_rollup::config::Config;
 use telegraf_rollup::engine::Engine;
+use telegraf_rollup::engine::ids::DeviceIndex;
 
 const GOOD: &str = "[[summary]]\nname = \"s\"\nkey = [\"host\"]\n[[summary.column]]\nname = \"n\"\nmethod = \"count\"\n\
     sources = [{ measurement = \"m\", field = \"v\" }]\n";
@@ -70,10 +71,10 @@ fn a_conflict_marks_its_window() {
         assert!(engine.ingest(format!("m,host=h v={value} {at}\n").as_bytes(), at + 2 * hour));
     }
     assert_eq!((engine.counters().points, engine.counters().conflicts), (2, 2));
-    let snapshot = engine.snapshot(0, at - at % hour).expect("the window");
+    let snapshot = engine.snapshot(DeviceIndex(0), at - at % hour).expect("the window");
     assert_eq!((snapshot.parts[0].partial.samples, snapshot.parts[0].partial.conflicts), (1, 2));
     let text = snapshot.parts[0].partial.to_json(&engine.schema().summaries[0]);
     assert!(text.contains("\"stale\":2"), "{text}");
-    let other = engine.snapshot(0, at - at % hour + hour).expect("the window");
+    let other = engine.snapshot(DeviceIndex(0), at - at % hour + hour).expect("the window");
     assert_eq!(other.parts[0].partial.conflicts, 0);
 }

@@ -2,25 +2,22 @@
 //!
 //! A process of its own, because it measures its memory.
 
+#[path = "support/process.rs"]
+mod process;
 #[path = "sim/mod.rs"]
 mod sim;
 mod support;
 
+use process::Process;
 use sim::{chance, server::Server};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use support::servers::{Database, Kind};
 use telegraf_rollup::config::Config;
-use telegraf_rollup::driver::flush::What;
-use telegraf_rollup::driver::ingest::Taken;
-use telegraf_rollup::driver::journaling::Journaling;
-use telegraf_rollup::driver::keeper::{Keeper, own_journal};
-use telegraf_rollup::driver::shared::Shared;
-use telegraf_rollup::durable::disk::{Disk, Folder};
+use telegraf_rollup::driver::intake::shared::Shared;
+use telegraf_rollup::driver::intake::taken::Taken;
+use telegraf_rollup::durable::disk::Folder;
 use telegraf_rollup::durable::journal::adopt::remove_before;
-use telegraf_rollup::durable::journal::write::Journal;
-use telegraf_rollup::durable::state::db::StateDb;
-use telegraf_rollup::engine::Engine;
 use telegraf_rollup::engine::schema::Schema;
 use telegraf_rollup::engine::zone::WindowKind;
 use telegraf_rollup::sink;
@@ -46,25 +43,6 @@ fn bytes_in(folder: &std::path::Path) -> u64 {
         .sum()
 }
 
-/// Starts a process on a folder, as the owner of the state there.
-fn begin(folder: &std::path::Path, schema: &Arc<Schema>) -> (Shared, Keeper) {
-    let disk: Arc<dyn Disk> = Arc::new(Folder::new(folder.join("journal")));
-    let run = chance::id();
-    let shared = Shared::starting(run, chance::id);
-    let journaling = Journaling::new(Journal::guest(disk.clone(), run, || Ok(())));
-    shared.configured(Engine::new(schema.clone()), Some(journaling));
-    let (store, aside) = StateDb::open(folder, 0).expect("a folder");
-    assert!(aside.is_none());
-    let opened = Keeper::open(Box::new(store), disk.clone(), schema, &[], run, format!("{run:x}")).expect("a state");
-    let mut keeper = opened.keeper;
-    shared.start(opened.engine, |held| {
-        let (position, guest) = own_journal(held, &disk, run, &opened.journal, 1 << 30);
-        keeper.absorb(guest);
-        position
-    });
-    (shared, keeper)
-}
-
 /// One test at a time: memory is that of the whole process.
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -88,18 +66,17 @@ fn configured(sink: &str, summaries: &[&str]) -> Config {
 }
 
 /// A process on a folder, whose devices send twice an hour.
-struct Process<'f> {
+struct Fleet<'f> {
     folder: &'f Path,
     schema: Arc<Schema>,
     devices: i64,
-    shared: Shared,
-    keeper: Keeper,
+    process: Process,
 }
 
-impl Process<'_> {
-    fn begin<'f>(folder: &'f Path, schema: &Arc<Schema>, devices: i64) -> Process<'f> {
-        let (shared, keeper) = begin(folder, schema);
-        Process { folder, schema: schema.clone(), devices, shared, keeper }
+impl Fleet<'_> {
+    fn begin<'f>(folder: &'f Path, schema: &Arc<Schema>, devices: i64) -> Fleet<'f> {
+        let process = Process::begin(folder, schema, chance::id);
+        Fleet { folder, schema: schema.clone(), devices, process }
     }
 
     fn send(&self, hour: i64) {
@@ -108,9 +85,7 @@ impl Process<'_> {
             let line = |name: &str, d: i64| format!("{name},host=h{d} v={} {at}\n", d + hour);
             let of = |name: &str| (0..self.devices).map(|d| line(name, d)).collect::<Vec<_>>();
             let lines: Vec<String> = self.schema.summaries.iter().flat_map(|summary| of(&summary.name)).collect();
-            let (taken, _) = self.shared.batch(lines.iter().map(|line| line.as_bytes()), at);
-            let Taken::Journal(journaling, frame) = taken else { panic!("every line matches") };
-            assert!(journaling.append(frame));
+            self.process.take(&lines, at);
         }
     }
 
@@ -118,11 +93,8 @@ impl Process<'_> {
     fn hour_without(&mut self, sink: &mut dyn Sink, hour: i64) {
         self.send(hour);
         let now = START + (hour + 1) * HOUR;
-        assert!(
-            self.keeper.flush(&self.shared, sink, now, What::Everything { running: true }).is_err(),
-            "the sink is away"
-        );
-        let position = self.keeper.checkpoint(&self.shared, now).expect("saved").expect("a position");
+        assert!(self.process.flush(sink, now).is_err(), "the sink is away");
+        let position = self.process.checkpoint(now);
         let disk = Folder::new(self.folder.join("journal"));
         remove_before(&disk, position).expect("removed");
         let windows = self.windows();
@@ -130,13 +102,11 @@ impl Process<'_> {
     }
 
     fn windows(&self) -> usize {
-        self.shared.with(|engine| engine.window_count()).expect("an engine")
+        self.process.shared.with(|engine| engine.window_count()).expect("an engine")
     }
 
     fn flush(&mut self, sink: &mut dyn Sink, now: i64) {
-        self.keeper
-            .flush(&self.shared, sink, now, What::Everything { running: true })
-            .unwrap_or_else(|e| panic!("{e}"));
+        self.process.flush(sink, now).unwrap_or_else(|e| panic!("{e}"));
     }
 }
 
@@ -148,26 +118,26 @@ fn a_week_without_the_sink() {
     chance::start(1);
     let folder = tempfile::tempdir().expect("a folder");
     let schema = configured("", &["s"]).schema;
-    let mut process = Process::begin(folder.path(), &schema, DEVICES);
+    let mut fleet = Fleet::begin(folder.path(), &schema, DEVICES);
     let mut server = Server::default();
     chance::set_faults(chance::Faults { sink_away: true, ..Default::default() });
     let mut after_a_day = 0;
     for hour in 0..HOURS {
-        process.hour_without(&mut server, hour);
+        fleet.hour_without(&mut server, hour);
         if hour == 24 {
             after_a_day = resident_kib();
         }
         if hour == 100 {
             // A restart takes no more of it to memory either.
-            process = Process::begin(folder.path(), &schema, DEVICES);
-            let windows = process.windows();
+            fleet = Fleet::begin(folder.path(), &schema, DEVICES);
+            let windows = fleet.windows();
             assert!(windows <= 5 * DEVICES as usize, "{windows} windows are in memory after a restart");
         }
     }
     let (after_a_week, disk_bytes) = (resident_kib(), bytes_in(folder.path()));
     chance::set_faults(chance::Faults::default());
     let began = std::time::Instant::now();
-    process.flush(&mut server, START + HOURS * HOUR + HOUR / 2);
+    fleet.flush(&mut server, START + HOURS * HOUR + HOUR / 2);
     let took = began.elapsed();
     let puts = server.puts();
     let hourly: Vec<u32> = puts.iter().filter(|(kind, _)| *kind == WindowKind::Hourly).map(|(_, n)| *n).collect();
@@ -192,26 +162,26 @@ fn what_the_journal_does_not_have_is_saved_first() {
     let _alone = alone();
     let config = configured("", &["s"]);
     let folder = tempfile::tempdir().expect("a folder");
-    let mut process = Process::begin(folder.path(), &config.schema, 5);
-    assert!(process.keeper.must_save(&process.shared), "the name of the state is not stored yet");
-    process.keeper.checkpoint(&process.shared, START).expect("saved").expect("a position");
-    process.send(0);
-    assert!(!process.keeper.must_save(&process.shared));
+    let mut fleet = Fleet::begin(folder.path(), &config.schema, 5);
+    assert!(fleet.process.keeper.must_save(&fleet.process.shared), "the name of the state is not stored yet");
+    fleet.process.checkpoint(START);
+    fleet.send(0);
+    assert!(!fleet.process.keeper.must_save(&fleet.process.shared));
     let line = format!("s,host=h1 v=7 {}\n", START + HOUR);
-    assert!(matches!(process.shared.batch([line.as_bytes()].into_iter(), START + HOUR).0, Taken::Journal(..)));
-    process.shared.mark_unjournaled([line.as_bytes()].into_iter(), START + HOUR);
-    assert!(process.keeper.must_save(&process.shared), "a line was not written");
-    process.keeper.checkpoint(&process.shared, START + HOUR).expect("saved").expect("a position");
-    assert!(!process.keeper.must_save(&process.shared));
+    assert!(matches!(fleet.process.shared.batch([line.as_bytes()].into_iter(), START + HOUR).0, Taken::Journal(..)));
+    fleet.process.shared.mark_unjournaled([line.as_bytes()].into_iter(), START + HOUR);
+    assert!(fleet.process.keeper.must_save(&fleet.process.shared), "a line was not written");
+    fleet.process.checkpoint(START + HOUR);
+    assert!(!fleet.process.keeper.must_save(&fleet.process.shared));
 
     // The next one on the same state has a name.
-    drop(process);
-    let mut process = Process::begin(folder.path(), &config.schema, 5);
-    assert!(!process.keeper.must_save(&process.shared));
+    drop(fleet);
+    let mut fleet = Fleet::begin(folder.path(), &config.schema, 5);
+    assert!(!fleet.process.keeper.must_save(&fleet.process.shared));
     // Nor is a line forgotten that came before there was an engine.
     let starting = Shared::starting(chance::id(), chance::id);
     starting.mark_unjournaled([line.as_bytes()].into_iter(), START + HOUR);
-    assert!(process.keeper.must_save(&starting));
+    assert!(fleet.process.keeper.must_save(&starting));
 }
 
 /// The server is stopped with rows of an hour in it, comes back a week later, and after that with an older backup.
@@ -224,21 +194,21 @@ fn a_week_without_mysql() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = configured(&format!("[sink]\nurl = {:?}\ntls = \"off\"\n", database.default_url()), &["s"]);
     let mut sink = sink::open::open(&config.sink);
-    let mut process = Process::begin(folder.path(), &config.schema, DEVICES);
-    process.send(0);
-    process.flush(&mut *sink, START + HOUR - 1);
+    let mut fleet = Fleet::begin(folder.path(), &config.schema, DEVICES);
+    fleet.send(0);
+    fleet.flush(&mut *sink, START + HOUR - 1);
     database.query("CREATE TABLE old_hourly AS SELECT * FROM s_hourly");
     database.query("CREATE TABLE old_partial AS SELECT * FROM s_hourly_partial");
     database.stop();
     for hour in 1..HOURS {
-        process.hour_without(&mut *sink, hour);
+        fleet.hour_without(&mut *sink, hour);
         if hour == 100 {
-            process = Process::begin(folder.path(), &config.schema, DEVICES);
+            fleet = Fleet::begin(folder.path(), &config.schema, DEVICES);
         }
     }
     database.restart();
     let now = START + HOURS * HOUR + HOUR / 2;
-    process.flush(&mut *sink, now);
+    fleet.flush(&mut *sink, now);
     // Nothing is missing and nothing is there twice; each device has the values of each hour.
     let whole = || {
         let sums = "SELECT COUNT(*), SUM(samples), SUM(a), SUM(b) FROM s_hourly";
@@ -259,8 +229,8 @@ fn a_week_without_mysql() {
         database.query(&format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM {old}"));
     }
     database.query("DELETE FROM s_daily");
-    process.keeper.resend(&process.shared, i64::MIN, now).expect("stored state can be read");
-    process.flush(&mut *sink, now + HOUR / 60);
+    fleet.process.keeper.resend(&fleet.process.shared, i64::MIN, now).expect("stored state can be read");
+    fleet.flush(&mut *sink, now + HOUR / 60);
     whole();
 }
 
@@ -276,25 +246,22 @@ fn windows_of_a_removed_summary_wait_apart() {
     let both = configured("", &["gone", "kept"]).schema;
     let mut server = Server::default();
     chance::set_faults(chance::Faults { sink_away: true, ..Default::default() });
-    let mut process = Process::begin(folder.path(), &both, DEVICES);
+    let mut fleet = Fleet::begin(folder.path(), &both, DEVICES);
     for hour in 0..HOURS {
-        process.send(hour);
+        fleet.send(hour);
         let now = START + (hour + 1) * HOUR;
-        assert!(
-            process.keeper.flush(&process.shared, &mut server, now, What::Everything { running: true }).is_err(),
-            "the sink is away"
-        );
-        process.keeper.checkpoint(&process.shared, now).expect("saved");
+        assert!(fleet.process.flush(&mut server, now).is_err(), "the sink is away");
+        fleet.process.checkpoint(now);
     }
     chance::set_faults(chance::Faults::default());
     let now = START + HOURS * HOUR + HOUR / 2;
     let written = |server: &Server| server.puts().iter().filter(|(kind, _)| *kind == WindowKind::Hourly).count() as i64;
-    let mut process = Process::begin(folder.path(), &configured("", &["kept"]).schema, DEVICES);
-    process.flush(&mut server, now);
+    let mut fleet = Fleet::begin(folder.path(), &configured("", &["kept"]).schema, DEVICES);
+    fleet.flush(&mut server, now);
     assert_eq!(written(&server), DEVICES * HOURS);
-    let mut process = Process::begin(folder.path(), &both, DEVICES);
+    let mut fleet = Fleet::begin(folder.path(), &both, DEVICES);
     // The simulated server does not tell summaries apart.
     let mut server = Server::default();
-    process.flush(&mut server, now + HOUR / 60);
+    fleet.flush(&mut server, now + HOUR / 60);
     assert_eq!(written(&server), DEVICES * HOURS);
 }

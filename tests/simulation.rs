@@ -3,24 +3,17 @@
 //! A failure names its seed; `ROLLUP_SEED=17 cargo test --test simulation` runs that one alone and prints its history;
 //! `ROLLUP_SEEDS=100000` runs more of them.
 
+#[path = "support/process.rs"]
+mod process;
 #[path = "sim/mod.rs"]
 mod sim;
 
+use process::Process;
 use sim::{Mutant, chance, server::Server, world};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use telegraf_rollup::config::Config;
-use telegraf_rollup::driver::flush::What;
-use telegraf_rollup::driver::ingest::Taken;
-use telegraf_rollup::driver::journaling::Journaling;
-use telegraf_rollup::driver::keeper::{Keeper, own_journal};
-use telegraf_rollup::driver::shared::Shared;
-use telegraf_rollup::durable::disk::{Disk, Folder};
-use telegraf_rollup::durable::journal::write::Journal;
-use telegraf_rollup::durable::state::db::StateDb;
-use telegraf_rollup::engine::Engine;
 use telegraf_rollup::engine::aggregate::row::Cell;
-use telegraf_rollup::engine::schema::{Method, Schema};
+use telegraf_rollup::engine::schema::Method;
 
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 10_000;
@@ -95,25 +88,6 @@ fn every_broken_rule_shows() {
     }
 }
 
-/// Starts a process on a folder, as the owner of the state there.
-fn begin(folder: &std::path::Path, schema: &Arc<Schema>) -> (Shared, Keeper) {
-    let disk: Arc<dyn Disk> = Arc::new(Folder::new(folder.join("journal")));
-    let run = chance::id();
-    let shared = Shared::starting(run, chance::id);
-    let journaling = Journaling::new(Journal::guest(disk.clone(), run, || Ok(())));
-    shared.configured(Engine::new(schema.clone()), Some(journaling));
-    let (store, aside) = StateDb::open(folder, 0).expect("a folder");
-    assert!(aside.is_none());
-    let opened = Keeper::open(Box::new(store), disk.clone(), schema, &[], run, format!("{run:x}")).expect("a state");
-    let mut keeper = opened.keeper;
-    shared.start(opened.engine, |held| {
-        let (position, guest) = own_journal(held, &disk, run, &opened.journal, 1 << 30);
-        keeper.absorb(guest);
-        position
-    });
-    (shared, keeper)
-}
-
 /// The same points in any order, in any pieces, divided over three writers that start again in between: the same rows.
 #[test]
 fn any_order_any_pieces_any_writers() {
@@ -131,11 +105,6 @@ fn any_order_any_pieces_any_writers() {
         column = \"max_v\"\nwhen = \"> 500\"\n";
     let schema = Config::check(&config, &|_| None).unwrap_or_else(|report| panic!("{report}")).schema;
     let now = start + 30 * 24 * 3_600_000_000_000;
-    let feed = |shared: &Shared, lines: &[String]| {
-        let (taken, _) = shared.batch(lines.iter().map(|line| line.as_bytes()), now);
-        let Taken::Journal(journaling, frame) = taken else { panic!("every line matches") };
-        assert!(journaling.append(frame));
-    };
     for seed in 0..20 {
         chance::start(seed);
         let mut lines = Vec::new();
@@ -149,13 +118,14 @@ fn any_order_any_pieces_any_writers() {
         lines.sort_by_key(|line| line.rsplit(' ').next().map(str::to_string));
         let mut whole = Server::default();
         let folder = tempfile::tempdir().expect("a folder");
-        let (shared, mut keeper) = begin(folder.path(), &schema);
-        feed(&shared, &lines);
-        keeper.flush(&shared, &mut whole, now, What::Everything { running: true }).expect("written");
+        let mut process = Process::begin(folder.path(), &schema, chance::id);
+        process.take(&lines, now);
+        process.flush(&mut whole, now).expect("written");
 
         let mut parts = Server::default();
         let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().expect("a folder")).collect();
-        let mut writers: Vec<_> = folders.iter().map(|folder| begin(folder.path(), &schema)).collect();
+        let mut writers: Vec<_> =
+            folders.iter().map(|folder| Process::begin(folder.path(), &schema, chance::id)).collect();
         while !lines.is_empty() {
             let writer = chance::below(3) as usize;
             let piece: Vec<String> = (0..1 + chance::below(40))
@@ -163,23 +133,23 @@ fn any_order_any_pieces_any_writers() {
                     (!lines.is_empty()).then(|| lines.swap_remove(chance::below(lines.len() as u64) as usize))
                 })
                 .collect();
-            let (shared, keeper) = &mut writers[writer];
-            feed(shared, &piece);
+            let process = &mut writers[writer];
+            process.take(&piece, now);
             match chance::below(6) {
                 0 => {
-                    keeper.checkpoint(shared, now).expect("saved");
+                    process.checkpoint(now);
                 }
                 1 => {
-                    keeper.flush(shared, &mut parts, now, What::Everything { running: true }).expect("written");
+                    process.flush(&mut parts, now).expect("written");
                 }
-                2 => writers[writer] = begin(folders[writer].path(), &schema),
+                2 => writers[writer] = Process::begin(folders[writer].path(), &schema, chance::id),
                 _ => {}
             }
         }
         // Whoever comes last sees everything; before, each saw what was there.
         for _ in 0..2 {
-            for (shared, keeper) in &mut writers {
-                keeper.flush(shared, &mut parts, now, What::Everything { running: true }).expect("written");
+            for process in &mut writers {
+                process.flush(&mut parts, now).expect("written");
             }
         }
         let (whole, parts) = (whole.rows(), parts.rows());
@@ -221,11 +191,6 @@ fn a_baseline_survives_leaving_memory_and_restarts() {
          [[anomaly]]\nname = \"far\"\ncolumn = \"v\"\nzscore = 1.3\nbaseline = 9\n"
     );
     let schema = Config::check(&config, &|_| None).unwrap_or_else(|report| panic!("{report}")).schema;
-    let feed = |shared: &Shared, lines: &[String], now: i64| {
-        let (taken, _) = shared.batch(lines.iter().map(|line| line.as_bytes()), now);
-        let Taken::Journal(journaling, frame) = taken else { panic!("every line matches") };
-        assert!(journaling.append(frame));
-    };
     let mut flagged = 0;
     for seed in 0..10 {
         chance::start(seed);
@@ -242,25 +207,25 @@ fn a_baseline_survives_leaving_memory_and_restarts() {
         lines.sort();
         let (mut whole, mut parts) = (Server::default(), Server::default());
         let (calm_folder, folder) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-        let (calm, mut calm_keeper) = begin(calm_folder.path(), &schema);
-        let (mut shared, mut keeper) = begin(folder.path(), &schema);
+        let mut calm = Process::begin(calm_folder.path(), &schema, chance::id);
+        let mut process = Process::begin(folder.path(), &schema, chance::id);
         let mut restarts = 0;
         for piece in lines.chunks(12) {
             let now = piece.last().expect("a chunk holds something").0 + 1_000_000_000;
             let piece: Vec<String> = piece.iter().map(|(_, line)| line.clone()).collect();
-            feed(&calm, &piece, now);
-            feed(&shared, &piece, now);
+            calm.take(&piece, now);
+            process.take(&piece, now);
             match chance::below(4) {
                 0 => {
-                    keeper.checkpoint(&shared, now).expect("saved");
+                    process.checkpoint(now);
                 }
                 1 => {
-                    keeper.flush(&shared, &mut parts, now, What::Everything { running: true }).expect("written");
-                    keeper.checkpoint(&shared, now).expect("saved");
+                    process.flush(&mut parts, now).expect("written");
+                    process.checkpoint(now);
                 }
                 2 if chance::percent(50) => {
-                    drop((shared, keeper));
-                    (shared, keeper) = begin(folder.path(), &schema);
+                    drop(process);
+                    process = Process::begin(folder.path(), &schema, chance::id);
                     restarts += 1;
                 }
                 _ => {}
@@ -268,8 +233,8 @@ fn a_baseline_survives_leaving_memory_and_restarts() {
         }
         assert!(restarts > 3, "{restarts} restarts");
         let now = start + 100 * hour;
-        calm_keeper.flush(&calm, &mut whole, now, What::Everything { running: true }).expect("written");
-        keeper.flush(&shared, &mut parts, now, What::Everything { running: true }).expect("written");
+        calm.flush(&mut whole, now).expect("written");
+        process.flush(&mut parts, now).expect("written");
         let (whole, parts) = (whole.rows(), parts.rows());
         assert_eq!(whole.len(), parts.len(), "seed {seed}");
         for ((kind, a), (_, b)) in whole.iter().zip(&parts) {

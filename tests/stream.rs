@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use support::{feed, program, repository, same_csv, sqlite_csv};
 use telegraf_rollup::config::Config;
-use telegraf_rollup::driver::shared::Shared;
+use telegraf_rollup::driver::intake::shared::Shared;
 use telegraf_rollup::engine::Engine;
 
 const CONFIG: &str = r#"
@@ -552,7 +552,7 @@ fn a_stream_at_full_speed_does_not_outrun_the_start() {
         while sent.load(Ordering::Relaxed) < 200_000 {
             std::thread::yield_now();
         }
-        shared.start(Engine::new(config.schema.clone()), |_| 0);
+        shared.start(Engine::new(config.schema.clone()), |_| 0, |_| ());
         assert!(sent.load(Ordering::Relaxed) < 2_000_000, "it was taken over only when nothing came any more");
         is_started.store(true, Ordering::Relaxed);
     });

@@ -5,6 +5,7 @@ use telegraf_rollup::config::Config;
 use telegraf_rollup::durable::journal::entries::Encoder;
 use telegraf_rollup::engine::Engine;
 use telegraf_rollup::engine::aggregate::partial::Partial;
+use telegraf_rollup::engine::ids::HeadNumber;
 use telegraf_rollup::engine::line::frame::Framer;
 use telegraf_rollup::engine::schema::Schema;
 
@@ -185,7 +186,7 @@ fn journal(rounds: usize) -> Path {
     let mut encoder = Encoder::new(1);
     let round = move |n: usize| {
         for (index, line) in polls[n + 1].iter().enumerate() {
-            encoder.line((index as u32, line.find(' ').unwrap_or_default()), line.as_bytes());
+            encoder.line((HeadNumber::of(index), line.find(' ').unwrap_or_default()), line.as_bytes());
         }
         std::hint::black_box(encoder.take(START));
     };

@@ -103,7 +103,7 @@ fn explain(config: &Config, line: &str) -> anyhow::Result<ExitCode> {
         let missing: Vec<_> = summary.key.iter().filter(|k| point.head.tag(k.as_bytes()).is_none()).collect();
         for column in &summary.columns {
             for def in column.groups.iter().flat_map(|group| &group.defs) {
-                let accumulator = &summary.accumulators[usize::from(*def)];
+                let accumulator = &summary.accumulators[def.at()];
                 let verdict = verdict(&point, accumulator, column.method);
                 if verdict.is_ok() {
                     takers += 1;

@@ -78,7 +78,7 @@ pub fn main() -> ExitCode {
                 (false, false) => LevelFilter::Info,
             };
             driver::stderr::start(level);
-            ExitCode::from(driver::run(run.config, !run.output, !run.copy))
+            ExitCode::from(driver::run::run(run.config, !run.output, !run.copy))
         }
         Command::Check(check) => finish(check.run()),
         Command::Replay(replay) => finish(replay.run()),

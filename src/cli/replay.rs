@@ -1,10 +1,11 @@
 //! `replay`: line protocol -> rows on stdout, through the engine that `run` uses; no state, no sink.
 
 use super::load;
-use crate::driver::replay::{self, Rows};
+use crate::driver::jobs::replay;
 use crate::engine::aggregate::row::Cell;
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::WindowKind;
+use crate::sink::memory::MemorySink;
 use crate::sink::port::RowRecord;
 use crate::sink::sql::{dialect, literal, times, upsert};
 use anyhow::{Context, bail};
@@ -71,21 +72,11 @@ impl Replay {
             Format::Json => json(&mut out, &schema, &rows)?,
         }
         out.flush()?;
-        let mut left = Vec::new();
-        for (count, what) in [
-            (counters.malformed, "malformed lines"),
-            (counters.no_key, "lines without a key tag"),
-            (counters.over_limit, "lines over a limit"),
-            (counters.late, "late points"),
-            (counters.future, "points in the future"),
-            (counters.duplicates, "duplicates"),
-            (counters.conflicts, "conflicts"),
-            (counters.not_finite, "values that are not finite"),
-        ] {
-            if count > 0 {
-                left.push(format!("{count} {what}"));
-            }
-        }
+        let left: Vec<String> = counters
+            .reasons()
+            .filter(|reason| reason.count > 0)
+            .map(|reason| format!("{} {}", reason.count, reason.things))
+            .collect();
         eprintln!(
             "{} lines, {} of them feed a column, {} points counted{}",
             counters.lines,
@@ -112,7 +103,7 @@ fn instant(text: &str) -> anyhow::Result<i64> {
 /// Calls `each` for every table with its rows in order of key and window.
 fn each_table(
     schema: &Schema,
-    rows: &Rows,
+    rows: &MemorySink,
     mut each: impl FnMut(&Summary, WindowKind, &[RowRecord]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     for summary in &schema.summaries {
@@ -136,7 +127,7 @@ fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
 }
 
-fn csv(out: &mut impl Write, schema: &Schema, rows: &Rows) -> anyhow::Result<()> {
+fn csv(out: &mut impl Write, schema: &Schema, rows: &MemorySink) -> anyhow::Result<()> {
     let mut names: Vec<&str> = Vec::new();
     for summary in &schema.summaries {
         for name in summary.key.iter().chain(summary.columns.iter().map(|c| &c.name)) {
@@ -171,7 +162,7 @@ fn csv(out: &mut impl Write, schema: &Schema, rows: &Rows) -> anyhow::Result<()>
     })
 }
 
-fn json(out: &mut impl Write, schema: &Schema, rows: &Rows) -> anyhow::Result<()> {
+fn json(out: &mut impl Write, schema: &Schema, rows: &MemorySink) -> anyhow::Result<()> {
     each_table(schema, rows, |summary, kind, rows| {
         for row in rows {
             let mut object = serde_json::Map::new();
@@ -194,7 +185,7 @@ fn json(out: &mut impl Write, schema: &Schema, rows: &Rows) -> anyhow::Result<()
     })
 }
 
-fn table(out: &mut impl Write, schema: &Schema, rows: &Rows) -> anyhow::Result<()> {
+fn table(out: &mut impl Write, schema: &Schema, rows: &MemorySink) -> anyhow::Result<()> {
     let mut any = false;
     each_table(schema, rows, |summary, kind, rows| {
         if any {

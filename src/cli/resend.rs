@@ -1,7 +1,7 @@
 //! `resend`: have everything written again that the state holds.
 
 use super::load;
-use crate::driver::requests;
+use crate::driver::owner::requests;
 use crate::sink::sql::times;
 use anyhow::Context;
 use clap::Args;

@@ -1,7 +1,8 @@
 //! `status`: what the running process says of itself.
 
 use super::load;
-use crate::driver::status;
+use crate::driver::owner::status;
+use crate::engine::Counters;
 use anyhow::Context;
 use clap::Args;
 use serde_json::Value;
@@ -43,18 +44,18 @@ impl Status {
         })?;
         let json: Value = serde_json::from_str(&text).with_context(|| format!("{} is not a status", path.display()))?;
         let age = status::age(&json).with_context(|| format!("{} has no time", path.display()))?;
-        let aside = json["set_aside"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let is_well = age < STALE_AFTER && json["flush"]["error"].is_null() && aside.is_empty();
+        let is_well =
+            age < STALE_AFTER && json["flush"]["error"].is_null() && json["set_aside"]["count"].as_u64() == Some(0);
         if self.json {
             say!("{}", text.trim_end());
         } else {
-            show(&json, age, aside)?;
+            show(&json, age)?;
         }
         Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-fn show(json: &Value, age: Duration, aside: &[Value]) -> anyhow::Result<()> {
+fn show(json: &Value, age: Duration) -> anyhow::Result<()> {
     let text = |value: &Value| value.as_str().unwrap_or("never").to_string();
     match age < STALE_AFTER {
         true => say!("running: process {}, since {}", json["pid"], text(&json["started_at"])),
@@ -67,8 +68,8 @@ fn show(json: &Value, age: Duration, aside: &[Value]) -> anyhow::Result<()> {
         lines["matched"],
         lines["points"]
     );
-    let reasons =
-        ["late", "future", "duplicates", "conflicts", "no_key", "over_limit", "not_finite", "malformed", "unjournaled"];
+    let counters = Counters::default();
+    let reasons: Vec<&str> = counters.reasons().map(|reason| reason.name).collect();
     let not_counted = reasons.iter().filter(|reason| lines[**reason].as_u64().unwrap_or(0) > 0);
     let not_counted: Vec<String> = not_counted.map(|reason| format!("{reason} {}", lines[*reason])).collect();
     if !not_counted.is_empty() {
@@ -100,7 +101,10 @@ fn show(json: &Value, age: Duration, aside: &[Value]) -> anyhow::Result<()> {
             flush["milliseconds"]
         ),
     }
-    for row in aside {
+    let aside = &json["set_aside"];
+    let (count, shown) = (aside["count"].as_u64().unwrap_or(0), aside["first"].as_array());
+    let shown = shown.map(Vec::as_slice).unwrap_or_default();
+    for row in shown {
         let (table, key, start) = (text(&row["table"]), &row["key"], text(&row["window_start"]));
         let reason = text(&row["reason"]);
         say!(
@@ -108,6 +112,12 @@ fn show(json: &Value, age: Duration, aside: &[Value]) -> anyhow::Result<()> {
             text(&row["since"]),
             reason.replace(char::is_control, " ")
         );
+    }
+    if count > shown.len() as u64 {
+        say!("  and {} more rows are set aside", count - shown.len() as u64);
+    }
+    if count > 0 {
+        say!("  `telegraf-rollup resend` tries them at once; otherwise every 10 minutes, or with their next point");
     }
     Ok(())
 }

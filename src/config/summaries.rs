@@ -1,6 +1,7 @@
 //! `[[summary]]`, `[[summary.column]]` and `[[anomaly]]` -> the engine's summaries.
 
 use super::read::{At, Table, nearest};
+use crate::engine::ids::DefIndex;
 use crate::engine::pattern::Pattern;
 use crate::engine::schema::{self, AccumulatorDef, Column, Group, Method, Operator, Source, Summary, When, ZScore};
 use crate::engine::zone::WindowKind;
@@ -124,7 +125,7 @@ fn summary(table: &Table<'_, '_>, rules: &[Rule], used: &mut BTreeSet<String>) -
     }
     let score = |(def, accumulator): (usize, &AccumulatorDef)| match accumulator.rule {
         // A summary has at most 65,536 accumulators: `assemble` sees to it.
-        Some(schema::Rule::ZScore(score)) => Some((def as u16, score)),
+        Some(schema::Rule::ZScore(score)) => Some((DefIndex::of(def), score)),
         _ => None,
     };
     let scores = accumulators.iter().enumerate().filter_map(score).collect();
@@ -375,7 +376,7 @@ fn assemble(
     let mut accumulators: Vec<AccumulatorDef> = Vec::new();
     let mut columns = Vec::new();
     let mut complete = true;
-    let mut number = |source: &Source, method: Method, rule: Option<schema::Rule>| -> u16 {
+    let mut number = |source: &Source, method: Method, rule: Option<schema::Rule>| -> DefIndex {
         let def = AccumulatorDef::new(method.kind(), source.clone(), rule);
         // Columns that need the same of a source share it.
         let known = accumulators.iter().position(|known: &AccumulatorDef| known.hash == def.hash);
@@ -383,9 +384,9 @@ fn assemble(
             accumulators.push(def);
             accumulators.len() - 1
         });
-        place.min(ACCUMULATORS_MAX) as u16
+        DefIndex::of(place.min(ACCUMULATORS_MAX))
     };
-    let plain: Vec<Vec<u16>> = drafts
+    let plain: Vec<Vec<DefIndex>> = drafts
         .iter()
         .map(|d| {
             let sources = d.sources.iter().filter(|_| d.method != Method::Anomalies);

@@ -4,6 +4,7 @@
 //! that repeats is written once a minute, with the number of times it was held back. A stderr that nobody reads must hold up
 //! nothing: a thread of its own writes, and what it cannot take is dropped.
 
+use super::threads;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::collections::HashMap;
 use std::io::Write;
@@ -36,7 +37,8 @@ pub fn start(level: LevelFilter) {
     let (lines, waiting) = sync_channel::<String>(WAITING_MAX);
     let written = Arc::new(AtomicU64::new(0));
     let count = written.clone();
-    super::start_thread("log", move || {
+    // Without a thread there is no log: nothing may wait for a stderr that nobody reads.
+    let _ = threads::start("log", move || {
         for line in waiting {
             // There is nowhere to report that stderr is gone.
             let _ = std::io::stderr().lock().write_all(line.as_bytes());

@@ -9,17 +9,27 @@ use crate::engine::Engine;
 use crate::engine::line::frame::Framer;
 use crate::engine::persist::stored::{Stored, StoredWindow};
 use crate::engine::schema::Schema;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// What a recovery gave.
+/// Devices that are looked at in one go.
+const DEVICES_A_SLICE: usize = 10_000;
+
+/// Lines that are named when they had to be left out.
+pub const SKIPPED_NAMED_MAX: usize = 100;
+
+/// The outcome of a recovery.
 pub struct Restored {
     pub engine: Engine,
     /// `None` if there was no state: the first start.
     pub meta: Option<Meta>,
     pub journal: Recovered,
+    /// Lines on which the engine has panicked: they were left out. The first [`SKIPPED_NAMED_MAX`] of them, and how many more.
+    pub skipped: Vec<Vec<u8>>,
+    pub skipped_more: u64,
 }
 
-/// Restores an engine. `abandoned` are files of guests that are gone: they become the end of the journal.
+/// Restores an engine. `abandoned` are files of guests that are gone: they become the end of the journal. `take` feeds a line.
 ///
 /// # Errors
 /// The state or the journal cannot be read; nothing was changed but the names of adopted files.
@@ -28,30 +38,50 @@ pub fn recover(
     store: &mut dyn Store,
     disk: &dyn Disk,
     abandoned: &[String],
+    take: impl Fn(&mut Engine, &[u8], i64) -> bool,
 ) -> Result<Restored, StateError> {
     let loaded = store.load(schema)?;
     let (meta, stored) = loaded.map_or_else(|| (None, Stored::default()), |(meta, stored)| (Some(meta), stored));
     let mut engine = Engine::restore(schema.clone(), stored);
     complete(&mut engine, schema, store)?;
-    let from = meta.as_ref().map_or(0, |m| m.position);
     let unreadable = |error: std::io::Error| StateError::Io { what: "the journal cannot be read", error };
+    // Without a state, all that the journal holds is behind it.
+    let from = match &meta {
+        Some(meta) => meta.position,
+        None => read::first_position(disk).map_err(unreadable)?.unwrap_or(0),
+    };
     let absorbed = meta.as_ref().map(|meta| meta.absorbed.as_slice()).unwrap_or_default();
     let abandoned: Vec<_> = abandoned.iter().filter(|name| !absorbed.contains(name)).collect();
     adopt(disk, from, &abandoned).map_err(unreadable)?;
+    let (mut skipped, mut skipped_more) = (Vec::new(), 0);
     let journal = read::read(disk, from, |frame| {
         engine.begin_run(&run_name(frame.run));
         let mut framer = Framer::default();
         let mut rest = frame.lines;
-        while let Some(length) = framer.line(rest) {
-            engine.ingest(&rest[..length], frame.received);
-            rest = &rest[length..];
+        let mut line: &[u8] = &[];
+        // The stream has gone on behind a line on which the engine panicked: so does recovery, or it would never end.
+        loop {
+            let work = || {
+                while let Some(length) = framer.line(rest) {
+                    (line, rest) = rest.split_at(length);
+                    take(&mut engine, line, frame.received);
+                }
+            };
+            if catch_unwind(AssertUnwindSafe(work)).is_ok() {
+                break;
+            }
+            if skipped.len() < SKIPPED_NAMED_MAX {
+                skipped.push(line.to_vec());
+            } else {
+                skipped_more += 1;
+            }
         }
     })
     .map_err(unreadable)?;
     adopt::remove_from(disk, journal.position)
         .map_err(|error| StateError::Io { what: "an empty file of the journal cannot be removed", error })?;
     complete(&mut engine, schema, store)?;
-    Ok(Restored { engine, meta, journal })
+    Ok(Restored { engine, meta, journal, skipped, skipped_more })
 }
 
 /// The name of a run in the engine and in the sink.
@@ -63,7 +93,10 @@ pub fn run_name(run: u128) -> String {
 fn complete(engine: &mut Engine, schema: &Schema, store: &mut dyn Store) -> Result<(), StateError> {
     loop {
         let mut incomplete = Vec::new();
-        engine.incomplete(0, engine.device_count(), &mut incomplete);
+        let mut from = Some(0);
+        while let Some(at) = from {
+            from = engine.incomplete(at, DEVICES_A_SLICE, &mut incomplete);
+        }
         if incomplete.is_empty() {
             return Ok(());
         }
@@ -82,9 +115,12 @@ fn adopt(disk: &dyn Disk, from: u64, abandoned: &[&String]) -> std::io::Result<(
         guests.push((first, name));
     }
     guests.sort();
+    if guests.is_empty() {
+        return Ok(());
+    }
+    let mut end = read::read(disk, from, |_| ())?.position;
     for (_, name) in guests {
-        let end = read::read(disk, from, |_| ())?.position;
-        adopt::adopt(disk, name, end)?;
+        end = adopt::adopt(disk, name, end)?;
     }
     Ok(())
 }

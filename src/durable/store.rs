@@ -1,8 +1,9 @@
 //! The port to stored state.
 
 use super::state_error::StateError;
+use crate::engine::ids::DeviceId;
 use crate::engine::persist::checkpoint::Slice;
-use crate::engine::persist::stored::{Stored, StoredSeries, StoredWindow};
+use crate::engine::persist::stored::{News, Stored, StoredWindow};
 use crate::engine::schema::Schema;
 
 /// What belongs to the state as a whole.
@@ -28,13 +29,18 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// The state cannot be used.
-    fn window(&mut self, schema: &Schema, device: u32, at: i64) -> Result<Option<StoredWindow>, StateError>;
+    fn window(&mut self, schema: &Schema, device: DeviceId, at: i64) -> Result<Option<StoredWindow>, StateError>;
 
     /// At most `count` windows that are not done, in order of device and start, behind the given one.
     ///
     /// # Errors
     /// The state cannot be used.
-    fn waiting(&mut self, schema: &Schema, after: (u32, i64), count: usize) -> Result<Vec<StoredWindow>, StateError>;
+    fn waiting(
+        &mut self,
+        schema: &Schema,
+        after: (DeviceId, i64),
+        count: usize,
+    ) -> Result<Vec<StoredWindow>, StateError>;
 
     /// Forgets what the sink has of windows that end after `from` (nanoseconds since the epoch). Gives how many windows are
     /// not done now.
@@ -49,7 +55,7 @@ pub trait Store: Send {
     /// The state cannot be used.
     fn begin_anew(&mut self, now: i64) -> Result<Vec<String>, StateError>;
 
-    /// Saves a checkpoint, all of it or nothing: the series that are new, and the slices that `next` gives one after the other.
+    /// Saves a checkpoint, all of it or nothing: what is new and what is gone, and the slices that `next` gives one after the other.
     /// Windows that are done and ended before `purge_before` are removed. False if the checkpoint was void.
     ///
     /// # Errors
@@ -58,7 +64,7 @@ pub trait Store: Send {
         &mut self,
         schema: &Schema,
         meta: &Meta,
-        series: &[StoredSeries],
+        news: &News,
         next: &mut dyn FnMut() -> Slice,
         purge_before: i64,
     ) -> Result<bool, StateError>;

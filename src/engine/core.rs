@@ -4,9 +4,9 @@
 //! lines, [`super::export`] says what is due, [`super::persist`] stores and restores, [`super::rules`] judges.
 
 use super::counters::Counters;
-use super::ids::Key;
+use super::ids::{DeviceIndex, HeadNumber, Key, RunIndex, SeriesId, SummaryIndex, ZoneIndex};
 use super::persist::copying::Copying;
-use super::persist::stored::StoredSlot;
+use super::persist::stored::{Gone, StoredSlot};
 use super::schema::Schema;
 use super::series::compile::DeviceKey;
 use super::series::feed::Sample;
@@ -29,12 +29,12 @@ pub struct Engine {
     /// Names of the runs of which there are parts.
     pub(super) runs: Vec<Arc<str>>,
     /// Index of the run that is at work.
-    pub(super) run: u32,
+    pub(super) run: RunIndex,
     pub(super) dedupe: Dedupe,
     /// Windows that have left memory and wait to be written.
     pub(super) away: u64,
     /// By id of the series: slots of fields that this configuration does not know, kept as they were stored.
-    pub(super) unknown_slots: HashMap<u32, Vec<StoredSlot>>,
+    pub(super) unknown_slots: HashMap<SeriesId, Vec<StoredSlot>>,
     pub(super) counters: Counters,
     /// Index and value of the wanted fields of the line in hand; kept to reuse its memory.
     pub(super) found: Vec<(usize, Sample)>,
@@ -44,6 +44,10 @@ pub struct Engine {
     pub(super) look_ahead: u32,
     /// The number of the last checkpoint.
     pub(super) checkpoint: u32,
+    /// What has expired since the last checkpoint.
+    pub(super) gone: Gone,
+    /// Numbers of heads will mean other heads than before.
+    pub(super) has_renumbered: bool,
     /// The checkpoint that is being taken.
     pub(super) copying: Option<Copying>,
 }
@@ -57,7 +61,7 @@ impl Engine {
             directory: Directory::default(),
             zones: vec![schema.zone.clone()],
             runs: vec!["".into()],
-            run: 0,
+            run: RunIndex(0),
             dedupe: Dedupe::new(schema.limits.dedupe_points),
             away: 0,
             unknown_slots: HashMap::new(),
@@ -66,6 +70,8 @@ impl Engine {
             long_way: schema.judges,
             look_ahead: 0,
             checkpoint: 0,
+            gone: Gone::default(),
+            has_renumbered: false,
             copying: None,
             schema,
         }
@@ -89,17 +95,17 @@ impl Engine {
     }
 
     /// Index of the run that is at work.
-    pub fn run(&self) -> u32 {
+    pub fn run(&self) -> RunIndex {
         self.run
     }
 
     /// Index of a run.
-    pub(super) fn run_index(&mut self, name: &str) -> u32 {
+    pub(super) fn run_index(&mut self, name: &str) -> RunIndex {
         let known = self.runs.iter().position(|run| **run == *name);
-        known.unwrap_or_else(|| {
+        RunIndex::of(known.unwrap_or_else(|| {
             self.runs.push(name.into());
             self.runs.len() - 1
-        }) as u32
+        }))
     }
 
     /// What is computed.
@@ -114,7 +120,7 @@ impl Engine {
 
     /// Devices known.
     pub fn device_count(&self) -> usize {
-        self.devices.len()
+        self.directory.live(&self.devices)
     }
 
     /// Series that feed something.
@@ -133,24 +139,24 @@ impl Engine {
     }
 
     /// Index of a device, which is made if need be; `None` if the limit on devices is reached.
-    pub(super) fn device_for(&mut self, key: DeviceKey) -> Option<u32> {
-        self.directory.find_or_make(&self.schema, &mut self.devices, key)
+    pub(super) fn device_for(&mut self, key: DeviceKey) -> Option<DeviceIndex> {
+        self.directory.find_or_make(&self.schema, &mut self.devices, key, self.checkpoint)
     }
 
     /// Number and length of the head of the line that was taken last, for as long as the engine lives;
-    /// [`super::series::heads::NO_HEAD`] if the line has a form that is not numbered.
-    pub fn last_head(&self) -> (u32, usize) {
+    /// [`super::ids::NO_HEAD`] if the line has a form that is not numbered.
+    pub fn last_head(&self) -> (HeadNumber, usize) {
         self.plans.hit()
     }
 
     /// A zone by its index.
-    pub fn zone(&self, index: u16) -> &Arc<Zone> {
-        &self.zones[usize::from(index)]
+    pub fn zone(&self, index: ZoneIndex) -> &Arc<Zone> {
+        &self.zones[index.at()]
     }
 
     /// Summary, key and zone of a device.
-    pub fn device(&self, device: u32) -> (u16, &Key, &Arc<Zone>) {
-        let device = &self.devices[device as usize];
-        (device.summary, &device.key, &self.zones[usize::from(device.zone)])
+    pub fn device(&self, device: DeviceIndex) -> (SummaryIndex, &Key, &Arc<Zone>) {
+        let device = &self.devices[device.at()];
+        (device.summary, &device.key, &self.zones[device.zone.at()])
     }
 }

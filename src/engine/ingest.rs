@@ -1,7 +1,7 @@
 //! Taking a line: from its bytes to its points.
 
 use super::core::Engine;
-use super::ids::{SeriesId, UNMATCHED};
+use super::ids::{DeviceIndex, SeriesIndex, UNMATCHED};
 use super::line::scan::{self, End, Visit};
 use super::line::token::{self, Value};
 use super::schema;
@@ -145,10 +145,10 @@ impl Engine {
             return;
         }
         self.look_ahead = plan::EXPECTED as u32 - 1;
-        let mut devices = [0; plan::EXPECTED];
+        let mut devices = [DeviceIndex(0); plan::EXPECTED];
         let (count, mut sum) = self.plans.expected(&mut devices);
         for device in &devices[..count] {
-            sum += self.devices.get(*device as usize).map_or(0, |device| device.touch());
+            sum += self.devices.get(device.at()).map_or(0, |device| device.touch());
         }
         std::hint::black_box(sum);
     }
@@ -158,13 +158,13 @@ impl Engine {
     fn find(&mut self, line: &[u8]) -> Found {
         let (schema, devices, directory) = (&self.schema, &mut self.devices, &mut self.directory);
         let (zones, unknown_zones) = (&mut self.zones, &mut self.counters.unknown_zones);
-        let known_series = self.plans.matched_series();
+        let checkpoint = self.checkpoint;
         // The devices that a new series feeds.
-        let mut touched: Vec<u32> = Vec::new();
+        let mut touched: Vec<DeviceIndex> = Vec::new();
         let found = self.plans.find(line, |head, is_full| {
             let device = |key| {
                 // Where no series can be added, no device is made for one.
-                let index = if is_full { None } else { directory.find_or_make(schema, devices, key) };
+                let index = if is_full { None } else { directory.find_or_make(schema, devices, key, checkpoint) };
                 touched.extend(index);
                 index
             };
@@ -175,9 +175,9 @@ impl Engine {
             };
             compile::compile(schema, head, device, zone)
         });
-        if self.plans.matched_series() > known_series {
+        if let Some(series) = self.plans.take_added() {
             for device in touched {
-                self.devices[device as usize].series.push(known_series as u32);
+                self.devices[device.at()].series.push(series);
             }
         }
         found
@@ -185,7 +185,7 @@ impl Engine {
 
     /// Reads the wanted fields of a line into `self.found`: the timestamp of the line, if it is well formed.
     #[inline]
-    fn read(&mut self, line: &[u8], series: SeriesId, fields_at: usize) -> Result<Option<i64>, ()> {
+    fn read(&mut self, line: &[u8], series: SeriesIndex, fields_at: usize) -> Result<Option<i64>, ()> {
         self.found.clear();
         let fields = self.plans.parts(series).fields;
         let mut wanted = Wanted { fields, found: &mut self.found, next: 0, seen: 0, timestamp: None };
@@ -195,9 +195,14 @@ impl Engine {
         }
     }
 
-    fn fields(&mut self, line: &[u8], series: SeriesId, fields_at: usize, now: i64) {
+    fn fields(&mut self, line: &[u8], series: SeriesIndex, fields_at: usize, now: i64) {
         self.counters.matched += 1;
-        self.counters.over_limit += u64::from(self.plans.series(series).lacks_room);
+        let known = self.plans.series_mut(series);
+        // Written only where it has been looked at since the last line.
+        if known.idle > 0 {
+            known.idle = 0;
+        }
+        self.counters.over_limit += u64::from(known.lacks_room);
         let Ok(timestamp) = self.read(line, series, fields_at) else {
             self.counters.malformed += 1;
             return;
@@ -240,7 +245,8 @@ impl Engine {
 
     /// Notes that a line which has been taken is not in the journal, on the windows that it went to.
     pub fn mark_unjournaled(&mut self, line: &[u8], now: i64) {
-        let Found::Series(series, fields_at) = self.plans.find(line, |_, _| compile::Compiled::Nothing) else { return };
+        // A head that is not known feeds nothing, or has no room: it must not be remembered as one that feeds nothing.
+        let Some((series, fields_at)) = self.plans.find_known(line) else { return };
         if series == UNMATCHED {
             return;
         }
@@ -250,11 +256,12 @@ impl Engine {
         self.before_change(series);
         let parts = self.plans.parts(series);
         let targets = self.found.iter().flat_map(|(index, _)| parts.fields[*index].targets.iter());
-        let mut devices: Vec<u32> = targets.map(|target| parts.places[usize::from(target.place)].device).collect();
+        let mut devices: Vec<DeviceIndex> =
+            targets.map(|target| parts.places[usize::from(target.place)].device).collect();
         devices.sort_unstable();
         devices.dedup();
         for device in devices {
-            if let Some(window) = self.devices[device as usize].window(at) {
+            if let Some(window) = self.devices[device.at()].window(at) {
                 window.own.partial.unjournaled += 1;
                 window.unsaved = true;
             }

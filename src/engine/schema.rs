@@ -4,6 +4,7 @@
 //! a pattern compiles). Deliberately absent: anything about files, sinks or schedules.
 
 use super::aggregate::kind::Kind;
+use super::ids::DefIndex;
 use super::pattern::Pattern;
 use super::zone::{WindowKind, Zone};
 use std::sync::Arc;
@@ -62,7 +63,7 @@ pub struct Summary {
     /// The tag in which a device names its zone.
     pub timezone_tag: Option<String>,
     /// The accumulators that judge by a baseline, each with its rule.
-    pub scores: Vec<(u16, ZScore)>,
+    pub scores: Vec<(DefIndex, ZScore)>,
 }
 
 impl Summary {
@@ -85,9 +86,9 @@ pub struct Column {
 #[derive(Clone, Debug)]
 pub struct Group {
     /// The accumulators of the sources in order of priority.
-    pub defs: Vec<u16>,
+    pub defs: Vec<DefIndex>,
     /// Those by whose slots the source is chosen, in the same order: for a rule those of the column that it watches.
-    pub chosen_by: Vec<u16>,
+    pub chosen_by: Vec<DefIndex>,
 }
 
 /// What a column shows of its samples.
@@ -236,7 +237,7 @@ pub struct ZScore {
     /// How many windows with values of the source.
     pub baseline: u16,
     /// The accumulator that keeps the moments of the source.
-    pub moments: u16,
+    pub moments: DefIndex,
 }
 
 /// One accumulator of a partial: a source, and what is kept of it.

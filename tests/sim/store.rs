@@ -7,21 +7,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use telegraf_rollup::durable::state_error::StateError;
 use telegraf_rollup::durable::store::{Meta, Store};
 use telegraf_rollup::engine::aggregate::partial::Partial;
+use telegraf_rollup::engine::ids::{DeviceId, SeriesId, SlotId};
 use telegraf_rollup::engine::persist::checkpoint::Slice;
 use telegraf_rollup::engine::persist::stored::{
-    Stored, StoredDevice, StoredPart, StoredSeries, StoredSlot, StoredWindow, WINDOWS_KEPT,
+    News, Stored, StoredDevice, StoredPart, StoredSeries, StoredSlot, StoredWindow, WINDOWS_KEPT,
 };
 use telegraf_rollup::engine::schema::Schema;
 
 #[derive(Clone, Default)]
 struct Data {
     meta: Option<Meta>,
-    devices: BTreeMap<u32, StoredDevice>,
-    windows: BTreeMap<(u32, i64), StoredWindow>,
+    devices: BTreeMap<DeviceId, StoredDevice>,
+    windows: BTreeMap<(DeviceId, i64), StoredWindow>,
     /// By device, start and run, with the partial as text, as in the real one.
-    parts: BTreeMap<(u32, i64, String), (StoredPart, String)>,
-    series: BTreeMap<u32, StoredSeries>,
-    slots: BTreeMap<u32, StoredSlot>,
+    parts: BTreeMap<(DeviceId, i64, String), (StoredPart, String)>,
+    series: BTreeMap<SeriesId, StoredSeries>,
+    slots: BTreeMap<SlotId, StoredSlot>,
     chunks: BTreeMap<u64, Vec<u8>>,
     oldest: u64,
     /// Commits of which it was said that they were saved.
@@ -66,7 +67,7 @@ fn fails() -> Result<(), StateError> {
 impl Data {
     /// A window with its parts.
     fn read(&self, schema: &Schema, window: &StoredWindow) -> StoredWindow {
-        let summary = &schema.summaries[usize::from(window.summary)];
+        let summary = &schema.summaries[window.summary.at()];
         let (device, start) = (window.device, window.span.start);
         let parts = self.parts.range((device, start, String::new())..);
         let parts = parts.take_while(|(key, _)| (key.0, key.1) == (device, start));
@@ -102,14 +103,19 @@ impl Store for SimStore {
         Ok(Some((meta, stored)))
     }
 
-    fn window(&mut self, schema: &Schema, device: u32, at: i64) -> Result<Option<StoredWindow>, StateError> {
+    fn window(&mut self, schema: &Schema, device: DeviceId, at: i64) -> Result<Option<StoredWindow>, StateError> {
         chance::step();
         let data = self.data();
         let found = data.windows.range((device, i64::MIN)..=(device, at)).next_back().map(|(_, window)| window);
         Ok(found.filter(|w| w.span.contains(at)).map(|w| data.read(schema, w)))
     }
 
-    fn waiting(&mut self, schema: &Schema, after: (u32, i64), count: usize) -> Result<Vec<StoredWindow>, StateError> {
+    fn waiting(
+        &mut self,
+        schema: &Schema,
+        after: (DeviceId, i64),
+        count: usize,
+    ) -> Result<Vec<StoredWindow>, StateError> {
         chance::step();
         let data = self.data();
         let behind = data.windows.values().filter(|w| !w.is_done() && (w.device, w.span.start) > after);
@@ -136,12 +142,12 @@ impl Store for SimStore {
         &mut self,
         schema: &Schema,
         meta: &Meta,
-        series: &[StoredSeries],
+        news: &News,
         next: &mut dyn FnMut() -> Slice,
         purge_before: i64,
     ) -> Result<bool, StateError> {
         fails()?;
-        let mut stored = Stored { series: series.to_vec(), ..Stored::default() };
+        let mut stored = Stored { series: news.series.clone(), ..Stored::default() };
         loop {
             match next() {
                 Slice::Part(slice) => stored.extend(slice),
@@ -169,10 +175,18 @@ impl Store for SimStore {
             let place = (window.device, window.span.start);
             data.windows.insert(place, StoredWindow { parts: Vec::new(), ..window.clone() });
             for part in &window.parts {
-                let text = part.partial.to_json(&schema.summaries[usize::from(window.summary)]);
+                let text = part.partial.to_json(&schema.summaries[window.summary.at()]);
                 let bare = StoredPart { partial: Partial::default(), ..part.clone() };
                 data.parts.insert((place.0, place.1, part.run.to_string()), (bare, text));
             }
+        }
+        for id in &news.gone.series {
+            data.series.remove(id);
+            data.slots.retain(|_, slot| slot.series != *id);
+        }
+        for id in &news.gone.devices {
+            data.devices.remove(id);
+            data.windows.retain(|(device, _), _| device != id);
         }
         for series in &stored.series {
             data.series.insert(series.id, series.clone());

@@ -9,11 +9,12 @@ use super::store::SimStore;
 use std::sync::Arc;
 use std::time::Duration;
 use telegraf_rollup::config::Config;
-use telegraf_rollup::driver::flush::What;
-use telegraf_rollup::driver::ingest::Taken;
-use telegraf_rollup::driver::journaling::Journaling;
-use telegraf_rollup::driver::keeper::{Keeper, own_journal};
-use telegraf_rollup::driver::shared::Shared;
+use telegraf_rollup::driver::deliver::delivery::deliver;
+use telegraf_rollup::driver::flush::pass::{FlushMemory, Scope};
+use telegraf_rollup::driver::intake::journaling::Journaling;
+use telegraf_rollup::driver::intake::shared::Shared;
+use telegraf_rollup::driver::intake::taken::Taken;
+use telegraf_rollup::driver::owner::keeper::{Keeper, own_journal, own_position};
 use telegraf_rollup::durable::disk::Disk;
 use telegraf_rollup::durable::journal::frame::Frame;
 use telegraf_rollup::durable::journal::write::Journal;
@@ -59,6 +60,7 @@ struct Process {
     shared: Arc<Shared>,
     /// `None` while it is a guest.
     keeper: Option<Keeper>,
+    memory: FlushMemory,
     journaling: Journaling,
     run: u128,
     /// Its file as a guest is part of the journal, if it is the owner.
@@ -240,8 +242,15 @@ impl World {
         let journaling = Journaling::retrying_after(journal, Duration::ZERO);
         shared.configured(Engine::new(self.schema.clone()), Some(journaling.clone()));
         self.sites[site].life += 1;
-        self.sites[site].process =
-            Some(Process { shared, keeper: None, journaling, run, is_adopted: true, stalled: None });
+        self.sites[site].process = Some(Process {
+            shared,
+            keeper: None,
+            memory: FlushMemory::default(),
+            journaling,
+            run,
+            is_adopted: true,
+            stalled: None,
+        });
         self.note(site, format!("starts as {run:032x}"));
     }
 
@@ -270,7 +279,7 @@ impl World {
         let abandoned: Vec<String> =
             names.into_iter().filter(|name| name::is_guest(name) && *name != own_file).collect();
         let (run, writer) = (process.run, format!("{:032x}", chance::id()));
-        let opened = Keeper::open(Box::new(store.clone()), disk.clone(), &self.schema, &abandoned, run, writer);
+        let opened = Keeper::open(Box::new(store.clone()), disk.clone(), &self.schema, &abandoned, run, (writer, 0));
         let Ok(opened) = opened else { return };
         let recovered = opened.journal;
         if opened.is_synced && self.sites[site].disk.has_dropped() {
@@ -280,12 +289,16 @@ impl World {
         self.sites[site].sync_failed |= !opened.is_synced;
         let Some(process) = &mut self.sites[site].process else { return };
         let (mut keeper, mut is_adopted) = (opened.keeper, true);
-        process.shared.start(opened.engine, |held| {
-            let (position, guest) = own_journal(held, &disk, run, &recovered, 1 << 20);
-            is_adopted = guest.is_adopted;
-            keeper.absorb(guest);
-            position
-        });
+        let mut file = None;
+        process.shared.start(
+            opened.engine,
+            |held| own_position(held, &recovered),
+            |held| file = Some(own_journal(held, &disk, run, &recovered, 1 << 20)),
+        );
+        if let Some(file) = file {
+            is_adopted = file.is_adopted;
+            keeper.absorb(file);
+        }
         process.is_adopted = is_adopted;
         process.keeper = Some(keeper);
         let text = format!("owns the state, from {}, {} frames", recovered.position, recovered.frames);
@@ -422,10 +435,11 @@ impl World {
             // The sink may have what the next owner reads behind the lines of another guest.
             self.is_exposed(site);
         }
-        let Some(Process { shared, keeper: Some(keeper), journaling, .. }) = &mut self.sites[site].process else {
+        let Some(Process { shared, keeper: Some(keeper), memory, journaling, .. }) = &mut self.sites[site].process
+        else {
             return;
         };
-        let result = keeper.flush(shared, &mut server, now, What::Everything { running });
+        let result = deliver(keeper, shared, &mut server, memory, now, Scope::Everything { running });
         let failed = journaling.has_failed();
         let text = format!("flush at {}: {:?}", now / 1_000_000_000, result.as_ref().map_err(ToString::to_string));
         self.note(site, text);

@@ -13,6 +13,7 @@
 //! the moment when the batch is folded, and a checkpoint need not wait for the journal.
 
 use super::frame::{Frame, HEAD_BYTES, SEGMENT_BYTES_MAX};
+use crate::engine::ids::HeadNumber;
 use std::collections::HashMap;
 
 /// Heads that are numbered; lines with another head are written as they are.
@@ -76,14 +77,14 @@ impl Encoder {
     /// Adds a line, which ends in a newline. `head` is its number and length; a number may have another meaning after
     /// [`Encoder::start_segment`].
     #[inline]
-    pub fn line(&mut self, head: (u32, usize), line: &[u8]) {
+    pub fn line(&mut self, head: (HeadNumber, usize), line: &[u8]) {
         if self.segment == 0 {
             self.start_segment();
         }
         if self.bytes.is_empty() {
             self.bytes.resize(HEAD_BYTES, 0);
         }
-        let index = head.0 as usize;
+        let index = head.0.at();
         if index >= HEADS_MAX || head.1 > line.len() {
             number(&mut self.bytes, 0);
             number(&mut self.bytes, line.len() as u64);
@@ -95,11 +96,11 @@ impl Encoder {
         }
         let (start, rest) = line.split_at(head.1);
         if self.written_in[index] == self.segment {
-            number(&mut self.bytes, u64::from(head.0) + 2);
+            number(&mut self.bytes, u64::from(head.0.0) + 2);
         } else {
             self.written_in[index] = self.segment;
             number(&mut self.bytes, 1);
-            number(&mut self.bytes, u64::from(head.0));
+            number(&mut self.bytes, u64::from(head.0.0));
             number(&mut self.bytes, start.len() as u64);
             self.bytes.extend_from_slice(start);
         }

@@ -47,6 +47,7 @@ mod tests {
     use super::sync::Syncer;
     use super::write::Journal;
     use crate::durable::disk::{Disk, Folder, Segment};
+    use crate::engine::ids::HeadNumber;
     use std::io::{self, Read};
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, Mutex};
@@ -65,7 +66,7 @@ mod tests {
 
     /// Encodes one line and appends it.
     fn put(journal: &mut Journal, encoder: &mut Encoder, received: i64, line: &[u8]) -> io::Result<()> {
-        encoder.line((0, 0), line);
+        encoder.line((HeadNumber(0), 0), line);
         journal.append(&mut encoder.take(received).expect("a line"))
     }
 
@@ -74,9 +75,9 @@ mod tests {
         let (_folder, disk) = folder();
         let mut journal = Journal::new(disk.clone(), 0);
         let mut encoder = Encoder::new(0xfe01);
-        encoder.line((5, 1), b"m v=1 1\n");
-        encoder.line((5, 1), b"m v=2 2\n");
-        encoder.line((u32::MAX, 0), b"\tx y=1\n");
+        encoder.line((HeadNumber(5), 1), b"m v=1 1\n");
+        encoder.line((HeadNumber(5), 1), b"m v=2 2\n");
+        encoder.line((HeadNumber(u32::MAX), 0), b"\tx y=1\n");
         let mut frame = encoder.take(1_700_000_000_000_000_000).expect("lines");
         journal.append(&mut frame).expect("written");
         assert_eq!(all(&*disk, 0).0, [(1_700_000_000_000_000_000, b"m v=1 1\nm v=2 2\n\tx y=1\n".to_vec())]);
@@ -200,7 +201,7 @@ mod tests {
         for i in 0..3000_u32 {
             let head = format!("m,host=h{},pad={}", i % 7, "x".repeat(300));
             let line = format!("{head} v={i} {}\n", "9".repeat(2000));
-            encoder.line((i % 7, head.len()), line.as_bytes());
+            encoder.line((HeadNumber(i % 7), head.len()), line.as_bytes());
             let mut frame = encoder.take(i64::from(i)).expect("a line");
             // A batch that is lost takes its heads with it: the next one begins a segment.
             if i % 500 == 499 {

@@ -8,14 +8,35 @@ use crate::engine::aggregate::kind::Kind;
 use crate::engine::aggregate::moments::Moments;
 use crate::engine::aggregate::partial::Partial;
 use crate::engine::aggregate::state::AccumulatorState;
+use crate::engine::ids::{DeviceId, SeriesId, SlotId};
 use crate::engine::line::head::Head;
 use crate::engine::persist::stored::{StoredDevice, StoredPart, StoredSlot};
 use crate::engine::schema::Summary;
 use crate::engine::series::feed::Sample;
 use crate::engine::zone::Span;
+use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::sync::Arc;
+
+/// Ids are whole numbers in the tables.
+macro_rules! ids_in_tables {
+    ($($id:ident),*) => {$(
+        impl ToSql for $id {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                Ok(self.0.into())
+            }
+        }
+
+        impl FromSql for $id {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<$id> {
+                u32::column_result(value).map($id)
+            }
+        }
+    )*};
+}
+
+ids_in_tables!(DeviceId, SeriesId, SlotId);
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
@@ -167,7 +188,7 @@ pub fn slots_bytes(slots: &[StoredSlot]) -> Vec<u8> {
             put_bytes(&mut out, slot.run.as_bytes());
             run = Some(&slot.run);
         }
-        out.extend_from_slice(&slot.id.to_le_bytes());
+        out.extend_from_slice(&slot.id.0.to_le_bytes());
         if let Some((at, sample)) = slot.pending {
             out.extend_from_slice(&at.to_le_bytes());
             out.extend_from_slice(&sample.bits().to_le_bytes());
@@ -178,7 +199,7 @@ pub fn slots_bytes(slots: &[StoredSlot]) -> Vec<u8> {
 }
 
 /// Reads what [`slots_bytes`] wrote; `None` if it is not of this form.
-pub fn read_slots(series: u32, bytes: &[u8]) -> Option<Vec<StoredSlot>> {
+pub fn read_slots(series: SeriesId, bytes: &[u8]) -> Option<Vec<StoredSlot>> {
     let mut slots = Vec::new();
     let mut rest = bytes;
     let mut run: Option<Arc<str>> = None;
@@ -187,7 +208,7 @@ pub fn read_slots(series: u32, bytes: &[u8]) -> Option<Vec<StoredSlot>> {
         if kind & NEW_RUN != 0 {
             run = Some(std::str::from_utf8(take_bytes(&mut rest)?).ok()?.into());
         }
-        let id = u32::from_le_bytes(take(&mut rest)?);
+        let id = SlotId(u32::from_le_bytes(take(&mut rest)?));
         let mut point = || Some((i64::from_le_bytes(take(&mut rest)?), u64::from_le_bytes(take(&mut rest)?)));
         let pending = match kind & !NEW_RUN {
             NOTHING => None,
@@ -209,8 +230,8 @@ mod tests {
     fn slots_are_read_back() {
         let (one, two): (Arc<str>, Arc<str>) = ("one".into(), "two".into());
         let slot = |id, field: &[u8], pending, run: &Arc<str>| StoredSlot {
-            id,
-            series: 7,
+            id: SlotId(id),
+            series: SeriesId(7),
             field: field.into(),
             pending,
             run: run.clone(),
@@ -222,11 +243,11 @@ mod tests {
             slot(4, b"b", Some((0, Sample::Number(f64::MAX))), &one),
         ];
         let bytes = slots_bytes(&slots);
-        assert_eq!(read_slots(7, &bytes).as_deref(), Some(&slots[..]));
-        assert_eq!(read_slots(7, &[]), Some(Vec::new()));
+        assert_eq!(read_slots(SeriesId(7), &bytes).as_deref(), Some(&slots[..]));
+        assert_eq!(read_slots(SeriesId(7), &[]), Some(Vec::new()));
         let ends: Vec<usize> = (1..=slots.len()).map(|n| slots_bytes(&slots[..n]).len()).collect();
         for cut in (1..bytes.len()).filter(|cut| !ends.contains(cut)) {
-            assert_eq!(read_slots(7, &bytes[..cut]), None, "cut at {cut}");
+            assert_eq!(read_slots(SeriesId(7), &bytes[..cut]), None, "cut at {cut}");
         }
     }
 

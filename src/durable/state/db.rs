@@ -10,9 +10,9 @@ use super::columns;
 use crate::durable::private;
 use crate::durable::state_error::StateError;
 use crate::durable::store::{Meta, Store};
-use crate::engine::ids::Key;
+use crate::engine::ids::{DeviceId, Key, SummaryIndex, ZoneIndex};
 use crate::engine::persist::checkpoint::Slice;
-use crate::engine::persist::stored::{Stored, StoredDevice, StoredSeries, StoredWindow, WINDOWS_KEPT};
+use crate::engine::persist::stored::{News, Stored, StoredDevice, StoredSeries, StoredWindow, WINDOWS_KEPT};
 use crate::engine::schema::Schema;
 use crate::engine::window::dedupe::StoredDedupe;
 use crate::engine::window::device::Day;
@@ -128,7 +128,7 @@ fn remove_old_copies(folder: &Path) -> std::io::Result<()> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let Ok(name) = entry?.file_name().into_string() else { continue };
-        let of = |name: &str| Some(name.split_once(".set-aside-")?.1.parse::<i64>().ok()?);
+        let of = |name: &str| name.split_once(".set-aside-")?.1.parse::<i64>().ok();
         if let Some(at) = of(&name).filter(|_| name.starts_with("state.db") || name.starts_with("journal.")) {
             suffixes.insert(at);
             names.push((at, name));
@@ -151,7 +151,7 @@ fn read_device(row: &Row<'_>) -> rusqlite::Result<Option<StoredDevice>> {
     let Some((key, json)) = read() else { return Ok(None) };
     let days = json["days"].as_array().into_iter().flatten().filter_map(|d| {
         let span = Span { start: d[0].as_i64()?, end: d[1].as_i64()? };
-        let day = Day { span, zone: 0, stale: d[2].as_bool()?, final_written: d[3].as_bool()? };
+        let day = Day { span, zone: ZoneIndex(0), stale: d[2].as_bool()?, final_written: d[3].as_bool()? };
         Some((day, d[4].as_str().map(str::to_string)))
     });
     Ok(Some(StoredDevice {
@@ -179,7 +179,7 @@ fn read_window(row: &Row<'_>, schema: &Schema) -> Result<Option<StoredWindow>, S
     let parts = columns::read_parts(text(7)?, &schema.summaries[summary])?;
     Ok(Some(StoredWindow {
         device: row.get(0)?,
-        summary: summary as u16,
+        summary: SummaryIndex::of(summary),
         span: Span { start: row.get(1)?, end: row.get(2)? },
         newest: row.get(3)?,
         written: row.get(4)?,
@@ -265,7 +265,7 @@ impl Store for StateDb {
         Ok(Some((meta, stored)))
     }
 
-    fn window(&mut self, schema: &Schema, device: u32, at: i64) -> Result<Option<StoredWindow>, StateError> {
+    fn window(&mut self, schema: &Schema, device: DeviceId, at: i64) -> Result<Option<StoredWindow>, StateError> {
         let sql = format!(
             "SELECT {WINDOW_COLUMNS} FROM window w JOIN device d ON d.id = w.device WHERE w.device = ? AND w.start <= ? AND w.end > ? \
              ORDER BY w.start DESC LIMIT 1"
@@ -275,7 +275,12 @@ impl Store for StateDb {
         rows.next()?.map_or(Ok(None), |row| read_window(row, schema))
     }
 
-    fn waiting(&mut self, schema: &Schema, after: (u32, i64), count: usize) -> Result<Vec<StoredWindow>, StateError> {
+    fn waiting(
+        &mut self,
+        schema: &Schema,
+        after: (DeviceId, i64),
+        count: usize,
+    ) -> Result<Vec<StoredWindow>, StateError> {
         let sql = format!(
             "SELECT {WINDOW_COLUMNS} FROM window w JOIN device d ON d.id = w.device \
              WHERE w.done = 0 AND (w.device, w.start) > (?, ?) AND {KNOWN} ORDER BY w.device, w.start LIMIT ?"
@@ -314,16 +319,28 @@ impl Store for StateDb {
         &mut self,
         schema: &Schema,
         meta: &Meta,
-        series: &[StoredSeries],
+        news: &News,
         next: &mut dyn FnMut() -> Slice,
         purge_before: i64,
     ) -> Result<bool, StateError> {
         let transaction = self.connection()?.transaction()?;
         let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO series VALUES (?, ?)")?;
-        for series in series {
+        for series in &news.series {
             put.execute(params![series.id, columns::head_text(&series.head)])?;
         }
         drop(put);
+        for sql in ["DELETE FROM series WHERE id = ?", "DELETE FROM slots WHERE series = ?"] {
+            let mut remove = transaction.prepare_cached(sql)?;
+            for id in &news.gone.series {
+                remove.execute([id])?;
+            }
+        }
+        for sql in ["DELETE FROM device WHERE id = ?", "DELETE FROM window WHERE device = ?"] {
+            let mut remove = transaction.prepare_cached(sql)?;
+            for id in &news.gone.devices {
+                remove.execute([id])?;
+            }
+        }
         loop {
             let (slice, is_last) = match next() {
                 Slice::Part(slice) => (slice, false),
@@ -350,7 +367,7 @@ fn put_slice(c: &Connection, schema: &Schema, slice: &Stored) -> rusqlite::Resul
     }
     let mut put = c.prepare_cached("INSERT OR REPLACE INTO window VALUES (?, ?, ?, ?, ?, ?, ?, ?)")?;
     for w in &slice.windows {
-        let parts = columns::parts_text(&w.parts, &schema.summaries[usize::from(w.summary)]);
+        let parts = columns::parts_text(&w.parts, &schema.summaries[w.summary.at()]);
         let is_done = w.is_done();
         put.execute(params![w.device, w.span.start, w.span.end, w.newest, is_done, w.written, w.final_written, parts])?;
     }
@@ -414,12 +431,12 @@ mod tests {
             assert!(engine.ingest(line.as_bytes(), 1 << 50), "{line}");
         }
         let mut slices = vec![Slice::Last(engine.checkpoint().expect("complete"))];
-        let series = std::mem::take(match &mut slices[0] {
-            Slice::Last(stored) => &mut stored.series,
+        let news = match &mut slices[0] {
+            Slice::Last(stored) => stored.take_news(),
             _ => panic!("one slice"),
-        });
+        };
         let mut next = || slices.pop().expect("one slice");
-        assert!(store.commit(&schema, &meta, &series, &mut next, i64::MIN).expect("saved"));
+        assert!(store.commit(&schema, &meta, &news, &mut next, i64::MIN).expect("saved"));
         store.load(&schema).expect("readable").expect("a state").1
     }
 
@@ -455,15 +472,15 @@ mod tests {
         let (mut store, _) = StateDb::open(folder.path(), 0).expect("usable");
         let mut slices = vec![Slice::Last(Stored { windows: stored.windows.clone(), ..Stored::default() })];
         let mut next = || slices.pop().expect("one slice");
-        assert!(store.commit(&schema, &Meta::default(), &[], &mut next, i64::MIN).expect("saved"));
-        assert_eq!(store.waiting(&schema, (0, i64::MIN), 10).expect("readable"), []);
+        assert!(store.commit(&schema, &Meta::default(), &News::default(), &mut next, i64::MIN).expect("saved"));
+        assert_eq!(store.waiting(&schema, (DeviceId(0), i64::MIN), 10).expect("readable"), []);
         // The one that ends at `from` is not sent again.
         assert_eq!(store.resend(2 * hour).expect("changed"), 1);
-        let waiting = store.waiting(&schema, (0, i64::MIN), 10).expect("readable");
+        let waiting = store.waiting(&schema, (DeviceId(0), i64::MIN), 10).expect("readable");
         let mut expected = stored.windows[2].clone();
         expected.written = false;
         expected.parts.iter_mut().for_each(|part| part.acknowledged = 0);
         assert_eq!(waiting, [expected]);
-        assert_eq!(store.window(&schema, 1, 5).expect("readable").as_ref(), Some(&stored.windows[0]));
+        assert_eq!(store.window(&schema, DeviceId(1), 5).expect("readable").as_ref(), Some(&stored.windows[0]));
     }
 }

@@ -61,7 +61,7 @@ mod tests {
     use crate::durable::store::{Meta, Store};
     use crate::engine::Engine;
     use crate::engine::persist::checkpoint::Slice;
-    use crate::engine::persist::stored::Stored;
+    use crate::engine::persist::stored::{News, Stored};
     use crate::engine::schema::Schema;
     use serde_json::json;
     use std::sync::Arc;
@@ -122,7 +122,11 @@ mod tests {
         let (mut store, _) = StateDb::open(new.path(), 0).expect("usable");
         let mut slices = vec![Slice::Last(stored.clone())];
         let mut next = || slices.pop().expect("one slice");
-        assert!(store.commit(&schema, &meta, &stored.series, &mut next, i64::MIN).expect("saved"));
+        assert!(
+            store
+                .commit(&schema, &meta, &News { series: stored.series.clone(), ..News::default() }, &mut next, i64::MIN)
+                .expect("saved")
+        );
         drop(store);
 
         let old = tempfile::tempdir().expect("a folder");

@@ -5,6 +5,7 @@
 //! that has left memory it may have been settled before, so there it is only proposed, and the values wait until stored
 //! state has been asked.
 
+use crate::engine::ids::DefIndex;
 use crate::engine::schema::Summary;
 use serde_json::{Value, json};
 
@@ -19,14 +20,14 @@ pub struct Baseline {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Judging {
     /// Without a baseline there were too few windows before, and nothing is flagged.
-    baselines: Vec<(u16, Option<Baseline>)>,
+    baselines: Vec<(DefIndex, Option<Baseline>)>,
     /// What it would be, found when the first value came into a window that is not complete.
-    proposed: Vec<(u16, Option<Baseline>)>,
-    waiting: Vec<(u16, f64)>,
+    proposed: Vec<(DefIndex, Option<Baseline>)>,
+    waiting: Vec<(DefIndex, f64)>,
 }
 
 /// What a list has for an accumulator.
-fn find(list: &[(u16, Option<Baseline>)], def: u16) -> Option<Option<Baseline>> {
+fn find(list: &[(DefIndex, Option<Baseline>)], def: DefIndex) -> Option<Option<Baseline>> {
     list.iter().find(|(d, _)| *d == def).map(|(_, baseline)| *baseline)
 }
 
@@ -39,29 +40,29 @@ impl Baseline {
 
 impl Judging {
     /// What a rule judges by, if that is settled.
-    pub fn baseline(&self, def: u16) -> Option<Option<Baseline>> {
+    pub fn baseline(&self, def: DefIndex) -> Option<Option<Baseline>> {
         find(&self.baselines, def)
     }
 
     /// What has been proposed for a rule.
-    pub fn proposed(&self, def: u16) -> Option<Option<Baseline>> {
+    pub fn proposed(&self, def: DefIndex) -> Option<Option<Baseline>> {
         find(&self.proposed, def)
     }
 
     /// Notes what a rule would judge by, if nothing was settled before.
-    pub fn propose(&mut self, def: u16, baseline: Option<Baseline>) {
+    pub fn propose(&mut self, def: DefIndex, baseline: Option<Baseline>) {
         if self.proposed(def).is_none() {
             self.proposed.push((def, baseline));
         }
     }
 
     /// True if values wait for what a rule judges by.
-    pub fn waits(&self, def: u16) -> bool {
+    pub fn waits(&self, def: DefIndex) -> bool {
         self.waiting.iter().any(|(d, _)| *d == def)
     }
 
     /// True if the value is flagged; keeps it for later if it is not settled by what.
-    pub fn judge(&mut self, def: u16, threshold: f64, value: f64) -> bool {
+    pub fn judge(&mut self, def: DefIndex, threshold: f64, value: f64) -> bool {
         match self.baseline(def) {
             Some(baseline) => baseline.is_some_and(|baseline| baseline.flags(threshold, value)),
             None => {
@@ -72,7 +73,7 @@ impl Judging {
     }
 
     /// Settles what a rule judges by, unless it is settled. Gives how many of the values that have waited are flagged.
-    pub fn settle(&mut self, def: u16, threshold: f64, baseline: Option<Baseline>) -> u64 {
+    pub fn settle(&mut self, def: DefIndex, threshold: f64, baseline: Option<Baseline>) -> u64 {
         if self.baseline(def).is_none() {
             self.baselines.push((def, baseline));
         }
@@ -106,9 +107,9 @@ impl Judging {
     /// The stored form: `[mean, deviation]` under the hash of each definition, `[]` without a baseline. Nothing waits in a
     /// window that is complete, and no other is stored.
     pub fn to_json(&self, summary: &Summary) -> Value {
-        let entry = |(def, baseline): &(u16, Option<Baseline>)| {
+        let entry = |(def, baseline): &(DefIndex, Option<Baseline>)| {
             let numbers = baseline.map_or(json!([]), |b| json!([b.mean, b.deviation]));
-            (summary.accumulators[usize::from(*def)].hash.clone(), numbers)
+            (summary.accumulators[def.at()].hash.clone(), numbers)
         };
         Value::Object(self.baselines.iter().map(entry).collect())
     }
@@ -116,8 +117,7 @@ impl Judging {
     /// Reads the stored form; a definition that is not known is left out.
     pub fn from_json(json: &Value, summary: &Summary) -> Judging {
         let entry = |(hash, numbers): (&String, &Value)| {
-            let (def, _) =
-                summary.scores.iter().find(|(def, _)| summary.accumulators[usize::from(*def)].hash == *hash)?;
+            let (def, _) = summary.scores.iter().find(|(def, _)| summary.accumulators[def.at()].hash == *hash)?;
             let baseline = numbers[0].as_f64().zip(numbers[1].as_f64());
             Some((*def, baseline.map(|(mean, deviation)| Baseline { mean, deviation })))
         };
@@ -145,13 +145,13 @@ mod tests {
     #[test]
     fn what_waits_is_judged_once() {
         let mut judging = Judging::default();
-        assert!(!judging.judge(1, 3.0, 20.0));
-        assert!(!judging.judge(2, 3.0, 20.0));
-        assert!(!judging.judge(1, 3.0, 11.0));
-        assert_eq!(judging.settle(1, 3.0, Some(BASELINE)), 1);
-        assert_eq!(judging.settle(1, 3.0, Some(BASELINE)), 0);
-        assert!(judging.judge(1, 3.0, 20.0));
-        assert_eq!(judging.settle(2, 3.0, None), 0);
-        assert!(!judging.judge(2, 3.0, 1e9));
+        assert!(!judging.judge(DefIndex(1), 3.0, 20.0));
+        assert!(!judging.judge(DefIndex(2), 3.0, 20.0));
+        assert!(!judging.judge(DefIndex(1), 3.0, 11.0));
+        assert_eq!(judging.settle(DefIndex(1), 3.0, Some(BASELINE)), 1);
+        assert_eq!(judging.settle(DefIndex(1), 3.0, Some(BASELINE)), 0);
+        assert!(judging.judge(DefIndex(1), 3.0, 20.0));
+        assert_eq!(judging.settle(DefIndex(2), 3.0, None), 0);
+        assert!(!judging.judge(DefIndex(2), 3.0, 1e9));
     }
 }

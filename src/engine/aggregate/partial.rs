@@ -18,6 +18,7 @@
 use super::coverage::Slots;
 use super::judging::{Baseline, Judging};
 use super::state::AccumulatorState;
+use crate::engine::ids::DefIndex;
 use crate::engine::schema::{Rule, Summary};
 use serde_json::{Map, Value};
 
@@ -25,7 +26,7 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Accumulator {
     /// Index into [`Summary::accumulators`].
-    pub def: u16,
+    pub def: DefIndex,
     pub slots: Slots,
     pub state: AccumulatorState,
 }
@@ -68,8 +69,8 @@ impl Partial {
 
     /// Folds one value into an accumulator.
     #[inline]
-    pub fn observe(&mut self, def: u16, summary: &Summary, at: i64, slot: u32, value: f64) {
-        let flagged = match summary.accumulators[usize::from(def)].rule {
+    pub fn observe(&mut self, def: DefIndex, summary: &Summary, at: i64, slot: u32, value: f64) {
+        let flagged = match summary.accumulators[def.at()].rule {
             None => false,
             Some(Rule::When(when)) => when.holds(value),
             Some(Rule::ZScore(score)) => self.judging.get_or_insert_default().judge(def, score.threshold, value),
@@ -82,7 +83,7 @@ impl Partial {
             None => {
                 let mut slots = Slots::default();
                 slots.set(slot);
-                let kind = summary.accumulators[usize::from(def)].kind;
+                let kind = summary.accumulators[def.at()].kind;
                 // Most devices feed few of them: what is not needed is not taken.
                 if self.accumulators.len() < 8 {
                     self.accumulators.reserve_exact(1);
@@ -98,7 +99,7 @@ impl Partial {
 
     /// Folds one value into the accumulator that stands at `place`, if it is that of the definition.
     #[inline]
-    pub fn observe_at(&mut self, place: usize, def: u16, at: i64, slot: u32, value: f64, flagged: bool) -> bool {
+    pub fn observe_at(&mut self, place: usize, def: DefIndex, at: i64, slot: u32, value: f64, flagged: bool) -> bool {
         match self.accumulators.get_mut(place) {
             Some(accumulator) if accumulator.def == def => {
                 accumulator.slots.set(slot);
@@ -110,7 +111,7 @@ impl Partial {
     }
 
     /// Where the accumulator of a definition stands.
-    pub fn place_of(&self, def: u16) -> Option<usize> {
+    pub fn place_of(&self, def: DefIndex) -> Option<usize> {
         self.accumulators.iter().position(|accumulator| accumulator.def == def)
     }
 
@@ -153,18 +154,18 @@ impl Partial {
     }
 
     /// The accumulator of a definition, if it holds a value.
-    pub fn accumulator(&self, def: u16) -> Option<&Accumulator> {
+    pub fn accumulator(&self, def: DefIndex) -> Option<&Accumulator> {
         self.accumulators.iter().find(|a| a.def == def)
     }
 
     /// True if it is settled what a rule judges the values by, or if it has been proposed.
-    pub fn has_baseline(&self, def: u16) -> bool {
+    pub fn has_baseline(&self, def: DefIndex) -> bool {
         let has = |judging: &Judging| judging.baseline(def).or(judging.proposed(def)).is_some();
         self.judging.as_deref().is_some_and(has)
     }
 
     /// Settles what a rule judges the values by, and judges those that have come before.
-    pub fn settle(&mut self, def: u16, threshold: f64, baseline: Option<Baseline>) {
+    pub fn settle(&mut self, def: DefIndex, threshold: f64, baseline: Option<Baseline>) {
         let flagged = self.judging.get_or_insert_default().settle(def, threshold, baseline);
         if let Some(Accumulator { state: AccumulatorState::Flags(flags), .. }) =
             self.accumulators.iter_mut().find(|accumulator| accumulator.def == def)

@@ -5,6 +5,7 @@ use super::judging::Judging;
 use super::kind::Kind;
 use super::partial::{Accumulator, Partial};
 use super::state::AccumulatorState;
+use crate::engine::ids::DefIndex;
 use crate::engine::schema::Summary;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
@@ -49,7 +50,7 @@ impl Partial {
                 debug_assert_eq!(state.kind(), def.kind);
                 let slots = if entry.slots.is_some() { slots(entry.slots.as_deref())? } else { of_all.clone() };
                 // A summary has at most 65,536 accumulators: the configuration check sees to it.
-                accumulators.push(Accumulator { def: index as u16, slots, state });
+                accumulators.push(Accumulator { def: DefIndex::of(index), slots, state });
             }
             if !is_known {
                 let mut entry: Value = serde_json::from_str(text.get()).map_err(|e| e.to_string())?;
@@ -113,7 +114,7 @@ impl Serialize for AccumulatorsText<'_> {
             Unknown(&'p Value),
         }
         let PartialText { partial, summary } = self.0;
-        let def = |accumulator: &Accumulator| &summary.accumulators[usize::from(accumulator.def)];
+        let def = |accumulator: &Accumulator| &summary.accumulators[accumulator.def.at()];
         let known = partial.accumulators.iter().map(|a| (def(a).hash.as_str(), Entry::Known(a)));
         let unknown = partial.unknown.iter().flat_map(|unknown| unknown.iter());
         let mut parts: Vec<_> =

@@ -6,6 +6,7 @@
 
 use super::partial::Partial;
 use super::state::AccumulatorState;
+use crate::engine::ids::DefIndex;
 use crate::engine::schema::{Column, Group, Method, Summary};
 
 /// The value of a column.
@@ -91,7 +92,7 @@ pub fn sum_up(summary: &Summary, hours: &[Partial], slots: u64) -> Summed {
 
 /// The state of the source that feeds the column in this hour.
 fn chosen<'h>(group: &Group, hour: &'h Partial) -> Option<&'h AccumulatorState> {
-    let mut best: Option<(u64, u16)> = None;
+    let mut best: Option<(u64, DefIndex)> = None;
     for (def, by) in group.defs.iter().zip(&group.chosen_by) {
         let Some(accumulator) = hour.accumulator(*by) else { continue };
         let slots = accumulator.slots.count();

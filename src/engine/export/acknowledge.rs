@@ -1,13 +1,22 @@
 //! What the sink has: noted by what was written, and taken back where the sink has lost it.
 
 use crate::engine::core::Engine;
+use crate::engine::ids::{DeviceIndex, RunIndex};
 use crate::engine::zone::Span;
 
 impl Engine {
     /// Notes that the sink has a window at `version`, as final or not, and `parts` of it: run and `rev` of each.
-    pub fn acknowledge(&mut self, device: u32, start: i64, version: u32, is_final: bool, parts: &[(u32, u64)]) {
-        let device = &mut self.devices[device as usize];
-        let zone = &self.zones[usize::from(device.zone)];
+    pub fn acknowledge(
+        &mut self,
+        device: DeviceIndex,
+        start: i64,
+        version: u32,
+        is_final: bool,
+        parts: &[(RunIndex, u64)],
+    ) {
+        self.before_settling(device);
+        let device = &mut self.devices[device.at()];
+        let zone = &self.zones[device.zone.at()];
         let Ok(place) = device.windows.binary_search_by_key(&start, |w| w.span.start) else { return };
         let window = &mut device.windows[place];
         for (run, rev) in parts {
@@ -20,8 +29,9 @@ impl Engine {
     }
 
     /// Notes that the sink has lost the part of a run that it had: it is due again.
-    pub fn lost(&mut self, device: u32, start: i64, run: u32) {
-        let device = &mut self.devices[device as usize];
+    pub fn lost(&mut self, device: DeviceIndex, start: i64, run: RunIndex) {
+        self.before_settling(device);
+        let device = &mut self.devices[device.at()];
         let Ok(place) = device.windows.binary_search_by_key(&start, |w| w.span.start) else { return };
         let window = &mut device.windows[place];
         window.part(run).acknowledged = 0;
@@ -29,31 +39,43 @@ impl Engine {
         window.unsaved = true;
     }
 
-    /// Makes every window in memory due that ends after `from`, whatever the sink has of it. `away` windows in stored state
-    /// are due as well.
-    pub fn resend(&mut self, from: i64, away: u64) {
-        for device in &mut self.devices {
+    /// Makes every window in memory due that ends after `from`, whatever the sink has of it, of at most `count` devices from
+    /// `first` on; their days, too. Returns where to go on, or `None` after the last device.
+    pub fn resend(&mut self, from: i64, first: usize, count: usize) -> Option<usize> {
+        let until = (first + count).min(self.devices.len());
+        for device in &mut self.devices[first.min(until)..until] {
             for window in device.windows.iter_mut().filter(|window| window.span.end > from) {
                 let parts = window.older.iter_mut().chain(std::iter::once(&mut window.own));
                 parts.for_each(|part| part.acknowledged = 0);
                 window.acknowledged = window.version.wrapping_sub(1);
                 window.unsaved = true;
             }
+            for day in device.days.iter_mut().filter(|day| day.span.end > from) {
+                day.stale = true;
+                device.unsaved = true;
+            }
         }
+        (until < self.devices.len()).then_some(until)
+    }
+
+    /// Notes that at least so many windows in stored state are due.
+    pub fn away_at_least(&mut self, away: u64) {
         self.away = self.away.max(away);
     }
 
     /// Notes that the sink has the partials of a window, but not its row: that of its day is due.
-    pub fn day_changed(&mut self, device: u32, start: i64) {
-        let device = &mut self.devices[device as usize];
-        let zone = &self.zones[usize::from(device.zone)];
+    pub fn day_changed(&mut self, device: DeviceIndex, start: i64) {
+        self.before_settling(device);
+        let device = &mut self.devices[device.at()];
+        let zone = &self.zones[device.zone.at()];
         device.day_changed(start, zone);
     }
 
     /// Notes that the empty rows of a device have been written.
-    pub fn acknowledge_empty(&mut self, device: u32, windows: &[(Span, bool)]) {
-        let device = &mut self.devices[device as usize];
-        let zone = &self.zones[usize::from(device.zone)];
+    pub fn acknowledge_empty(&mut self, device: DeviceIndex, windows: &[(Span, bool)]) {
+        self.before_settling(device);
+        let device = &mut self.devices[device.at()];
+        let zone = &self.zones[device.zone.at()];
         device.acknowledge_empty(windows);
         device.unsaved = true;
         for (span, _) in windows {
@@ -65,8 +87,9 @@ impl Engine {
     }
 
     /// Notes that the sink has the row of a day, as final or not.
-    pub fn acknowledge_day(&mut self, device: u32, start: i64, is_final: bool) {
-        let device = &mut self.devices[device as usize];
+    pub fn acknowledge_day(&mut self, device: DeviceIndex, start: i64, is_final: bool) {
+        self.before_settling(device);
+        let device = &mut self.devices[device.at()];
         if let Ok(place) = device.days.binary_search_by_key(&start, |d| d.span.start) {
             let day = &mut device.days[place];
             // What is stored of a day counts once it is final, see [`Day::stale`].

@@ -1,6 +1,7 @@
 //! What is to be written: windows, windows without a sample, and days. Nothing is queued: what is not acknowledged is due.
 
 use crate::engine::core::Engine;
+use crate::engine::ids::{DeviceIndex, ZoneIndex};
 use crate::engine::series::feed::takes;
 use crate::engine::series::plan::FieldState;
 use crate::engine::window::device::EMPTY;
@@ -9,14 +10,14 @@ use crate::engine::zone::Span;
 /// A due window, to be fetched with [`Engine::snapshot`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DueWindow {
-    pub device: u32,
+    pub device: DeviceIndex,
     pub span: Span,
 }
 
 /// A window without a sample that needs an empty row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DueEmpty {
-    pub device: u32,
+    pub device: DeviceIndex,
     pub span: Span,
     pub is_final: bool,
 }
@@ -24,10 +25,10 @@ pub struct DueEmpty {
 /// A day whose row is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DueDay {
-    pub device: u32,
+    pub device: DeviceIndex,
     pub span: Span,
     /// The zone that has cut it; see [`Engine::zone`].
-    pub zone: u16,
+    pub zone: ZoneIndex,
     pub is_final: bool,
 }
 
@@ -45,12 +46,16 @@ impl Engine {
 
     /// Appends the devices, of at most `count` from `from` on, of which anything may be due, and lets go of windows that are
     /// done. Returns where to go on, or `None` after the last device.
-    pub fn busy(&mut self, from: usize, count: usize, now: i64, busy: &mut Vec<u32>) -> Option<usize> {
+    pub fn busy(&mut self, from: usize, count: usize, now: i64, busy: &mut Vec<DeviceIndex>) -> Option<usize> {
         let until = (from + count).min(self.devices.len());
         let (schema, allowed) = (&self.schema, self.schema.lateness.allowed);
+        let is_copying = self.copying.is_some();
         for (index, device) in self.devices.iter_mut().enumerate().take(until).skip(from) {
-            device.forget(&schema.summaries[usize::from(device.summary)], schema.lateness.max, now);
-            let zone = &self.zones[usize::from(device.zone)];
+            // What a checkpoint that is being taken has not copied stays as it is.
+            if !is_copying {
+                device.forget(&schema.summaries[device.summary.at()], schema.lateness.max, now);
+            }
+            let zone = &self.zones[device.zone.at()];
             let mut is_busy = device.windows.iter().any(|window| window.may_be_empty || window.is_due(allowed, now))
                 || device.days.iter().any(|day| day.is_due(allowed, now, true));
             if !is_busy {
@@ -60,29 +65,29 @@ impl Engine {
                 });
             }
             if is_busy {
-                busy.push(index as u32);
+                busy.push(DeviceIndex::of(index));
             }
         }
         (until < self.devices.len()).then_some(until)
     }
 
     /// Appends the windows of some devices that are to be written.
-    pub fn due_windows(&self, devices: &[u32], now: i64, due: &mut Vec<DueWindow>) {
+    pub fn due_windows(&self, devices: &[DeviceIndex], now: i64, due: &mut Vec<DueWindow>) {
         let allowed = self.schema.lateness.allowed;
         for &index in devices {
-            let windows = self.devices[index as usize].windows.iter().filter(|window| window.is_due(allowed, now));
+            let windows = self.devices[index.at()].windows.iter().filter(|window| window.is_due(allowed, now));
             due.extend(windows.map(|window| DueWindow { device: index, span: window.span }));
         }
     }
 
     /// Appends the windows of some devices that need a row without a sample.
-    pub fn due_empty(&mut self, devices: &[u32], now: i64, due: &mut Vec<DueEmpty>) {
+    pub fn due_empty(&mut self, devices: &[DeviceIndex], now: i64, due: &mut Vec<DueEmpty>) {
         for &index in devices {
-            if self.devices[index as usize].windows.iter().any(|window| window.may_be_empty) {
-                self.look_for_empty(index as usize);
+            if self.devices[index.at()].windows.iter().any(|window| window.may_be_empty) {
+                self.look_for_empty(index.at());
             }
-            let (schema, device) = (&self.schema, &self.devices[index as usize]);
-            let zone = &self.zones[usize::from(device.zone)];
+            let (schema, device) = (&self.schema, &self.devices[index.at()]);
+            let zone = &self.zones[device.zone.at()];
             device.empty_windows(zone, schema.missing_horizon, schema.lateness.allowed, now, |span, is_final| {
                 due.push(DueEmpty { device: index, span, is_final });
                 true
@@ -92,6 +97,7 @@ impl Engine {
 
     /// Finds out which windows of a device have lost their only samples, and when the last sample of the others was.
     fn look_for_empty(&mut self, device: usize) {
+        self.before_settling(DeviceIndex::of(device));
         let fields = self.devices[device].series.iter().flat_map(|series| self.plans.fields(*series));
         let counts = |seen: FieldState<'_>| {
             let (at, sample) = seen.slot.pending?;
@@ -108,10 +114,10 @@ impl Engine {
     }
 
     /// Appends the days of some devices whose row is due. Days that have not ended are listed only if `running` is true.
-    pub fn due_days(&self, devices: &[u32], now: i64, running: bool, due: &mut Vec<DueDay>) {
+    pub fn due_days(&self, devices: &[DeviceIndex], now: i64, running: bool, due: &mut Vec<DueDay>) {
         let allowed = self.schema.lateness.allowed;
         for &device in devices {
-            for day in self.devices[device as usize].days.iter().filter(|day| day.is_due(allowed, now, running)) {
+            for day in self.devices[device.at()].days.iter().filter(|day| day.is_due(allowed, now, running)) {
                 let is_final = day.is_over(allowed, now);
                 due.push(DueDay { device, span: day.span, zone: day.zone, is_final });
             }

@@ -5,14 +5,16 @@
 //! checkpoint. So the copy is the state at the moment of [`Engine::begin_checkpoint`], between two batches of lines.
 //!
 //! Invariant: while a checkpoint is being taken, what has its number has been copied, and nothing else has been changed since
-//! it began. Only lines change anything meanwhile: whoever takes checkpoints does nothing else to the engine until the
-//! copy is complete.
+//! it began. Lines and the answers of the sink may come meanwhile, and copy what they are about to change; whoever takes
+//! checkpoints does nothing else to the engine until the copy is complete.
 
 use super::copying::Copying;
-use super::stored::{Stored, StoredDevice, StoredPart, StoredSeries, StoredSlot, StoredWindow, WINDOWS_KEPT};
+use super::stored::{
+    Gone, News, Stored, StoredDevice, StoredPart, StoredSeries, StoredSlot, StoredWindow, WINDOWS_KEPT,
+};
 use crate::engine::aggregate::moments::Moments;
 use crate::engine::core::Engine;
-use crate::engine::ids::SeriesId;
+use crate::engine::ids::{DefIndex, DeviceIndex, SeriesIndex, ZoneIndex};
 use crate::engine::schema::Summary;
 use crate::engine::window::dedupe::StoredDedupe;
 use crate::engine::window::device::{Day, Part};
@@ -34,13 +36,13 @@ pub enum Slice {
 }
 
 /// The name of a zone, if it is not that of the schema.
-fn zone_name(zones: &[Arc<Zone>], index: u16) -> Option<String> {
-    (index > 0).then(|| zones[usize::from(index)].name().to_string())
+fn zone_name(zones: &[Arc<Zone>], index: ZoneIndex) -> Option<String> {
+    (index.at() > 0).then(|| zones[index.at()].name().to_string())
 }
 
 /// What is remembered of a window, with the hashes of its definitions.
 fn named(past: &Past, summary: &Summary) -> Vec<(String, Moments)> {
-    let name = |def: u16| summary.accumulators[usize::from(def)].hash.clone();
+    let name = |def: DefIndex| summary.accumulators[def.at()].hash.clone();
     past.moments.iter().map(|(def, moments)| (name(*def), moments.clone())).collect()
 }
 
@@ -48,14 +50,17 @@ impl Engine {
     /// Begins a checkpoint: the state as it is now is what [`Engine::checkpoint_slice`] gives.
     pub fn begin_checkpoint(&mut self) {
         self.checkpoint = self.checkpoint.wrapping_add(1);
+        self.plans.begin_checkpoint(self.checkpoint);
         let series = std::mem::take(&mut self.plans.unsaved);
+        let gone = std::mem::take(&mut self.gone);
         let dedupe = StoredDedupe { oldest: self.dedupe.begin_copy(), chunks: Vec::new() };
         let out = Stored {
             dedupe,
+            gone,
             series: series.into_iter().map(|(id, head)| StoredSeries { id, head }).collect(),
             ..Stored::default()
         };
-        let (devices, series) = (0..self.devices.len(), 0..self.plans.matched_series() as u32);
+        let (devices, series) = (0..self.devices.len(), 0..self.plans.series_places());
         self.copying = Some(Copying { out, devices, series, is_void: false });
     }
 
@@ -66,7 +71,7 @@ impl Engine {
             if let Some(device) = copying.devices.next() {
                 self.copy_device(device);
             } else if let Some(series) = copying.series.next() {
-                self.copy_slots(series);
+                self.copy_slots(SeriesIndex::of(series));
             } else {
                 break;
             }
@@ -83,7 +88,7 @@ impl Engine {
         }
         self.copying = None;
         if is_void {
-            self.mark_all_unsaved(out.series);
+            self.mark_all_unsaved(News { series: out.series, gone: out.gone });
             return Slice::Void;
         }
         Slice::Last(out)
@@ -98,38 +103,63 @@ impl Engine {
         }
     }
 
-    /// Notes that a checkpoint was not written: all of it is due again, the new series that it held, too.
-    pub fn mark_all_unsaved(&mut self, lost: Vec<StoredSeries>) {
-        for device in &mut self.devices {
+    /// Notes that a checkpoint was not written: all of it is due again, what was new and what was gone, too.
+    pub fn mark_all_unsaved(&mut self, lost: News) {
+        for device in self.devices.iter_mut().filter(|device| !device.is_gone()) {
             device.unsaved = true;
             device.windows.iter_mut().for_each(|w| w.unsaved = true);
         }
         self.plans.slots_mut().iter_mut().for_each(|slot| slot.unsaved = true);
-        self.plans.unsaved.extend(lost.into_iter().map(|series| (series.id, series.head)));
+        self.plans.unsaved.extend(lost.series.into_iter().map(|series| (series.id, series.head)));
+        self.gone.devices.extend(lost.gone.devices);
+        self.gone.series.extend(lost.gone.series);
         self.dedupe.mark_unsaved();
+    }
+
+    /// Notes that stored state is empty: all of it is due. Returns how many windows were there that are not in memory.
+    pub fn begin_anew(&mut self) -> u64 {
+        self.mark_all_unsaved(News::default());
+        self.plans.mark_all_new();
+        self.gone = Gone::default();
+        for device in &mut self.devices {
+            // Nothing is left that a window could be completed with.
+            device.windows.iter_mut().for_each(|window| window.is_complete = true);
+            device.evicted_until = i64::MIN;
+        }
+        std::mem::take(&mut self.away)
     }
 
     /// Copies what a line of a series is about to change, if a checkpoint is being taken.
     #[inline(always)]
-    pub(crate) fn before_change(&mut self, series: SeriesId) {
+    pub(crate) fn before_change(&mut self, series: SeriesIndex) {
         if self.copying.is_some() {
             self.copy_before_change(series);
         }
     }
 
+    /// Copies what the sink's answer is about to change of a device, if a checkpoint is being taken.
+    pub(crate) fn before_settling(&mut self, device: DeviceIndex) {
+        if self.copying.is_some() {
+            self.copy_device(device.at());
+        }
+    }
+
     #[cold]
-    fn copy_before_change(&mut self, series: SeriesId) {
+    fn copy_before_change(&mut self, series: SeriesIndex) {
         self.copy_slots(series);
         for place in 0..self.plans.parts(series).places.len() {
             let device = self.plans.parts(series).places[place].device;
-            self.copy_device(device as usize);
+            self.copy_device(device.at());
         }
     }
 
     /// Copies the fields of a series, all of them if one has changed: they are stored together.
-    fn copy_slots(&mut self, index: SeriesId) {
+    fn copy_slots(&mut self, index: SeriesIndex) {
         let Some(copying) = &mut self.copying else { return };
-        if index >= copying.series.end || !self.plans.is_due(index, self.checkpoint) {
+        if index.at() >= copying.series.end
+            || self.plans.series(index).is_free
+            || !self.plans.is_due(index, self.checkpoint)
+        {
             return;
         }
         let id = self.plans.series(index).id;
@@ -144,7 +174,7 @@ impl Engine {
                 series: id,
                 field: field.key.clone(),
                 pending: slot.pending,
-                run: self.runs[slot.run as usize].clone(),
+                run: self.runs[slot.run.at()].clone(),
             });
         }
         // What this configuration does not know is kept.
@@ -159,7 +189,7 @@ impl Engine {
             return;
         }
         copying.is_void |= device.windows.iter().any(|w| !w.is_complete);
-        let summary = &self.schema.summaries[usize::from(device.summary)];
+        let summary = &self.schema.summaries[device.summary.at()];
         if !summary.scores.is_empty() {
             // After a restart, of those that are not done only the newest are in memory.
             let mut open = 0;
@@ -180,7 +210,7 @@ impl Engine {
                 device.unsaved = true;
             }
             let part = |part: &Part| StoredPart {
-                run: self.runs[part.run as usize].clone(),
+                run: self.runs[part.run.at()].clone(),
                 rev: part.rev,
                 acknowledged: part.acknowledged,
                 partial: part.partial.clone(),
@@ -197,7 +227,7 @@ impl Engine {
         }
         if device.unsaved {
             device.unsaved = false;
-            let day = |day: &Day| (Day { zone: 0, ..*day }, zone_name(&self.zones, day.zone));
+            let day = |day: &Day| (Day { zone: ZoneIndex(0), ..*day }, zone_name(&self.zones, day.zone));
             copying.out.devices.push(StoredDevice {
                 id: device.id,
                 summary: summary.name.clone(),

@@ -8,7 +8,7 @@ pub struct Copying {
     pub out: Stored,
     /// The devices and series that are left, of those that were there when it began.
     pub devices: std::ops::Range<usize>,
-    pub series: std::ops::Range<u32>,
+    pub series: std::ops::Range<usize>,
     /// A window was found of which stored state may hold more.
     pub is_void: bool,
 }

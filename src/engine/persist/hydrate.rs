@@ -2,15 +2,16 @@
 
 use super::stored::{StoredPart, StoredWindow};
 use crate::engine::core::Engine;
+use crate::engine::ids::{DeviceId, DeviceIndex};
 use crate::engine::window::device::Part;
 
 /// A window of which stored state may hold more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Incomplete {
     /// Index of the device in the engine.
-    pub device: u32,
+    pub device: DeviceIndex,
     /// Its id in stored state.
-    pub id: u32,
+    pub id: DeviceId,
     pub start: i64,
     /// A time within the window; the stored one may have been cut in another zone.
     pub at: i64,
@@ -24,7 +25,7 @@ impl Engine {
         for (index, device) in self.devices.iter().enumerate().take(until).skip(from) {
             let incomplete = device.windows.iter().filter(|w| !w.is_complete);
             out.extend(incomplete.map(|window| Incomplete {
-                device: index as u32,
+                device: DeviceIndex::of(index),
                 id: device.id,
                 start: window.span.start,
                 at: window.newest,
@@ -34,18 +35,18 @@ impl Engine {
     }
 
     /// Completes a window with what stored state has of it, if anything.
-    pub fn complete(&mut self, device: u32, start: i64, stored: Option<StoredWindow>) {
-        let Ok(place) = self.devices[device as usize].windows.binary_search_by_key(&start, |w| w.span.start) else {
+    pub fn complete(&mut self, device: DeviceIndex, start: i64, stored: Option<StoredWindow>) {
+        let Ok(place) = self.devices[device.at()].windows.binary_search_by_key(&start, |w| w.span.start) else {
             return;
         };
         let parts = self.parts_of(stored.as_ref().map(|s| s.parts.as_slice()).unwrap_or_default());
-        let window = &mut self.devices[device as usize].windows[place];
+        let window = &mut self.devices[device.at()].windows[place];
         if std::mem::replace(&mut window.is_complete, true) {
             return;
         }
         let Some(stored) = stored else {
-            self.settle_all(device as usize, start);
-            let device = &mut self.devices[device as usize];
+            self.settle_all(device.at(), start);
+            let device = &mut self.devices[device.at()];
             if device.windows[place].version == 0 {
                 // It was opened for a pending point that counted elsewhere, before the configuration was changed.
                 device.windows.remove(place);
@@ -74,7 +75,7 @@ impl Engine {
             here.acknowledged = part.acknowledged;
         }
         let start = window.span.start;
-        self.settle_all(device as usize, start);
+        self.settle_all(device.at(), start);
     }
 
     pub(super) fn parts_of(&mut self, stored: &[StoredPart]) -> Vec<Part> {

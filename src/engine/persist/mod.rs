@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub(super) mod copying;
+pub mod expire;
 pub mod hydrate;
 pub mod restore;
 pub mod spill;

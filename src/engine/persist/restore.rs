@@ -6,6 +6,7 @@
 use super::stored::{Stored, StoredSeries, StoredSlot, WINDOWS_KEPT};
 use crate::engine::aggregate::moments::Moments;
 use crate::engine::core::Engine;
+use crate::engine::ids::{DeviceIndex, SeriesId, SummaryIndex};
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::series::compile;
 use crate::engine::window::device::{Day, Device};
@@ -19,7 +20,7 @@ use std::sync::Arc;
 fn known((span, moments): (Span, Vec<(String, Moments)>), summary: &Summary) -> Option<Past> {
     let needed = |hash: &str| {
         let mut defs = summary.scores.iter().map(|(_, score)| score.moments);
-        defs.find(|def| summary.accumulators[usize::from(*def)].hash == *hash)
+        defs.find(|def| summary.accumulators[def.at()].hash == *hash)
     };
     let moments: Vec<_> = moments.into_iter().filter_map(|(hash, of)| Some((needed(&hash)?, of))).collect();
     (!moments.is_empty()).then_some(Past { span, moments })
@@ -32,17 +33,17 @@ impl Engine {
         let mut engine = Engine::new(schema.clone());
         let mut by_id = HashMap::new();
         for device in stored.devices {
-            engine.directory.ids = engine.directory.ids.max(device.id);
+            engine.directory.ids = engine.directory.ids.max(device.id.0);
             let summary = schema.summaries.iter().position(|s| s.name == device.summary);
             let Some(summary) = summary.filter(|s| schema.summaries[*s].key.len() == device.key.len()) else {
                 continue;
             };
-            let index = engine.devices.len() as u32;
+            let index = DeviceIndex::of(engine.devices.len());
             by_id.insert(device.id, index);
-            let key = (summary as u16, device.key);
+            let key = (SummaryIndex::of(summary), device.key);
             let zone = device.zone.and_then(|name| zone_index(&mut engine.zones, name.as_bytes()));
             let mut restored = Device::new(device.id, key.0, key.1);
-            restored.zone = zone.unwrap_or(0);
+            restored.zone = zone.unwrap_or_default();
             restored.filled_until = device.filled_until;
             restored.filled_provisionally = device.filled_provisionally;
             restored.forgotten = device.forgotten;
@@ -50,7 +51,7 @@ impl Engine {
             for (day, zone) in device.days {
                 let zone = zone.and_then(|name| zone_index(&mut engine.zones, name.as_bytes()));
                 let stale = day.stale || !day.final_written;
-                restored.days.push(Day { zone: zone.unwrap_or(0), stale, ..day });
+                restored.days.push(Day { zone: zone.unwrap_or_default(), stale, ..day });
             }
             restored.past =
                 device.past.into_iter().filter_map(|past| known(past, &schema.summaries[summary])).collect();
@@ -61,7 +62,7 @@ impl Engine {
         for window in stored.windows {
             let Some(&index) = by_id.get(&window.device) else { continue };
             let restored = engine.restored(window);
-            let device = &mut engine.devices[index as usize];
+            let device = &mut engine.devices[index.at()];
             let place = device.windows.partition_point(|w| w.span.start < restored.span.start);
             device.windows.insert(place, restored);
         }
@@ -69,21 +70,24 @@ impl Engine {
             // There may be more of them in stored state, before the first.
             device.evicted_until = device.evicted_until.max(device.windows[0].span.start);
         }
-        let mut slots: HashMap<u32, Vec<StoredSlot>> = HashMap::new();
+        let mut slots: HashMap<SeriesId, Vec<StoredSlot>> = HashMap::new();
+        let mut ids: Vec<u32> = stored.series.iter().map(|series| series.id.0).collect();
+        ids.extend(stored.slots.iter().map(|slot| slot.id.0));
         for slot in stored.slots {
-            engine.plans.reserve_ids(slot.id);
+            engine.plans.reserve_ids(slot.id.0);
             slots.entry(slot.series).or_default().push(slot);
         }
-        engine.plans.reserve_ids(stored.series.iter().map(|s| s.id).max().unwrap_or(0));
+        engine.plans.reserve_ids(stored.series.iter().map(|s| s.id.0).max().unwrap_or(0));
         for series in stored.series {
             engine.restore_series(series, &slots);
         }
         engine.dedupe.restore(&stored.dedupe);
+        engine.plans.reuse_slot_ids(ids);
         engine.away = stored.away;
         engine
     }
 
-    fn restore_series(&mut self, stored: StoredSeries, slots: &HashMap<u32, Vec<StoredSlot>>) {
+    fn restore_series(&mut self, stored: StoredSeries, slots: &HashMap<SeriesId, Vec<StoredSlot>>) {
         let schema = self.schema.clone();
         let mut touched = Vec::new();
         let mut zones = std::mem::take(&mut self.zones);
@@ -96,7 +100,7 @@ impl Engine {
         self.zones = zones;
         let Some(series) = self.plans.restore(stored.id, &stored.head, compiled) else { return };
         for device in touched {
-            self.devices[device as usize].series.push(series);
+            self.devices[device.at()].series.push(series);
         }
         for saved in slots.get(&stored.id).into_iter().flatten() {
             let run = self.run_index(&saved.run);
@@ -110,9 +114,9 @@ impl Engine {
             let Some((at, _)) = saved.pending else { continue };
             // The window of a pending point is in memory, because the point may still be folded into it.
             for target in &parts.fields[index].targets {
-                let device = &mut self.devices[parts.places[usize::from(target.place)].device as usize];
+                let device = &mut self.devices[parts.places[usize::from(target.place)].device.at()];
                 if device.window(at).is_none() {
-                    let zone = &self.zones[usize::from(device.zone)];
+                    let zone = &self.zones[device.zone.at()];
                     device.open(at, zone, self.run).is_complete = false;
                 }
             }

@@ -2,6 +2,7 @@
 
 use super::stored::{StoredWindow, WINDOWS_KEPT};
 use crate::engine::core::Engine;
+use crate::engine::ids::DeviceId;
 use crate::engine::window::device::Window;
 
 impl Engine {
@@ -16,7 +17,8 @@ impl Engine {
             let device = &self.devices[index];
             let newest = device.windows.len().saturating_sub(WINDOWS_KEPT);
             let kept_from = device.windows.get(newest).map_or(i64::MAX, |w| w.span.start);
-            let leaves = |w: &Window| !w.unsaved && w.is_complete && (w.is_done() || w.span.start < kept_from);
+            let leaves =
+                |w: &Window| !w.unsaved && !w.is_pinned && w.is_complete && (w.is_done() || w.span.start < kept_from);
             if !device.windows.iter().any(leaves) {
                 continue;
             }
@@ -24,7 +26,7 @@ impl Engine {
             let leaves = |w: &Window| leaves(w) && !pending.iter().any(|at| w.span.contains(*at));
             let device = &mut self.devices[index];
             self.away += device.windows.iter().filter(|w| leaves(w) && !w.is_done()).count() as u64;
-            device.release(&self.schema.summaries[usize::from(device.summary)], leaves);
+            device.release(&self.schema.summaries[device.summary.at()], leaves);
         }
         (until < self.devices.len()).then_some(until)
     }
@@ -36,13 +38,15 @@ impl Engine {
 
     /// Takes windows back from stored state, to be written; those that are in memory are left as they are.
     pub fn admit(&mut self, windows: Vec<StoredWindow>) {
-        let by_id: std::collections::HashMap<u32, usize> =
+        let by_id: std::collections::HashMap<DeviceId, usize> =
             self.devices.iter().enumerate().map(|(index, device)| (device.id, index)).collect();
         for stored in windows {
             let Some(&index) = by_id.get(&stored.device) else { continue };
             let windows = &self.devices[index].windows;
             let Err(place) = windows.binary_search_by_key(&stored.span.start, |w| w.span.start) else { continue };
-            let restored = self.restored(stored);
+            let mut restored = self.restored(stored);
+            // It stays until it has been written, or could not be.
+            restored.is_pinned = true;
             self.devices[index].windows.insert(place, restored);
             self.away = self.away.saturating_sub(1);
         }

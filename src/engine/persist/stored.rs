@@ -8,7 +8,7 @@
 
 use crate::engine::aggregate::moments::Moments;
 use crate::engine::aggregate::partial::Partial;
-use crate::engine::ids::Key;
+use crate::engine::ids::{DeviceId, Key, SeriesId, SlotId, SummaryIndex};
 use crate::engine::line::head::Head;
 use crate::engine::series::feed::Sample;
 use crate::engine::window::dedupe::StoredDedupe;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// A device with its cursors and days.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredDevice {
-    pub id: u32,
+    pub id: DeviceId,
     /// Name of the summary.
     pub summary: String,
     pub key: Key,
@@ -38,9 +38,9 @@ pub struct StoredDevice {
 /// A base window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredWindow {
-    pub device: u32,
+    pub device: DeviceId,
     /// Index of the summary in the schema.
-    pub summary: u16,
+    pub summary: SummaryIndex,
     pub span: Span,
     pub newest: i64,
     /// The sink has all of it.
@@ -71,19 +71,34 @@ pub struct StoredPart {
 /// A series, by its head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredSeries {
-    pub id: u32,
+    pub id: SeriesId,
     pub head: Head,
 }
 
 /// A field of a series, with its pending point.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredSlot {
-    pub id: u32,
-    pub series: u32,
+    pub id: SlotId,
+    pub series: SeriesId,
     pub field: Arc<[u8]>,
     pub pending: Option<(i64, Sample)>,
     /// The run that has taken the pending point.
     pub run: Arc<str>,
+}
+
+/// What has expired: it is removed from stored state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gone {
+    pub devices: Vec<DeviceId>,
+    pub series: Vec<SeriesId>,
+}
+
+/// What of a checkpoint is known when it begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Series that no checkpoint has held before.
+    pub series: Vec<StoredSeries>,
+    pub gone: Gone,
 }
 
 /// State, or what of it has changed.
@@ -94,17 +109,25 @@ pub struct Stored {
     pub series: Vec<StoredSeries>,
     pub slots: Vec<StoredSlot>,
     pub dedupe: StoredDedupe,
+    pub gone: Gone,
     /// Windows that are stored, not written as final, and not in `windows`.
     pub away: u64,
 }
 
 impl Stored {
+    /// Takes out what was known when the checkpoint began.
+    pub fn take_news(&mut self) -> News {
+        News { series: std::mem::take(&mut self.series), gone: std::mem::take(&mut self.gone) }
+    }
+
     /// Adds another slice of the same checkpoint.
     pub fn extend(&mut self, other: Stored) {
         self.devices.extend(other.devices);
         self.windows.extend(other.windows);
         self.series.extend(other.series);
         self.slots.extend(other.slots);
+        self.gone.devices.extend(other.gone.devices);
+        self.gone.series.extend(other.gone.series);
         self.dedupe.oldest = other.dedupe.oldest;
         self.dedupe.chunks.extend(other.dedupe.chunks);
     }

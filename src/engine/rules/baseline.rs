@@ -6,7 +6,7 @@
 use crate::engine::aggregate::judging::Baseline;
 use crate::engine::aggregate::moments::Moments;
 use crate::engine::core::Engine;
-use crate::engine::ids::SeriesId;
+use crate::engine::ids::{DefIndex, SeriesIndex};
 use crate::engine::schema::ZScore;
 use crate::engine::window::past::Past;
 use crate::engine::window::remember::{moments_of, number};
@@ -14,15 +14,16 @@ use crate::engine::zone::Span;
 
 impl Engine {
     /// Settles, for the rules that the line in hand has a value for, what they judge its windows by.
-    pub(crate) fn settle_line(&mut self, series: SeriesId, at: i64) {
-        let mut asked: Vec<(usize, i64, (u16, ZScore))> = Vec::new();
+    pub(crate) fn settle_line(&mut self, series: SeriesIndex, at: i64) {
+        let mut asked: Vec<(usize, i64, (DefIndex, ZScore))> = Vec::new();
         for (index, sample) in &self.found {
             let Some(seen) = self.plans.fields(series).nth(*index) else { continue };
             for target in &seen.field.targets {
-                let scores = &self.schema.summaries[usize::from(target.summary)].scores;
-                let device = seen.places[usize::from(target.place)].device as usize;
+                let scores = &self.schema.summaries[target.summary.at()].scores;
+                let device = seen.places[usize::from(target.place)].device.at();
                 let Some(window) = self.devices[device].window(at) else { continue };
-                let is_value = |def: u16| target.feeds.iter().any(|f| f.def == def && number(f, *sample).is_some());
+                let is_value =
+                    |def: DefIndex| target.feeds.iter().any(|f| f.def == def && number(f, *sample).is_some());
                 let unsettled =
                     scores.iter().filter(|(def, _)| !window.own.partial.has_baseline(*def) && is_value(*def));
                 asked.extend(unsettled.map(|score| (device, window.span.start, *score)));
@@ -38,7 +39,7 @@ impl Engine {
         let state = &self.devices[device];
         let Ok(place) = state.windows.binary_search_by_key(&start, |w| w.span.start) else { return };
         let judgings: Vec<_> = state.windows[place].judgings().collect();
-        let scores = self.schema.summaries[usize::from(state.summary)].scores.iter();
+        let scores = self.schema.summaries[state.summary.at()].scores.iter();
         let asked = scores.filter(|(def, _)| judgings.iter().any(|j| j.proposed(*def).is_some() || j.waits(*def)));
         for score in asked.copied().collect::<Vec<_>>() {
             self.settle(device, start, &score);
@@ -46,7 +47,7 @@ impl Engine {
     }
 
     /// Settles what a rule judges a window by; only proposes it while the window is not complete.
-    fn settle(&mut self, device: usize, start: i64, (def, score): &(u16, ZScore)) {
+    fn settle(&mut self, device: usize, start: i64, (def, score): &(DefIndex, ZScore)) {
         let Ok(place) = self.devices[device].windows.binary_search_by_key(&start, |w| w.span.start) else { return };
         let window = &self.devices[device].windows[place];
         // It may have been settled by another run, or before the window left memory.
@@ -115,7 +116,7 @@ impl Engine {
     }
 
     /// The pending values that an accumulator of a device will take.
-    fn pending_values(&self, device: usize, def: u16) -> Vec<(i64, f64)> {
+    fn pending_values(&self, device: usize, def: DefIndex) -> Vec<(i64, f64)> {
         let mut values = Vec::new();
         let series = self.devices[device].series.iter();
         for seen in series.flat_map(|series| self.plans.fields(*series)) {

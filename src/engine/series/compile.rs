@@ -2,7 +2,7 @@
 
 use super::feed::{Feed, Field, Place, Target, is_tame};
 use crate::engine::aggregate::kind::Kind;
-use crate::engine::ids::Key;
+use crate::engine::ids::{DefIndex, DeviceIndex, Key, SummaryIndex, ZoneIndex};
 use crate::engine::line::head::Head;
 use crate::engine::schema::{Rule, Schema, fnv1a};
 
@@ -20,7 +20,7 @@ pub enum Compiled {
 }
 
 /// A device that a head feeds: the summary, and the text of its key tags.
-pub type DeviceKey = (u16, Key);
+pub type DeviceKey = (SummaryIndex, Key);
 
 /// Matches a head against every source and lists what its fields feed.
 ///
@@ -29,8 +29,8 @@ pub type DeviceKey = (u16, Key);
 pub fn compile(
     schema: &Schema,
     head: &Head,
-    mut device: impl FnMut(DeviceKey) -> Option<u32>,
-    mut zone: impl FnMut(&[u8]) -> Option<u16>,
+    mut device: impl FnMut(DeviceKey) -> Option<DeviceIndex>,
+    mut zone: impl FnMut(&[u8]) -> Option<ZoneIndex>,
 ) -> Compiled {
     let mut fields: Vec<(&str, Vec<Target>)> = Vec::new();
     let mut places = Vec::new();
@@ -46,7 +46,7 @@ pub fn compile(
                 continue;
             }
             let feed = Feed {
-                def: def as u16,
+                def: DefIndex::of(def),
                 scale: source.scale,
                 offset: source.offset,
                 takes_text: accumulator.kind == Kind::Count,
@@ -68,7 +68,7 @@ pub fn compile(
             without_key = true;
             continue;
         };
-        let Some(device) = device((index as u16, key)) else {
+        let Some(device) = device((SummaryIndex::of(index), key)) else {
             over_limit = true;
             continue;
         };
@@ -78,7 +78,7 @@ pub fn compile(
         for (field, feeds) in wanted {
             let place = (places.len() - 1) as u16;
             let is_tame = feeds.iter().all(|feed| is_tame(feed.scale) && is_tame(feed.offset));
-            let target = Target { place, summary: index as u16, is_tame, feeds: feeds.into() };
+            let target = Target { place, summary: SummaryIndex::of(index), is_tame, feeds: feeds.into() };
             match fields.iter_mut().find(|(key, _)| *key == field) {
                 Some((_, targets)) => targets.push(target),
                 None => fields.push((field, vec![target])),

@@ -1,5 +1,6 @@
 //! What the fields of a series feed: accumulators of devices.
 
+use crate::engine::ids::{DefIndex, DeviceIndex, RunIndex, SlotId, SummaryIndex, ZoneIndex};
 use crate::engine::line::number::eight;
 use crate::engine::line::token::is_plain_key;
 use crate::engine::schema::When;
@@ -11,7 +12,7 @@ const TAME_MAX: f64 = f64::from_bits((1023 + 400) << 52); // 2^400
 /// One accumulator that a field feeds.
 #[derive(Clone, Debug)]
 pub struct Feed {
-    pub def: u16,
+    pub def: DefIndex,
     pub scale: f64,
     pub offset: f64,
     /// Counts take strings too.
@@ -25,7 +26,7 @@ pub struct Feed {
 pub struct Target {
     /// Which of the series' places.
     pub place: u16,
-    pub summary: u16,
+    pub summary: SummaryIndex,
     /// A value that is not huge stays finite in all of its feeds.
     pub is_tame: bool,
     pub feeds: Box<[Feed]>,
@@ -84,9 +85,9 @@ pub struct Shape {
 /// A device that a series feeds.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    pub device: u32,
+    pub device: DeviceIndex,
     /// The zone that the head names for the device: an index in the engine.
-    pub zone: Option<u16>,
+    pub zone: Option<ZoneIndex>,
 }
 
 /// A number, or a string, of which nothing but its existence (and identity) matters.
@@ -110,9 +111,9 @@ impl Sample {
 #[derive(Clone, Copy, Debug)]
 pub struct Slot {
     /// Names the slot in the memory of duplicates.
-    pub id: u32,
+    pub id: SlotId,
     /// The run that has taken the pending point: it belongs to that run's part of its window.
-    pub run: u32,
+    pub run: RunIndex,
     /// The newest point, not folded yet: while it is the newest, the last value wins.
     pub pending: Option<(i64, Sample)>,
     /// Changed since the last checkpoint.

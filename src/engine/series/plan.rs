@@ -11,14 +11,17 @@
 
 use super::compile::Compiled;
 use super::feed::{Field, Place, Shape, Slot, Target};
-use super::heads::{Heads, NO_HEAD};
+use super::heads::Heads;
 use super::sift::Sift;
-use crate::engine::ids::{SeriesId, UNMATCHED};
+use crate::engine::ids::{
+    DefIndex, DeviceIndex, HeadNumber, NO_HEAD, RunIndex, SeriesId, SeriesIndex, SlotId, SummaryIndex, UNMATCHED,
+};
 use crate::engine::line::head::{Head, decode_head, plain_head_end};
 use crate::engine::line::scan::is_empty_line;
 use crate::engine::schema::Schema;
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet, HashTable};
+use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -26,7 +29,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug)]
 pub struct Series {
     /// Names the series in stored state.
-    pub id: u32,
+    pub id: SeriesId,
     shape: u32,
     /// Where its slots begin; as many as the shape has fields.
     slots: u32,
@@ -37,6 +40,12 @@ pub struct Series {
     checkpoint: u32,
     /// One of several summaries had no room for the device.
     pub lacks_room: bool,
+    /// Looks since the last line, see [`crate::engine::persist::expire`].
+    pub idle: u8,
+    /// It is gone, and its place is free.
+    pub is_free: bool,
+    /// The head that was seen last.
+    head: HeadNumber,
 }
 
 impl Series {
@@ -60,7 +69,7 @@ pub struct FieldState<'p> {
 impl<'p> FieldState<'p> {
     /// What of a device the field feeds.
     pub fn targets_of(self, device: usize) -> impl Iterator<Item = &'p Target> {
-        let is_its = move |target: &&Target| self.places[usize::from(target.place)].device as usize == device;
+        let is_its = move |target: &&Target| self.places[usize::from(target.place)].device.at() == device;
         self.field.targets.iter().filter(is_its)
     }
 }
@@ -76,7 +85,7 @@ pub struct Parts<'p> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// The series, and the offset of the first field.
-    Series(SeriesId, usize),
+    Series(SeriesIndex, usize),
     /// A blank line or a comment.
     Empty,
     /// Telegraf's parser would refuse the line.
@@ -88,14 +97,22 @@ pub enum Found {
 }
 
 /// What tells a shape from others: of each field the key, and of each target place, summary and definitions.
-type ShapeKey = Vec<(Arc<[u8]>, Vec<(u16, u16, Vec<u16>)>)>;
+type ShapeKey = Vec<(Arc<[u8]>, Vec<(u16, SummaryIndex, Vec<DefIndex>)>)>;
 
 /// Heads, series, and what they feed.
 pub struct Plans {
     heads: Heads,
     sift: Sift,
-    by_identity: HashMap<Box<[u8]>, (SeriesId, Found), FixedState>,
+    /// Series by the bytes that identify their heads.
+    by_identity: HashTable<SeriesIndex>,
+    /// Of each series.
+    identities: Vec<Box<[u8]>>,
+    /// Heads that lack a key tag: their lines are counted.
+    without_key: HashSet<Box<[u8]>, FixedState>,
+    hasher: FixedState,
     series: Vec<Series>,
+    /// Places of series that are gone.
+    free: FreePlaces,
     shapes: Vec<Shape>,
     by_shape: HashMap<ShapeKey, u32, FixedState>,
     slots: Vec<Slot>,
@@ -103,10 +120,12 @@ pub struct Plans {
     /// The highest number that a series or a slot has.
     ids: u32,
     /// Series that no checkpoint holds yet.
-    pub unsaved: Vec<(u32, Head)>,
+    pub unsaved: Vec<(SeriesId, Head)>,
+    /// The series that the last line has added.
+    added: Option<SeriesIndex>,
+    /// The number of the checkpoint that is being taken, or was taken last.
+    checkpoint: u32,
     series_max: usize,
-    /// Heads in `by_identity` that lack a key.
-    without_key: usize,
     unmatched: Vec<String>,
 }
 
@@ -126,16 +145,21 @@ impl Plans {
         Plans {
             heads: Heads::new(series_max),
             sift: Sift::new(schema),
-            by_identity: HashMap::default(),
+            by_identity: HashTable::new(),
+            identities: Vec::new(),
+            without_key: HashSet::default(),
+            hasher: FixedState::default(),
             series: Vec::new(),
+            free: FreePlaces::default(),
             shapes: Vec::new(),
             by_shape: HashMap::default(),
             slots: Vec::new(),
             places: Vec::new(),
             ids: 0,
             unsaved: Vec::new(),
-            series_max: series_max.min(NO_HEAD as usize / 2 - 1),
-            without_key: 0,
+            added: None,
+            checkpoint: 0,
+            series_max: series_max.min(NO_HEAD.at() / 2 - 1),
             unmatched: Vec::new(),
         }
     }
@@ -182,46 +206,61 @@ impl Plans {
             return Found::Malformed;
         };
         let identity = identity(&head);
-        let (series, found) = match self.by_identity.get(&*identity) {
-            Some(known) => *known,
+        if self.without_key.contains(&identity) {
+            return Found::NoKey;
+        }
+        let series = match self.find_identity(&identity) {
+            Some(series) => series,
             None => {
-                let is_full = self.by_identity.len() - self.without_key >= self.series_max;
-                let known = match compile(&head, is_full) {
-                    Compiled::Nothing => (UNMATCHED, Found::Empty),
-                    Compiled::NoKey => (UNMATCHED, Found::NoKey),
+                let is_full = self.matched_series() >= self.series_max;
+                match compile(&head, is_full) {
+                    Compiled::Nothing => UNMATCHED,
+                    Compiled::NoKey => {
+                        if self.without_key.len() < WITHOUT_KEY_MAX {
+                            self.without_key.insert(identity);
+                        }
+                        return Found::NoKey;
+                    }
                     Compiled::OverLimit => return Found::OverLimit,
                     Compiled::Feeds { fields, places, lacks_room } => {
-                        let series = self.add(fields, places, lacks_room);
-                        self.unsaved.push((self.series[series as usize].id, head));
-                        (series, Found::Empty)
-                    }
-                };
-                // The identity is needed only to join spellings of a series that feeds something, and to count lines
-                // without a key; unmatched heads are remembered by their bytes alone.
-                match known {
-                    (UNMATCHED, Found::Empty) => {}
-                    (UNMATCHED, _) if self.without_key >= WITHOUT_KEY_MAX => {}
-                    (UNMATCHED, _) => {
-                        self.without_key += 1;
-                        self.by_identity.insert(identity, known);
-                    }
-                    _ if is_full => {}
-                    _ => {
-                        self.by_identity.insert(identity, known);
+                        let series = self.add(identity, fields, places, lacks_room);
+                        self.unsaved.push((self.series[series.at()].id, head));
+                        self.added = Some(series);
+                        series
                     }
                 }
-                known
             }
         };
-        if found == Found::NoKey {
-            return found;
-        }
         self.remember(line, plain, series, fields_at);
         Found::Series(series, fields_at)
     }
 
+    /// The series of a line, if its head is known; the head is not remembered.
+    pub fn find_known(&mut self, line: &[u8]) -> Option<(SeriesIndex, usize)> {
+        if let Some((series, length)) = self.heads.predicted(line) {
+            return Some((series, length + 1));
+        }
+        if let Some(length) = plain_head_end(line)
+            && let Ok(series) = self.heads.look_up(&line[..length])
+        {
+            return Some((series, length + 1));
+        }
+        let (head, fields_at) = decode_head(line).ok()?;
+        Some((self.find_identity(&identity(&head))?, fields_at))
+    }
+
+    fn find_identity(&self, identity: &[u8]) -> Option<SeriesIndex> {
+        let is_it = |series: &SeriesIndex| *self.identities[series.at()] == *identity;
+        self.by_identity.find(self.hasher.hash_one(identity), is_it).copied()
+    }
+
+    /// Takes the series that the last line has added, if it has.
+    pub fn take_added(&mut self) -> Option<SeriesIndex> {
+        self.added.take()
+    }
+
     /// Adds the head of a line to the cache.
-    fn remember(&mut self, line: &[u8], plain: Option<(usize, u64)>, series: SeriesId, fields_at: usize) {
+    fn remember(&mut self, line: &[u8], plain: Option<(usize, u64)>, series: SeriesIndex, fields_at: usize) {
         if series == UNMATCHED && self.unmatched.len() < UNMATCHED_SHOWN_MAX {
             self.unmatched.push(String::from_utf8_lossy(line[..fields_at].trim_ascii()).into_owned());
         }
@@ -229,7 +268,11 @@ impl Plans {
             && fields_at > length
             && line[..length].iter().all(|b| !matches!(b, b'\t' | 0x0b | 0x0c))
         {
-            self.heads.add(&line[..length], hash, series);
+            let other = self.series.get(series.at()).map_or(NO_HEAD, |series| series.head);
+            let added = self.heads.add(&line[..length], hash, series, other);
+            if let (Some(number), Some(series)) = (added, self.series.get_mut(series.at())) {
+                series.head = number;
+            }
         }
     }
 
@@ -238,36 +281,110 @@ impl Plans {
         self.ids
     }
 
-    fn add(&mut self, fields: Vec<Field>, places: Vec<Place>, lacks_room: bool) -> SeriesId {
-        let id = self.next_id();
+    fn add(&mut self, identity: Box<[u8]>, fields: Vec<Field>, places: Vec<Place>, lacks_room: bool) -> SeriesIndex {
+        let id = SeriesId(self.next_id());
         let target = |t: &Target| (t.place, t.summary, t.feeds.iter().map(|feed| feed.def).collect());
         let key: ShapeKey = fields.iter().map(|f| (f.key.clone(), f.targets.iter().map(target).collect())).collect();
-        let slots = self.slots.len() as u32;
-        for _ in &fields {
-            let id = self.next_id();
-            self.slots.push(Slot { id, run: 0, pending: None, unsaved: true, hint: 0 });
-        }
+        let new_slots: Vec<Slot> = (0..fields.len())
+            .map(|_| {
+                let id = self.free.slot_ids.pop().unwrap_or_else(|| SlotId(self.next_id()));
+                Slot { id, run: RunIndex(0), pending: None, unsaved: true, hint: 0 }
+            })
+            .collect();
+        let slots = place_run(&mut self.slots, &mut self.free.slots, &new_slots);
         let shapes = &mut self.shapes;
         let shape = *self.by_shape.entry(key).or_insert_with(|| {
             shapes.push(Shape { fields: fields.into() });
             (shapes.len() - 1) as u32
         });
-        // A place for each summary at most, of which there are at most 65,536: the configuration check sees to it.
+        // A place for each summary at most, of which the configuration check allows fewer than 65,536.
         let place_count = places.len() as u16;
-        let places_at = self.places.len() as u32;
-        self.series.push(Series { id, shape, slots, places: places_at, place_count, checkpoint: 0, lacks_room });
-        self.places.extend(places);
-        (self.series.len() - 1) as SeriesId
+        let places = place_run(&mut self.places, &mut self.free.places, &places);
+        let series = Series {
+            id,
+            shape,
+            slots,
+            places,
+            place_count,
+            // It belongs to the checkpoint after the one that is being taken.
+            checkpoint: self.checkpoint,
+            lacks_room,
+            idle: 0,
+            is_free: false,
+            head: NO_HEAD,
+        };
+        let index = match self.free.series.pop() {
+            Some(index) => {
+                self.series[index.at()] = series;
+                self.identities[index.at()] = identity;
+                index
+            }
+            None => {
+                self.series.push(series);
+                self.identities.push(identity);
+                SeriesIndex::of(self.series.len() - 1)
+            }
+        };
+        let (identities, hasher) = (&self.identities, &self.hasher);
+        let hash = |series: &SeriesIndex| hasher.hash_one(&*identities[series.at()]);
+        self.by_identity.insert_unique(hash(&index), index, hash);
+        index
     }
 
-    /// Puts back a series of stored state; gives its index, or `None` if it feeds nothing any more.
-    pub fn restore(&mut self, id: u32, head: &Head, compiled: Compiled) -> Option<SeriesId> {
-        self.ids = self.ids.max(id);
+    /// Removes a series. Its head, its slots and its places will be another's.
+    pub fn remove(&mut self, index: SeriesIndex) {
+        let identity = std::mem::take(&mut self.identities[index.at()]);
+        if let Ok(found) = self.by_identity.find_entry(self.hasher.hash_one(&*identity), |known| *known == index) {
+            found.remove();
+        }
+        let series = self.series[index.at()];
+        self.heads.remove(series.head);
+        let (slots, places) = (series.slots(&self.shapes[series.shape as usize]), series.places());
+        self.free.slot_ids.extend(self.slots[slots.clone()].iter().map(|slot| slot.id));
+        self.free.slots.entry(slots.len()).or_default().push(series.slots);
+        self.free.places.entry(places.len()).or_default().push(series.places);
+        for slot in &mut self.slots[slots] {
+            (slot.pending, slot.unsaved) = (None, false);
+        }
+        self.series[index.at()] = Series { is_free: true, head: NO_HEAD, ..series };
+        self.free.series.push(index);
+    }
+
+    /// Puts bytes of heads together that are left over from series that were removed.
+    pub fn compact(&mut self, from: usize, count: usize) -> Option<usize> {
+        self.heads.compact(from, count)
+    }
+
+    /// Puts back a series of stored state. Returns its index, or `None` if it feeds nothing any more.
+    pub fn restore(&mut self, id: SeriesId, head: &Head, compiled: Compiled) -> Option<SeriesIndex> {
+        self.ids = self.ids.max(id.0);
         let Compiled::Feeds { fields, places, lacks_room } = compiled else { return None };
-        let series = self.add(fields, places, lacks_room);
-        self.series[series as usize].id = id;
-        self.by_identity.insert(identity(head), (series, Found::Empty));
+        let series = self.add(identity(head), fields, places, lacks_room);
+        self.series[series.at()].id = id;
         Some(series)
+    }
+
+    /// Makes the ids of slots free that nothing in stored state has; `used` are those that something has.
+    pub fn reuse_slot_ids(&mut self, mut used: Vec<u32>) {
+        used.sort_unstable();
+        let mut next = 1;
+        for id in used {
+            self.free.slot_ids.extend((next..id).map(SlotId));
+            next = id + 1;
+        }
+    }
+
+    /// Begins a checkpoint: series that come from now on belong to the next one.
+    pub fn begin_checkpoint(&mut self, number: u32) {
+        self.checkpoint = number;
+    }
+
+    /// Notes that no checkpoint holds any series.
+    pub fn mark_all_new(&mut self) {
+        self.unsaved.clear();
+        for (series, identity) in self.series.iter().zip(&self.identities).filter(|(series, _)| !series.is_free) {
+            self.unsaved.extend(head_of(identity).map(|head| (series.id, head)));
+        }
     }
 
     /// Makes sure that new series and slots get higher numbers than this.
@@ -277,20 +394,20 @@ impl Plans {
 
     /// The devices of the series that are expected next, in `into`: how many they are, and a number without a meaning, for
     /// which what the series need is read.
-    pub fn expected(&self, into: &mut [u32; EXPECTED]) -> (usize, u64) {
-        let mut series = [0; EXPECTED];
+    pub fn expected(&self, into: &mut [DeviceIndex; EXPECTED]) -> (usize, u64) {
+        let mut series = [UNMATCHED; EXPECTED];
         let (count, mut sum) = self.heads.expected(&mut series);
         for (index, device) in series[..count].iter().zip(into.iter_mut()) {
-            let series = &self.series[*index as usize];
-            sum += self.slots.get(series.slots as usize).map_or(0, |slot| u64::from(slot.id));
-            *device = self.places.get(series.places as usize).map_or(0, |place| place.device);
+            let series = &self.series[index.at()];
+            sum += self.slots.get(series.slots as usize).map_or(0, |slot| u64::from(slot.id.0));
+            *device = self.places.get(series.places as usize).map_or(DeviceIndex(0), |place| place.device);
         }
         (count, sum)
     }
 
     /// Number and length of the cached head of the line that was found last; [`NO_HEAD`] if it has none.
     #[inline]
-    pub fn hit(&self) -> (u32, usize) {
+    pub fn hit(&self) -> (HeadNumber, usize) {
         self.heads.hit()
     }
 
@@ -301,18 +418,29 @@ impl Plans {
 
     /// Series that feed something.
     pub fn matched_series(&self) -> usize {
+        self.series.len() - self.free.series.len()
+    }
+
+    /// Places of series, free ones included: every index is below.
+    pub fn series_places(&self) -> usize {
         self.series.len()
     }
 
     /// A series.
     #[inline]
-    pub fn series(&self, index: SeriesId) -> &Series {
-        &self.series[index as usize]
+    pub fn series(&self, index: SeriesIndex) -> &Series {
+        &self.series[index.at()]
+    }
+
+    /// A series, to be changed.
+    #[inline]
+    pub fn series_mut(&mut self, index: SeriesIndex) -> &mut Series {
+        &mut self.series[index.at()]
     }
 
     /// True, once for each checkpoint: a series is to be copied for it.
-    pub fn is_due(&mut self, series: SeriesId, checkpoint: u32) -> bool {
-        std::mem::replace(&mut self.series[series as usize].checkpoint, checkpoint) != checkpoint
+    pub fn is_due(&mut self, series: SeriesIndex, checkpoint: u32) -> bool {
+        std::mem::replace(&mut self.series[series.at()].checkpoint, checkpoint) != checkpoint
     }
 
     /// All slots, of all series.
@@ -321,17 +449,22 @@ impl Plans {
     }
 
     /// The fields of a series.
-    pub fn fields(&self, series: SeriesId) -> impl Iterator<Item = FieldState<'_>> {
-        let series = &self.series[series as usize];
+    pub fn fields(&self, series: SeriesIndex) -> impl Iterator<Item = FieldState<'_>> {
+        let series = &self.series[series.at()];
         let (shape, places) = (&self.shapes[series.shape as usize], &self.places[series.places()]);
         let slots = &self.slots[series.slots(shape)];
         shape.fields.iter().zip(slots).map(move |(field, slot)| FieldState { field, slot, places })
     }
 
+    /// The devices of a series.
+    pub fn places(&self, series: SeriesIndex) -> &[Place] {
+        &self.places[self.series[series.at()].places()]
+    }
+
     /// The parts of a series, to be changed.
     #[inline]
-    pub fn parts(&mut self, series: SeriesId) -> Parts<'_> {
-        let series = &self.series[series as usize];
+    pub fn parts(&mut self, series: SeriesIndex) -> Parts<'_> {
+        let series = &self.series[series.at()];
         let shape = &self.shapes[series.shape as usize];
         Parts {
             fields: &shape.fields,
@@ -339,6 +472,30 @@ impl Plans {
             places: &self.places[series.places()],
         }
     }
+}
+
+/// Puts values one behind the other into a list, into a run of places that is free if there is one of that length.
+fn place_run<T: Copy>(list: &mut Vec<T>, free: &mut std::collections::HashMap<usize, Vec<u32>>, values: &[T]) -> u32 {
+    match free.get_mut(&values.len()).and_then(Vec::pop) {
+        Some(at) => {
+            list[at as usize..at as usize + values.len()].copy_from_slice(values);
+            at
+        }
+        None => {
+            list.extend_from_slice(values);
+            (list.len() - values.len()) as u32
+        }
+    }
+}
+
+/// What series that are gone have left.
+#[derive(Default)]
+struct FreePlaces {
+    series: Vec<SeriesIndex>,
+    slot_ids: Vec<SlotId>,
+    /// By length: where runs of free slots, and of free places, begin.
+    slots: std::collections::HashMap<usize, Vec<u32>>,
+    places: std::collections::HashMap<usize, Vec<u32>>,
 }
 
 /// The bytes that identify a head: its measurement and tags with their lengths.
@@ -357,4 +514,42 @@ fn identity(head: &Head) -> Box<[u8]> {
         bytes.extend_from_slice(part);
     }
     bytes.into()
+}
+
+/// Reads what [`identity`] wrote.
+fn head_of(mut bytes: &[u8]) -> Option<Head> {
+    let mut parts = Vec::new();
+    while let Some((&short, rest)) = bytes.split_first() {
+        let (length, rest) = match short {
+            u8::MAX => {
+                let (long, rest) = rest.split_first_chunk::<4>()?;
+                (u32::from_le_bytes(*long) as usize, rest)
+            }
+            short => (usize::from(short), rest),
+        };
+        let (part, rest) = rest.split_at_checked(length)?;
+        parts.push(part.to_vec());
+        bytes = rest;
+    }
+    let mut parts = parts.into_iter();
+    let measurement = parts.next()?;
+    let mut tags = Vec::new();
+    while let Some(key) = parts.next() {
+        tags.push((key, parts.next()?));
+    }
+    Some(Head { measurement, tags })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_read_back_from_its_identity() {
+        let long = vec![b'x'; 300];
+        for tags in [vec![], vec![(b"a".to_vec(), long.clone()), (vec![0xff; 255], vec![])]] {
+            let head = Head { measurement: b"m".to_vec(), tags };
+            assert_eq!(head_of(&identity(&head)), Some(head));
+        }
+    }
 }

@@ -15,6 +15,7 @@
 //! In stored state the memory is a ring of chunks of [`CHUNK`] entries of 20 bytes: slot u32, time i64, value u64, all
 //! little-endian. Only chunks that have changed are saved.
 
+use crate::engine::ids::SlotId;
 use hashbrown::HashTable;
 use std::collections::BTreeSet;
 
@@ -180,7 +181,7 @@ impl Dedupe {
     }
 
     /// Looks a point up.
-    pub fn look_up(&mut self, slot: u32, at: i64, value: u64) -> Seen {
+    pub fn look_up(&mut self, SlotId(slot): SlotId, at: i64, value: u64) -> Seen {
         let found = match self.chains.get(slot as usize) {
             None => None,
             Some(chain) if at > chain.latest => None,
@@ -249,7 +250,7 @@ impl Dedupe {
 
     /// Remembers a point that was counted. The point must not be in the memory already.
     #[inline]
-    pub fn remember(&mut self, slot: u32, at: i64, value: u64) {
+    pub fn remember(&mut self, SlotId(slot): SlotId, at: i64, value: u64) {
         if self.capacity == 0 {
             return;
         }
@@ -293,6 +294,13 @@ impl Dedupe {
         }
         if self.index.is_some() || link & OUT_OF_ORDER != 0 {
             self.enter_indexes(place, link & OUT_OF_ORDER != 0);
+        }
+    }
+
+    /// Forgets the chain of a slot whose number will be another's. What is left of it in the ring is too old to be asked for.
+    pub fn forget_slot(&mut self, SlotId(slot): SlotId) {
+        if let Some(chain) = self.chains.get_mut(slot as usize) {
+            *chain = Chain { newest: 0, latest: i64::MIN, floor: i64::MIN };
         }
     }
 
@@ -391,8 +399,8 @@ impl Dedupe {
         entries.rotate_left(oldest);
         let skip = entries.len().saturating_sub(self.capacity);
         for (slot, at, value) in entries.into_iter().skip(skip) {
-            if self.look_up(slot, at, value) == Seen::New {
-                self.remember(slot, at, value);
+            if self.look_up(SlotId(slot), at, value) == Seen::New {
+                self.remember(SlotId(slot), at, value);
             }
         }
     }
@@ -406,18 +414,18 @@ mod tests {
     fn the_oldest_point_is_forgotten_first() {
         let mut memory = Dedupe::new(3);
         for at in 0..3 {
-            memory.remember(7, at, 100);
+            memory.remember(SlotId(7), at, 100);
         }
-        assert_eq!(memory.look_up(7, 0, 100), Seen::Duplicate);
-        assert_eq!(memory.look_up(7, 0, 101), Seen::Conflict);
-        assert_eq!(memory.look_up(8, 0, 100), Seen::New);
-        memory.remember(7, 3, 100);
-        assert_eq!(memory.look_up(7, 0, 100), Seen::New);
+        assert_eq!(memory.look_up(SlotId(7), 0, 100), Seen::Duplicate);
+        assert_eq!(memory.look_up(SlotId(7), 0, 101), Seen::Conflict);
+        assert_eq!(memory.look_up(SlotId(8), 0, 100), Seen::New);
+        memory.remember(SlotId(7), 3, 100);
+        assert_eq!(memory.look_up(SlotId(7), 0, 100), Seen::New);
         for at in 4..5000 {
-            memory.remember(7, at, 100);
+            memory.remember(SlotId(7), at, 100);
             assert_eq!(memory.ring.len(), 3);
             for known in at - 2..=at {
-                assert_eq!(memory.look_up(7, known, 100), Seen::Duplicate);
+                assert_eq!(memory.look_up(SlotId(7), known, 100), Seen::Duplicate);
             }
         }
     }
@@ -448,11 +456,11 @@ mod tests {
                 };
                 // Phases without a look-up let the index go.
                 if at % 2000 < 1200 || expected != Seen::New {
-                    assert_eq!(memory.look_up(slot, at, value), expected, "round {round}, time {at}");
+                    assert_eq!(memory.look_up(SlotId(slot), at, value), expected, "round {round}, time {at}");
                 }
                 made_index |= memory.index.is_some();
                 if expected == Seen::New {
-                    memory.remember(slot, at, value);
+                    memory.remember(SlotId(slot), at, value);
                     list.push_back((slot, at, value));
                     list.drain(..list.len().saturating_sub(capacity));
                 }
@@ -469,7 +477,7 @@ mod tests {
         let mut stored: std::collections::BTreeMap<u64, Vec<u8>> = std::collections::BTreeMap::new();
         let mut oldest = 0;
         for at in 0..2000 {
-            memory.remember(3, at, 7);
+            memory.remember(SlotId(3), at, 7);
             if at % 150 == 0 || at == 1999 {
                 oldest = memory.begin_copy();
                 stored.extend(memory.copy_slice(usize::MAX).0);
@@ -484,18 +492,18 @@ mod tests {
             let kept = capacity.min(700) as i64;
             for at in 0..2000 {
                 let known = if at >= 2000 - kept { Seen::Duplicate } else { Seen::New };
-                assert_eq!(other.look_up(3, at, 7), known, "{at} of {capacity}");
+                assert_eq!(other.look_up(SlotId(3), at, 7), known, "{at} of {capacity}");
             }
-            other.remember(3, 5000, 7);
+            other.remember(SlotId(3), 5000, 7);
             let first = if capacity > 700 { Seen::Duplicate } else { Seen::New };
-            assert_eq!(other.look_up(3, 2000 - kept, 7), first, "the oldest leaves first");
+            assert_eq!(other.look_up(SlotId(3), 2000 - kept, 7), first, "the oldest leaves first");
         }
     }
 
     #[test]
     fn no_capacity_remembers_nothing() {
         let mut memory = Dedupe::new(0);
-        memory.remember(1, 1, 1);
-        assert_eq!(memory.look_up(1, 1, 1), Seen::New);
+        memory.remember(SlotId(1), 1, 1);
+        assert_eq!(memory.look_up(SlotId(1), 1, 1), Seen::New);
     }
 }

@@ -11,9 +11,12 @@
 
 use super::past::Past;
 use crate::engine::aggregate::partial::Partial;
-use crate::engine::ids::Key;
+use crate::engine::ids::{DeviceId, Key, RunIndex, SeriesIndex, SummaryIndex, ZoneIndex};
 use crate::engine::schema::Summary;
 use crate::engine::zone::{Span, Zone};
+
+/// The id that no device has.
+const GONE: DeviceId = DeviceId(0);
 
 /// The event time of the newest point of a window without one.
 pub const EMPTY: i64 = i64::MIN;
@@ -22,7 +25,7 @@ pub const EMPTY: i64 = i64::MIN;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
     /// Index of the run in the engine.
-    pub run: u32,
+    pub run: RunIndex,
     /// Without the pending points.
     pub partial: Partial,
     /// Raised by every point that the run has taken, or has replaced by a later value; pending ones included.
@@ -32,7 +35,7 @@ pub struct Part {
 }
 
 impl Part {
-    pub fn new(run: u32) -> Part {
+    pub fn new(run: RunIndex) -> Part {
         Part { run, partial: Partial::default(), rev: 0, acknowledged: 0 }
     }
 }
@@ -59,11 +62,13 @@ pub struct Window {
     pub final_written: bool,
     /// Changed, in content or in what has been written, since the last checkpoint.
     pub unsaved: bool,
+    /// A copy of it is on its way to the sink: it does not leave memory before that is settled.
+    pub is_pinned: bool,
 }
 
 impl Window {
     /// An empty window, for a run to add to.
-    pub fn new(span: Span, newest: i64, run: u32) -> Window {
+    pub fn new(span: Span, newest: i64, run: RunIndex) -> Window {
         Window {
             span,
             own: Part::new(run),
@@ -75,16 +80,17 @@ impl Window {
             acknowledged: 0,
             final_written: false,
             unsaved: true,
+            is_pinned: false,
         }
     }
 
     /// The part of a run, which is made if need be.
     #[inline]
-    pub fn part(&mut self, run: u32) -> &mut Part {
+    pub fn part(&mut self, run: RunIndex) -> &mut Part {
         if self.own.run == run { &mut self.own } else { self.older_part(run) }
     }
 
-    fn older_part(&mut self, run: u32) -> &mut Part {
+    fn older_part(&mut self, run: RunIndex) -> &mut Part {
         let place = self.older.iter().position(|part| part.run == run).unwrap_or_else(|| {
             self.older.push(Part::new(run));
             self.older.len() - 1
@@ -98,7 +104,7 @@ impl Window {
     }
 
     /// Another run is at work from now on.
-    pub fn begin_run(&mut self, run: u32) {
+    pub fn begin_run(&mut self, run: RunIndex) {
         let known = self.older.iter().position(|part| part.run == run);
         let next = known.map_or_else(|| Part::new(run), |place| self.older.swap_remove(place));
         let own = std::mem::replace(&mut self.own, next);
@@ -124,7 +130,7 @@ impl Window {
 pub struct Day {
     pub span: Span,
     /// The zone that has cut it: an index in the engine. The device may be elsewhere by now.
-    pub zone: u16,
+    pub zone: ZoneIndex,
     /// One of its hours has been written since the day's row was. Stored for days that are final alone: all others are
     /// written once more after a restart.
     pub stale: bool,
@@ -148,16 +154,16 @@ impl Day {
 #[derive(Clone, Debug)]
 pub struct Device {
     /// Names the device in stored state.
-    pub id: u32,
-    pub summary: u16,
+    pub id: DeviceId,
+    pub summary: SummaryIndex,
     /// The zone that cuts its windows: an index in the engine.
-    pub zone: u16,
+    pub zone: ZoneIndex,
     /// The text of the key tags.
     pub key: Key,
     pub windows: Vec<Window>,
     pub days: Vec<Day>,
     /// Series that feed the device.
-    pub series: Vec<u32>,
+    pub series: Vec<SeriesIndex>,
     /// Where the last point went: the next one most likely goes there too.
     recent: usize,
     /// Up to here, windows without a sample have got their empty row as final.
@@ -177,11 +183,11 @@ pub struct Device {
 }
 
 impl Device {
-    pub fn new(id: u32, summary: u16, key: Key) -> Device {
+    pub fn new(id: DeviceId, summary: SummaryIndex, key: Key) -> Device {
         Device {
             id,
             summary,
-            zone: 0,
+            zone: ZoneIndex(0),
             key,
             windows: Vec::new(),
             days: Vec::new(),
@@ -197,13 +203,23 @@ impl Device {
         }
     }
 
+    /// What stands in the place of a device that is gone.
+    pub fn gone() -> Device {
+        Device { unsaved: false, ..Device::new(GONE, SummaryIndex(0), Key::default()) }
+    }
+
+    /// True if the device is gone, and its place is free.
+    pub fn is_gone(&self) -> bool {
+        self.id == GONE
+    }
+
     /// Reads what the next point will most likely need: a number without a meaning.
     #[inline]
     pub fn touch(&self) -> u64 {
         let Some(window) = self.windows.get(self.recent) else { return 0 };
         let accumulators = &window.own.partial.accumulators;
         let ends = accumulators.first().into_iter().chain(accumulators.last());
-        ends.fold(u64::from(window.version) ^ window.own.rev, |sum, a| sum ^ u64::from(a.def))
+        ends.fold(u64::from(window.version) ^ window.own.rev, |sum, a| sum ^ u64::from(a.def.0))
     }
 
     /// Where the last point went, if that window is still there.
@@ -223,14 +239,14 @@ impl Device {
 
     /// The window that holds `at`, opened for a run if need be.
     #[inline]
-    pub fn open(&mut self, at: i64, zone: &Zone, run: u32) -> &mut Window {
+    pub fn open(&mut self, at: i64, zone: &Zone, run: RunIndex) -> &mut Window {
         if self.windows.get(self.recent).is_none_or(|w| !w.span.contains(at)) {
             self.find_or_insert(at, zone, run);
         }
         &mut self.windows[self.recent]
     }
 
-    fn find_or_insert(&mut self, at: i64, zone: &Zone, run: u32) {
+    fn find_or_insert(&mut self, at: i64, zone: &Zone, run: RunIndex) {
         self.recent = self.windows.partition_point(|w| w.span.end <= at);
         if self.windows.get(self.recent).is_some_and(|w| w.span.contains(at)) {
             return;
@@ -312,7 +328,7 @@ impl Device {
     /// Lets go of windows and days that are written as final and can receive no point any more.
     pub fn forget(&mut self, summary: &Summary, max: i64, now: i64) {
         let Some(limit) = now.checked_sub(max) else { return };
-        self.release(summary, |w| w.is_done() && w.span.end < limit && !w.unsaved);
+        self.release(summary, |w| w.is_done() && w.span.end < limit && !w.unsaved && !w.is_pinned);
         self.days.retain(|d| d.stale || !d.final_written || d.span.end >= limit);
     }
 }

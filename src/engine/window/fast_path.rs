@@ -19,11 +19,11 @@ impl Fold<'_> {
         if self.long_way {
             return 0;
         }
-        let device = &mut self.devices[place.device as usize];
+        let device = &mut self.devices[place.device.at()];
         if place.zone.is_some_and(|zone| zone != device.zone) {
             return 0;
         }
-        let summary = &self.schema.summaries[usize::from(device.summary)];
+        let summary = &self.schema.summaries[device.summary.at()];
         let run = self.run;
         let Some(window) = device.recent().filter(|window| window.span.contains(at) && window.own.run == run) else {
             return 0;

@@ -8,6 +8,7 @@ use super::dedupe::{Dedupe, Seen};
 use super::device::Device;
 use crate::engine::aggregate::partial::Partial;
 use crate::engine::counters::Counters;
+use crate::engine::ids::RunIndex;
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::series::feed::{Feed, Field, Place, Sample, Slot, Target, scaled, takes};
 use crate::engine::zone::{Span, Zone};
@@ -21,7 +22,7 @@ pub struct Fold<'e> {
     pub dedupe: &'e mut Dedupe,
     pub counters: &'e mut Counters,
     /// The run that is at work.
-    pub run: u32,
+    pub run: RunIndex,
     /// Every point goes the long way.
     pub long_way: bool,
 }
@@ -87,17 +88,17 @@ impl Fold<'_> {
 
     /// Opens the windows that take a point of a run, and marks them as changed.
     #[inline]
-    fn touch(&mut self, (targets, places): (&[Target], &[Place]), at: i64, sample: Sample, run: u32) {
+    fn touch(&mut self, (targets, places): (&[Target], &[Place]), at: i64, sample: Sample, run: RunIndex) {
         for target in targets.iter().filter(|target| takes(&target.feeds, sample)) {
             let place = &places[usize::from(target.place)];
-            let device = &mut self.devices[place.device as usize];
+            let device = &mut self.devices[place.device.at()];
             if let Some(zone) = place.zone
                 && zone != device.zone
             {
                 device.zone = zone;
                 device.unsaved = true;
             }
-            let window = device.open(at, &self.zones[usize::from(device.zone)], self.run);
+            let window = device.open(at, &self.zones[device.zone.at()], self.run);
             window.part(run).rev += 1;
             window.version = window.version.wrapping_add(1);
             window.unsaved = true;
@@ -106,9 +107,9 @@ impl Fold<'_> {
     }
 
     /// Marks the windows that have held a pending point and hold its new value no more.
-    fn lose(&mut self, (targets, places): (&[Target], &[Place]), at: i64, old: Sample, new: Sample, run: u32) {
+    fn lose(&mut self, (targets, places): (&[Target], &[Place]), at: i64, old: Sample, new: Sample, run: RunIndex) {
         for target in targets.iter().filter(|t| takes(&t.feeds, old) && !takes(&t.feeds, new)) {
-            if let Some(window) = self.devices[places[usize::from(target.place)].device as usize].window(at) {
+            if let Some(window) = self.devices[places[usize::from(target.place)].device.at()].window(at) {
                 window.part(run).rev += 1;
                 window.version = window.version.wrapping_add(1);
                 window.unsaved = true;
@@ -120,7 +121,7 @@ impl Fold<'_> {
     /// Marks the windows of a point that came again with another value.
     fn mark_stale(&mut self, (targets, places): (&[Target], &[Place]), at: i64, sample: Sample) {
         for target in targets.iter().filter(|target| takes(&target.feeds, sample)) {
-            if let Some(window) = self.devices[places[usize::from(target.place)].device as usize].window(at) {
+            if let Some(window) = self.devices[places[usize::from(target.place)].device.at()].window(at) {
                 window.part(self.run).partial.conflicts += 1;
             }
         }
@@ -128,17 +129,17 @@ impl Fold<'_> {
 
     /// Folds a point into its windows, into the part of the run that has taken it.
     #[inline]
-    fn fold(&mut self, (targets, places): (&[Target], &[Place]), at: i64, sample: Sample, run: u32) {
+    fn fold(&mut self, (targets, places): (&[Target], &[Place]), at: i64, sample: Sample, run: RunIndex) {
         for target in targets {
             // A window that has left memory was written with its pending points: nothing is lost.
-            if let Some(window) = self.devices[places[usize::from(target.place)].device as usize].window(at) {
-                let summary = &self.schema.summaries[usize::from(target.summary)];
+            if let Some(window) = self.devices[places[usize::from(target.place)].device.at()].window(at) {
+                let summary = &self.schema.summaries[target.summary.at()];
                 let not_finite = &mut self.counters.not_finite;
                 window.unsaved = true;
                 let span = window.span;
                 observe(&mut window.part(run).partial, span, summary, &target.feeds, at, sample, not_finite);
             } else if self.schema.judges {
-                self.devices[places[usize::from(target.place)].device as usize].add_to_past(&target.feeds, at, sample);
+                self.devices[places[usize::from(target.place)].device.at()].add_to_past(&target.feeds, at, sample);
             }
         }
     }

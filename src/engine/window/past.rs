@@ -1,6 +1,7 @@
 //! What is kept of a window that has left memory, for rules that judge by a baseline.
 
 use crate::engine::aggregate::moments::Moments;
+use crate::engine::ids::DefIndex;
 use crate::engine::zone::Span;
 
 /// What is remembered of a window: the moments of the sources that are judged, pending points not included.
@@ -8,5 +9,5 @@ use crate::engine::zone::Span;
 pub struct Past {
     pub span: Span,
     /// Accumulator and moments.
-    pub moments: Vec<(u16, Moments)>,
+    pub moments: Vec<(DefIndex, Moments)>,
 }

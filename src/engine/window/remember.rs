@@ -5,6 +5,7 @@ use super::past::Past;
 use crate::engine::aggregate::judging::Judging;
 use crate::engine::aggregate::moments::Moments;
 use crate::engine::aggregate::state::AccumulatorState;
+use crate::engine::ids::DefIndex;
 use crate::engine::schema::Summary;
 use crate::engine::series::feed::{Feed, Sample, scaled};
 
@@ -12,7 +13,7 @@ use crate::engine::series::feed::{Feed, Sample, scaled};
 const SPARE: usize = 24;
 
 /// The moments of a source in a window.
-pub fn moments_of(window: &Window, def: u16) -> Moments {
+pub fn moments_of(window: &Window, def: DefIndex) -> Moments {
     let mut all = Moments::default();
     for part in window.parts() {
         if let Some(AccumulatorState::Moments(moments)) =
@@ -29,7 +30,7 @@ impl Device {
     pub fn remember(&mut self, place: usize, summary: &Summary) {
         let Some(longest) = summary.scores.iter().map(|(_, score)| usize::from(score.baseline)).max() else { return };
         let window = &self.windows[place];
-        let mut moments: Vec<(u16, Moments)> = Vec::new();
+        let mut moments: Vec<(DefIndex, Moments)> = Vec::new();
         for (_, score) in &summary.scores {
             let of = moments_of(window, score.moments);
             if of.n > 0 && !moments.iter().any(|(def, _)| *def == score.moments) {

@@ -1,0 +1,257 @@
+//! The flusher: the thread that speaks to the sink. It flushes, deletes what is old, and waits for the network as long as it
+//! takes; nobody waits for it. What it needs of the stored state it asks the keeper for, which never waits for a network.
+
+use super::delivery::{DeliveryError, deliver, make_tables};
+use super::session::connected;
+use super::vault::{Vault, WindowPlace};
+use crate::config::{Config, Retention};
+use crate::driver::flush::pass::{FlushMemory, Flushed, Scope};
+use crate::driver::flush::quarantine::QuarantineFigures;
+use crate::driver::intake::shared::Shared;
+use crate::driver::{clock, threads};
+use crate::durable::state_error::StateError;
+use crate::engine::zone::WindowKind;
+use crate::sink::open::open;
+use crate::sink::port::{Sink, SinkError};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
+
+/// What the flusher asks of the keeper, each with the way of its answer.
+pub enum VaultCall {
+    Secure { now: i64, answer: SyncSender<Result<(), StateError>> },
+    Hydrate { after: WindowPlace, answer: SyncSender<Result<Option<WindowPlace>, StateError>> },
+    Save { now: i64, answer: SyncSender<Result<(), StateError>> },
+}
+
+/// Sends calls to the keeper; false if it is gone, or has given the state back.
+pub type CallKeeper = Box<dyn Fn(VaultCall) -> bool + Send>;
+
+/// The vault as seen from another thread than the keeper's.
+struct RemoteVault {
+    writer: Arc<str>,
+    call: CallKeeper,
+}
+
+impl RemoteVault {
+    fn ask<T>(&self, call: impl FnOnce(SyncSender<Result<T, StateError>>) -> VaultCall) -> Result<T, StateError> {
+        let gone = || StateError::Io {
+            what: "the state has been given back",
+            error: io::Error::from(io::ErrorKind::NotConnected),
+        };
+        let (answer, answered) = sync_channel(1);
+        if !(self.call)(call(answer)) {
+            return Err(gone());
+        }
+        answered.recv().unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+impl Vault for RemoteVault {
+    fn writer(&self) -> Arc<str> {
+        self.writer.clone()
+    }
+
+    fn secure(&mut self, _: &Shared, now: i64) -> Result<(), StateError> {
+        self.ask(|answer| VaultCall::Secure { now, answer })
+    }
+
+    fn hydrate(&mut self, _: &Shared, after: WindowPlace) -> Result<Option<WindowPlace>, StateError> {
+        self.ask(|answer| VaultCall::Hydrate { after, answer })
+    }
+
+    fn save(&mut self, _: &Shared, now: i64) -> Result<(), StateError> {
+        self.ask(|answer| VaultCall::Save { now, answer })
+    }
+}
+
+/// A flush that is asked for.
+pub struct FlushJob {
+    pub shared: Arc<Shared>,
+    /// The name of the state among the writers of a sink.
+    pub writer: Arc<str>,
+    pub call: CallKeeper,
+    pub scope: Scope,
+    /// Delete what is older than the retention afterwards.
+    pub purge: bool,
+    /// Try rows at once that the sink has refused.
+    pub retry_refused: bool,
+}
+
+/// What the flusher is asked for.
+pub enum Job {
+    MakeTables,
+    Flush(Box<FlushJob>),
+}
+
+/// How a flush went.
+#[derive(Clone, Debug, Default)]
+pub struct FlushReport {
+    /// When it began, nanoseconds since the epoch.
+    pub at: i64,
+    pub milliseconds: u64,
+    pub flushed: Flushed,
+    /// Why it failed, without secrets; `None` if everything was written.
+    pub error: Option<String>,
+    /// The sink was set aside, and everything is due again.
+    pub was_emptied: bool,
+    pub quarantine: QuarantineFigures,
+}
+
+/// What the flusher says to the keeper.
+pub enum FlusherSays {
+    Flushed(Box<FlushReport>),
+    /// The sink was set aside outside of a flush: whoever owns the state is to write everything again.
+    Emptied,
+}
+
+/// The way to the running flusher.
+pub struct Flusher {
+    jobs: Sender<Job>,
+}
+
+impl Flusher {
+    /// Starts the thread. `say` is called by it, and must not wait.
+    ///
+    /// # Errors
+    /// No thread can be had.
+    pub fn start(config: Arc<Config>, say: impl Fn(FlusherSays) + Send + 'static) -> io::Result<Flusher> {
+        let (jobs, received) = channel();
+        threads::start("flusher", move || {
+            let mut work = Work { sink: open(&config.sink), config, memory: FlushMemory::default() };
+            for job in received {
+                match job {
+                    Job::MakeTables => {
+                        if work.make_tables() {
+                            say(FlusherSays::Emptied);
+                        }
+                    }
+                    Job::Flush(job) => say(FlusherSays::Flushed(Box::new(work.flush(*job)))),
+                }
+            }
+        })?;
+        Ok(Flusher { jobs })
+    }
+
+    /// Asks for something; false if the thread is gone.
+    pub fn ask(&self, job: Job) -> bool {
+        self.jobs.send(job).is_ok()
+    }
+}
+
+/// What the thread works with.
+struct Work {
+    config: Arc<Config>,
+    sink: Box<dyn Sink + Send>,
+    memory: FlushMemory,
+}
+
+impl Work {
+    /// Begins with a new sink, which looks at its tables again: they may have been dropped or replaced.
+    fn renew(&mut self) {
+        self.sink = open(&self.config.sink);
+    }
+
+    /// Makes the tables. True if the sink was set aside for it.
+    fn make_tables(&mut self) -> bool {
+        let Work { config, sink, .. } = self;
+        let made = catch_unwind(AssertUnwindSafe(|| make_tables(sink.as_mut(), &config.schema)));
+        match made {
+            Ok(Ok(())) => false,
+            Ok(Err(error)) => {
+                report(&error);
+                self.renew();
+                matches!(error, SinkError::Emptied(_))
+            }
+            // The panic is in the log.
+            Err(_) => {
+                self.renew();
+                false
+            }
+        }
+    }
+
+    fn flush(&mut self, job: FlushJob) -> FlushReport {
+        let FlushJob { shared, writer, call, scope, purge, retry_refused } = job;
+        let now = clock::now();
+        if retry_refused {
+            self.memory.quarantine.release();
+        }
+        let mut vault = RemoteVault { writer, call };
+        let Work { sink, memory, .. } = self;
+        let work = || deliver(&mut vault, &shared, sink.as_mut(), memory, now, scope);
+        let result = catch_unwind(AssertUnwindSafe(work));
+        let mut said = FlushReport { at: now, ..FlushReport::default() };
+        match result {
+            Ok(Ok(flushed)) => {
+                log::debug!("flushed {} hourly and {} daily rows", flushed.hourly, flushed.daily);
+                said.flushed = flushed;
+                if purge {
+                    self.purge();
+                }
+            }
+            Ok(Err(DeliveryError::State(error))) => {
+                log::error!("nothing is flushed: {error}; trying again");
+                said.error = Some(error.to_string());
+            }
+            Ok(Err(DeliveryError::Sink(error))) => {
+                report(&error);
+                said.error = Some(error.to_string());
+                said.was_emptied = matches!(error, SinkError::Emptied(_));
+                self.renew();
+            }
+            Err(_) => {
+                // The panic is in the log. A new sink starts without whatever state led to it.
+                said.error = Some("a panic, see the log".to_string());
+                self.renew();
+            }
+        }
+        said.milliseconds = (clock::now() - now).max(0).unsigned_abs() / 1_000_000;
+        said.quarantine = self.memory.quarantine.figures();
+        said
+    }
+
+    /// Deletes what is older than `retention` says.
+    fn purge(&mut self) {
+        let Work { config, sink, .. } = self;
+        let work = || connected(sink.as_mut(), &config.schema, |sink| purge(sink, config, clock::now()));
+        match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(Ok(0)) => {}
+            Ok(Ok(rows)) => log::info!("{rows} rows are older than [retention] keeps them: deleted"),
+            Ok(Err(e)) => {
+                log::warn!("rows that are older than [retention] keeps them cannot be deleted: {e}");
+                self.renew();
+            }
+            // The panic is in the log.
+            Err(_) => self.renew(),
+        }
+    }
+}
+
+/// Deletes what is older than `retention` says. Returns how many rows are gone.
+fn purge(sink: &mut dyn Sink, config: &Config, now: i64) -> Result<u64, SinkError> {
+    let Retention { hourly, daily, partials } = config.retention;
+    let mut gone = 0;
+    for summary in &config.schema.summaries {
+        if let Some(age) = partials {
+            gone += sink.purge(summary, None, age, now)?;
+        }
+        for kind in &summary.windows {
+            let age = if *kind == WindowKind::Hourly { hourly } else { daily };
+            if let Some(age) = age {
+                gone += sink.purge(summary, Some(*kind), age, now)?;
+            }
+        }
+    }
+    Ok(gone)
+}
+
+/// Says what a failure of the sink is about.
+fn report(error: &SinkError) {
+    match error {
+        SinkError::Temporary(_) => log::error!("the sink failed, trying again soon: {error}"),
+        SinkError::Setup(_) => log::error!("the sink needs your help: {error}"),
+        SinkError::Emptied(_) => log::error!("{error}"),
+    }
+}

@@ -1,0 +1,3 @@
+//! Work that a command does from its start to its end.
+
+pub mod replay;

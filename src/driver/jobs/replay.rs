@@ -1,0 +1,90 @@
+//! Line protocol -> rows, through the engine and the flush that `run` uses, without state and without a database.
+
+use crate::driver::clock;
+use crate::driver::flush::pass::{self, FlushMemory, Scope};
+use crate::driver::intake::shared::Shared;
+use crate::engine::line::frame::Framer;
+use crate::engine::schema::{Lateness, Schema};
+use crate::engine::{Counters, Engine};
+use crate::sink::memory::MemorySink;
+use crate::sink::port::SinkError;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+/// Bytes of one read: they stay in the cache while they are looked at.
+const READ_BYTES: usize = 128 << 10;
+
+/// A replay that is being fed.
+pub struct Replay {
+    engine: Engine,
+    now: Option<i64>,
+}
+
+impl Replay {
+    /// Starts a replay. Every line is judged at `now` (nanoseconds since the epoch); with `None` nothing is late and
+    /// every window is final.
+    pub fn new(schema: &Schema, now: Option<i64>) -> Replay {
+        let mut schema = schema.clone();
+        if now.is_none() {
+            schema.lateness = Lateness { max: i64::MAX, future: i64::MAX, ..schema.lateness };
+        }
+        Replay { engine: Engine::new(Arc::new(schema)), now }
+    }
+
+    /// What is computed.
+    pub fn schema(&self) -> &Arc<Schema> {
+        self.engine.schema()
+    }
+
+    /// Takes all lines of one input. A last line without a newline counts: unlike a pipe, a file is not torn.
+    ///
+    /// # Errors
+    /// The input cannot be read.
+    pub fn feed(&mut self, input: &mut dyn Read) -> io::Result<()> {
+        let arrival = self.now.unwrap_or_else(clock::now);
+        let mut framer = Framer::default();
+        let mut buffer: Vec<u8> = Vec::new();
+        let (mut line, mut filled) = (0, 0);
+        loop {
+            let rest = filled - line;
+            // What is left of the last read is short, or much of a long line, which is not moved again and again.
+            if rest <= READ_BYTES || buffer.len() - filled < READ_BYTES {
+                buffer.copy_within(line..filled, 0);
+                (filled, line) = (rest, 0);
+            }
+            if buffer.len() - filled < READ_BYTES {
+                buffer.resize(2 * filled + 2 * READ_BYTES, 0);
+            }
+            let read = match input.read(&mut buffer[filled..filled + READ_BYTES]) {
+                Ok(0) => break,
+                Ok(n) => n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e),
+            };
+            filled += read;
+            while let Some(length) = framer.line(&buffer[line..filled]) {
+                self.engine.ingest(&buffer[line..line + length], arrival);
+                line += length;
+            }
+        }
+        if filled > line {
+            self.engine.ingest(&buffer[line..filled], arrival);
+        }
+        Ok(())
+    }
+
+    /// Ends the replay: its rows, and what became of the lines.
+    ///
+    /// # Errors
+    /// None of the sink's errors can happen in memory.
+    pub fn finish(self) -> Result<(MemorySink, Counters), SinkError> {
+        let counters = self.engine.counters();
+        let shared = Shared::new(self.engine);
+        let mut rows = MemorySink::default();
+        // Half of the range leaves room for adding to it: every window has ended and is final.
+        let judged = self.now.unwrap_or(i64::MAX / 2);
+        let scope = Scope::Everything { running: true };
+        pass::flush(&shared, &mut rows, &mut FlushMemory::default(), "replay", judged, scope)?;
+        Ok((rows, counters))
+    }
+}

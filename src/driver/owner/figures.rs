@@ -1,0 +1,57 @@
+//! The figures of one moment: one snapshot for the log, the status and `status.json`.
+
+use crate::driver::deliver::flusher::FlushReport;
+use crate::driver::flush::due::DEVICES_A_SLICE;
+use crate::driver::intake::shared::Shared;
+use crate::durable::disk::Disk;
+use crate::engine::Counters;
+
+/// What a process says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    pub counters: Counters,
+    pub devices: usize,
+    pub series: usize,
+    /// Base windows in memory.
+    pub windows: usize,
+    /// Base windows that the sink does not have as they are.
+    pub unacknowledged: u64,
+    /// Those of them that wait in stored state.
+    pub waiting_on_disk: u64,
+    /// Bytes that the journal takes on the disk; `None` if the disk does not say.
+    pub journal_bytes: Option<u64>,
+    /// The first few heads that fed nothing.
+    pub unmatched: Vec<String>,
+}
+
+impl Figures {
+    /// Takes them, in slices under the engine's lock.
+    pub fn take(shared: &Shared, disk: Option<&dyn Disk>) -> Figures {
+        let of = |engine: &mut crate::engine::Engine| Figures {
+            counters: engine.counters(),
+            devices: engine.device_count(),
+            series: engine.series_count(),
+            waiting_on_disk: engine.away(),
+            unmatched: engine.unmatched_heads().to_vec(),
+            ..Figures::default()
+        };
+        let mut figures = shared.with(of).unwrap_or_default();
+        let (mut windows, mut due) = (0, 0);
+        shared.slices(|engine, from| engine.open_windows(from, DEVICES_A_SLICE, (&mut windows, &mut due)));
+        figures.windows = windows;
+        figures.unacknowledged = due as u64 + figures.waiting_on_disk;
+        figures.journal_bytes = disk.and_then(|disk| disk.bytes().ok());
+        figures
+    }
+}
+
+/// How flushes went.
+#[derive(Clone, Debug, Default)]
+pub struct FlushFigures {
+    /// The last one that has ended; `None`: none has.
+    pub last: Option<FlushReport>,
+    /// When the last one began that wrote everything; `None`: none has.
+    pub complete_at: Option<i64>,
+    /// When the one that is at work began, nanoseconds since the epoch; `None`: none is.
+    pub running_since: Option<i64>,
+}

@@ -1,0 +1,614 @@
+//! The life of the process that owns a state directory, or would like to, as a pure state machine: events with a time go in,
+//! actions come out. Time is an argument, in nanoseconds of a clock that is never set back.
+//!
+//! ```text
+//! Starting --valid configuration--> Guest --first matched line--> Claiming --granted--> Owner --end of input--> Ending
+//!    |                               |  ^                             |
+//!    |                               |  +-- LeftOver (nothing has matched for a while: what an earlier process
+//!    |                               +----> has left over is written, and the directory is given back)
+//!    +--> Foreign (another user's directory: looked at again)         +--refused--> Pipe
+//! ```
+//!
+//! The state directory is claimed with the first matched line: Telegraf before 1.40 starts a second instance of every
+//! processor if aggregators exist, and starts the wrong one first. While another process owns the directory, matched lines
+//! go to a journal file of our own for up to [`CLAIM_MAX`] (the owner may be on its way out); then this process is a plain
+//! pipe.
+//!
+//! Invariants: after [`Action::Finish`] there are no actions; one flush at most is at work; what waits for a network
+//! is never an action of this machine's thread, only the order to begin it.
+
+use super::schedule::{Schedule, Timer};
+use crate::driver::backoff;
+
+const SECOND: i64 = 1_000_000_000;
+/// A bad configuration is read again after this time.
+const CONFIG_EVERY: i64 = 10 * SECOND;
+/// A state directory that cannot be used, or belongs to another user, is looked at again after this time.
+const STATE_EVERY: i64 = 10 * SECOND;
+/// How long matched lines wait for a state directory that somebody else owns.
+const CLAIM_MAX: i64 = 15 * SECOND;
+/// How often an owned state directory is tried again meanwhile.
+const CLAIM_EVERY: i64 = SECOND / 10;
+/// Without a matched line, a free state directory is taken after this time to write what is left over, and given back.
+const LEFT_OVER_AFTER: i64 = 30 * SECOND;
+/// The state is saved this often ...
+pub const CHECKPOINT_EVERY: i64 = 60 * SECOND;
+/// ... and when the journal has grown by this many bytes.
+pub const CHECKPOINT_BYTES: u64 = 8 << 20;
+/// A checkpoint is followed by a pause of at least this many times its duration, unless a minute has passed.
+const CHECKPOINT_PAUSE: i64 = 20;
+/// How often it is looked at the journal, at requests, and at who else waits.
+const LOOK_EVERY: i64 = SECOND;
+/// The first rows come within this time, whatever `flush.every` is.
+const FIRST_FLUSH_MAX: i64 = 60 * SECOND;
+/// The first flush waits at least this long, so that it has something to write.
+const FIRST_FLUSH_MIN: i64 = 2 * SECOND;
+/// Old rows are deleted this often.
+const PURGE_EVERY: i64 = 3_600 * SECOND;
+/// How often `status.json` is written.
+pub const STATUS_EVERY: i64 = 10 * SECOND;
+/// How often the log says what was not counted.
+const REPORT_EVERY: i64 = 60 * SECOND;
+/// After an error that nobody thought of, it is gone on after this time.
+const PANIC_PAUSE: i64 = 10 * SECOND;
+/// Of the time that the end may take, this much is kept for the last checkpoint.
+const END_RESERVE: i64 = SECOND;
+
+/// What the machine needs of a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Nanoseconds between two flushes.
+    pub flush_every: i64,
+    /// Nanoseconds between two writings of rows of running days.
+    pub daily_every: i64,
+    /// Any number: writers spread over the interval, so that a fleet does not arrive at once.
+    pub splay: u64,
+}
+
+/// Where it begins after a valid configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Lines are matched; some have been already.
+    Guest { has_matched: bool },
+    /// The state directory is another user's.
+    Foreign,
+}
+
+/// The answer to a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// The state is ours, and recovered.
+    Granted,
+    /// Another process owns it.
+    Taken,
+    /// It is another user's.
+    Foreign,
+    /// It cannot be used now.
+    Unusable,
+}
+
+/// How a flush has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlushEnd {
+    /// Everything was written.
+    Complete,
+    Failed,
+    /// The sink was set aside and is empty: everything is due again.
+    Emptied,
+}
+
+/// What has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    Started,
+    Configured(Pace),
+    Misconfigured,
+    Entered(Entry),
+    /// A line has matched for the first time.
+    Matched,
+    Claimed(Claimed),
+    /// While what is left over is written: somebody else waits for the state directory.
+    OthersWait,
+    /// The state was saved, or could not be; it took so long, and the journal had so many bytes when it began.
+    Saved {
+        took: i64,
+        journal_bytes: u64,
+    },
+    /// So many bytes were written to the journal since the start.
+    JournalHas(u64),
+    /// Another process asks for everything to be written again.
+    Requested,
+    /// A flush has ended; `random` is any number.
+    FlushEnded {
+        end: FlushEnd,
+        random: u64,
+    },
+    /// The thread that flushes has died, or could not be started.
+    FlusherLost,
+    /// The input has ended; the process must be gone after so many nanoseconds.
+    InputEnded {
+        patience: i64,
+    },
+    /// An action has panicked.
+    Panicked,
+}
+
+/// What is to be done, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    ReadConfig,
+    /// Match and journal lines as a guest of the state directory.
+    Enter,
+    /// Make the tables, so that a dashboard can be made before the first row.
+    MakeTables,
+    /// Claim the state directory and recover the state.
+    Claim,
+    /// Switch the engine on.
+    Own,
+    /// Write what an earlier process has left over, with the state that was claimed.
+    WriteLeftOver,
+    /// Save the state with which that was done, and give the directory back.
+    GiveBack,
+    /// Give the directory back at once.
+    Abandon,
+    LookForOthers,
+    /// Pass lines through uncounted from now on.
+    BecomePipe(PipeReason),
+    Checkpoint,
+    LookAtJournal,
+    Flush(FlushOrder),
+    WriteStatus,
+    LookForRequests,
+    /// Make everything due that the state holds.
+    Resend,
+    Report,
+    StartFlusher,
+    /// What an action that has panicked took out is not saved: the next checkpoint is complete.
+    SaveAllNext,
+    /// Save what could not be recovered from the journal if the process is cut off.
+    SaveForTheEnd,
+    SyncJournal,
+    /// Say that the last flush was not done in time.
+    SayUnfinished,
+    /// The state machine has ended.
+    Finish,
+}
+
+/// Why lines pass through uncounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PipeReason {
+    OwnedByAnother,
+    Foreign,
+}
+
+/// Which flush is to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlushOrder {
+    /// Rows of running days, too.
+    pub running: bool,
+    /// It is the last one before the process ends.
+    pub is_last: bool,
+    /// Delete what is older than the retention afterwards.
+    pub purge: bool,
+    /// Try rows at once that the sink has refused.
+    pub retry_refused: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    Foreign,
+    Guest,
+    Claiming,
+    LeftOver,
+    Owner,
+    Ending,
+    Pipe,
+    Ended,
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub struct Lifecycle {
+    phase: Phase,
+    schedule: Schedule,
+    pace: Option<Pace>,
+    /// Since when somebody else has owned the state directory.
+    taken_since: Option<i64>,
+    /// A flush is at work.
+    is_flushing: bool,
+    /// The flush at work is the last one.
+    is_last: bool,
+    /// When rows of running days were written.
+    daily_at: Option<i64>,
+    /// Flushes that have failed, in a row.
+    failures: u32,
+    wants_purge: bool,
+    /// Everything is to be written again as soon as no flush is at work.
+    wants_resend: bool,
+    saved_at: i64,
+    saved_bytes: u64,
+    pause_after_save: i64,
+    /// The process must be gone then.
+    end_at: i64,
+}
+
+impl Default for Lifecycle {
+    fn default() -> Lifecycle {
+        Lifecycle {
+            phase: Phase::Starting,
+            schedule: Schedule::default(),
+            pace: None,
+            taken_since: None,
+            is_flushing: false,
+            is_last: false,
+            daily_at: None,
+            failures: 0,
+            wants_purge: false,
+            wants_resend: false,
+            saved_at: 0,
+            saved_bytes: 0,
+            pause_after_save: 0,
+            end_at: i64::MAX,
+        }
+    }
+}
+
+impl Lifecycle {
+    /// Returns when [`Lifecycle::tick`] has something to do; `None` if nothing but an event is waited for.
+    pub fn next(&self) -> Option<i64> {
+        self.schedule.next()
+    }
+
+    /// True if this process owns the state, or has until the end of the input.
+    pub fn is_owner(&self) -> bool {
+        matches!(self.phase, Phase::Owner | Phase::Ending)
+    }
+
+    /// Returns the actions of the timer that is due; call it until it returns none.
+    pub fn tick(&mut self, now: i64) -> Vec<Action> {
+        let Some(timer) = self.schedule.take_due(now) else { return Vec::new() };
+        match (timer, self.phase) {
+            (Timer::ReadConfig, Phase::Starting) => vec![Action::ReadConfig],
+            (Timer::LookAtDirectory, Phase::Foreign) => vec![Action::Enter],
+            (Timer::Claim, Phase::Claiming) => vec![Action::Claim],
+            (Timer::LeftOver, Phase::Guest) => {
+                self.phase = Phase::LeftOver;
+                vec![Action::Claim]
+            }
+            (Timer::LookForOthers, Phase::LeftOver) => {
+                self.schedule.set(Timer::LookForOthers, now + LOOK_EVERY);
+                vec![Action::LookForOthers]
+            }
+            (Timer::Checkpoint, Phase::Owner) => {
+                self.schedule.set(Timer::Checkpoint, now + CHECKPOINT_EVERY);
+                vec![Action::Checkpoint]
+            }
+            (Timer::LookAtJournal, Phase::Owner) => {
+                self.schedule.set(Timer::LookAtJournal, now + LOOK_EVERY);
+                vec![Action::LookAtJournal]
+            }
+            (Timer::LookForRequests, Phase::Owner) => {
+                self.schedule.set(Timer::LookForRequests, now + LOOK_EVERY);
+                vec![Action::LookForRequests]
+            }
+            (Timer::Report, Phase::Owner) => {
+                self.schedule.set(Timer::Report, now + REPORT_EVERY);
+                vec![Action::Report]
+            }
+            (Timer::WriteStatus, Phase::Owner) => {
+                self.schedule.set(Timer::WriteStatus, now + STATUS_EVERY);
+                vec![Action::WriteStatus]
+            }
+            (Timer::Purge, Phase::Owner) => {
+                self.schedule.set(Timer::Purge, now + PURGE_EVERY);
+                self.wants_purge = true;
+                Vec::new()
+            }
+            (Timer::Flush, Phase::Owner) if !self.is_flushing => self.flush(now),
+            (Timer::StartFlusher, _) => vec![Action::StartFlusher],
+            (Timer::GiveUpFlush, Phase::Ending) => [vec![Action::SayUnfinished], self.finish()].concat(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Returns the actions that an event leads to.
+    pub fn step(&mut self, now: i64, event: Event) -> Vec<Action> {
+        match event {
+            _ if self.phase == Phase::Ended => Vec::new(),
+            Event::Started => vec![Action::ReadConfig],
+            Event::Misconfigured => {
+                self.schedule.set(Timer::ReadConfig, now + CONFIG_EVERY);
+                Vec::new()
+            }
+            Event::Configured(pace) => {
+                self.pace = Some(pace);
+                vec![Action::StartFlusher, Action::Enter]
+            }
+            Event::Entered(entry) => self.entered(now, entry),
+            Event::Matched => match self.phase {
+                Phase::Guest => self.begin_claiming(),
+                Phase::LeftOver => {
+                    self.schedule.stop(Timer::LookForOthers);
+                    [vec![Action::Abandon], self.begin_claiming()].concat()
+                }
+                _ => Vec::new(),
+            },
+            Event::Claimed(answer) => self.claimed(now, answer),
+            Event::OthersWait => match self.phase {
+                Phase::LeftOver => self.be_guest(vec![Action::Abandon]),
+                _ => Vec::new(),
+            },
+            Event::Saved { took, journal_bytes } => {
+                (self.saved_at, self.saved_bytes) = (now, journal_bytes);
+                // A large state under a fast stream: the journal grows, and is bounded, but saving does not take over.
+                self.pause_after_save = took.max(0).saturating_mul(CHECKPOINT_PAUSE);
+                Vec::new()
+            }
+            Event::JournalHas(bytes) => {
+                let has_grown = bytes.saturating_sub(self.saved_bytes) >= CHECKPOINT_BYTES;
+                if self.phase != Phase::Owner || !has_grown || now - self.saved_at < self.pause_after_save {
+                    return Vec::new();
+                }
+                self.schedule.set(Timer::Checkpoint, now + CHECKPOINT_EVERY);
+                vec![Action::Checkpoint]
+            }
+            Event::Requested => self.requested(now),
+            Event::FlushEnded { end, random } => self.flush_ended(now, end, random),
+            Event::FlusherLost => {
+                self.schedule.set(Timer::StartFlusher, now + PANIC_PAUSE);
+                let was_flushing = std::mem::take(&mut self.is_flushing);
+                match self.phase {
+                    Phase::Ending => self.finish(),
+                    Phase::LeftOver => self.be_guest(vec![Action::Abandon]),
+                    Phase::Owner if was_flushing => {
+                        self.schedule.set(Timer::Flush, now + PANIC_PAUSE);
+                        Vec::new()
+                    }
+                    _ => Vec::new(),
+                }
+            }
+            Event::InputEnded { patience } => self.input_ended(now, patience),
+            Event::Panicked => self.panicked(now),
+        }
+    }
+
+    fn entered(&mut self, now: i64, entry: Entry) -> Vec<Action> {
+        match entry {
+            Entry::Foreign => {
+                let is_new = self.phase != Phase::Foreign;
+                self.phase = Phase::Foreign;
+                self.schedule.set(Timer::LookAtDirectory, now + STATE_EVERY);
+                if is_new { vec![Action::BecomePipe(PipeReason::Foreign)] } else { Vec::new() }
+            }
+            Entry::Guest { has_matched } => {
+                self.phase = Phase::Guest;
+                self.schedule.set(Timer::LeftOver, now + LEFT_OVER_AFTER);
+                let mut actions = vec![Action::MakeTables];
+                if has_matched {
+                    actions.extend(self.begin_claiming());
+                }
+                actions
+            }
+        }
+    }
+
+    fn begin_claiming(&mut self) -> Vec<Action> {
+        self.phase = Phase::Claiming;
+        self.schedule.stop(Timer::LeftOver);
+        vec![Action::Claim]
+    }
+
+    /// Waits for a line again; what is left over has been looked at.
+    fn be_guest(&mut self, actions: Vec<Action>) -> Vec<Action> {
+        self.phase = Phase::Guest;
+        self.is_flushing = false;
+        self.schedule.stop(Timer::LookForOthers);
+        actions
+    }
+
+    fn claimed(&mut self, now: i64, answer: Claimed) -> Vec<Action> {
+        match (self.phase, answer) {
+            (Phase::LeftOver, Claimed::Granted) => {
+                self.is_flushing = true;
+                self.schedule.set(Timer::LookForOthers, now + LOOK_EVERY);
+                vec![Action::WriteLeftOver]
+            }
+            (Phase::LeftOver, _) => self.be_guest(Vec::new()),
+            (Phase::Claiming, Claimed::Granted) => {
+                self.begin_owning(now);
+                vec![Action::Own]
+            }
+            (Phase::Claiming, Claimed::Taken) => {
+                let since = *self.taken_since.get_or_insert(now);
+                if now - since >= CLAIM_MAX {
+                    return self.be_pipe(PipeReason::OwnedByAnother);
+                }
+                self.schedule.set(Timer::Claim, now + CLAIM_EVERY);
+                Vec::new()
+            }
+            (Phase::Claiming, Claimed::Foreign) => self.be_pipe(PipeReason::Foreign),
+            (Phase::Claiming, Claimed::Unusable) => {
+                self.taken_since = None;
+                self.schedule.set(Timer::Claim, now + STATE_EVERY);
+                Vec::new()
+            }
+            // The last try, at the end of the input.
+            (Phase::Ending, Claimed::Granted) => {
+                let mut actions = vec![Action::Own, Action::SaveForTheEnd];
+                actions.extend(self.last_flush());
+                actions
+            }
+            (Phase::Ending, _) => {
+                self.phase = Phase::Ended;
+                // Our file stays for the next owner; what was forwarded has been written.
+                vec![Action::SyncJournal, Action::Finish]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn be_pipe(&mut self, reason: PipeReason) -> Vec<Action> {
+        self.phase = Phase::Pipe;
+        self.schedule.stop_all();
+        vec![Action::BecomePipe(reason)]
+    }
+
+    fn begin_owning(&mut self, now: i64) {
+        let pace = self.pace.unwrap_or(Pace { flush_every: 60 * SECOND, daily_every: 60 * SECOND, splay: 0 });
+        self.phase = Phase::Owner;
+        self.schedule.stop_all();
+        self.saved_at = now;
+        let every = pace.flush_every.max(1);
+        let splay = (pace.splay % every.unsigned_abs()) as i64;
+        self.schedule.set(Timer::Flush, now + splay.clamp(FIRST_FLUSH_MIN.min(every), FIRST_FLUSH_MAX));
+        // Somewhere in the first hour: a fleet that is restarted does not purge at once.
+        self.schedule.set(Timer::Purge, now + (pace.splay % PURGE_EVERY.unsigned_abs()) as i64);
+        self.schedule.set(Timer::Checkpoint, now + CHECKPOINT_EVERY);
+        self.schedule.set(Timer::LookAtJournal, now + LOOK_EVERY);
+        self.schedule.set(Timer::LookForRequests, now + LOOK_EVERY);
+        self.schedule.set(Timer::WriteStatus, now);
+        self.schedule.set(Timer::Report, now + REPORT_EVERY);
+    }
+
+    /// Begins a flush.
+    fn flush(&mut self, now: i64) -> Vec<Action> {
+        let daily_every = self.pace.map_or(0, |pace| pace.daily_every);
+        let running = self.daily_at.is_none_or(|at| now - at >= daily_every);
+        if running {
+            self.daily_at = Some(now);
+        }
+        self.is_flushing = true;
+        let purge = std::mem::take(&mut self.wants_purge);
+        vec![Action::Flush(FlushOrder { running, is_last: false, purge, retry_refused: false })]
+    }
+
+    fn requested(&mut self, now: i64) -> Vec<Action> {
+        if self.phase != Phase::Owner {
+            return Vec::new();
+        }
+        if self.is_flushing {
+            self.wants_resend = true;
+            return Vec::new();
+        }
+        // If it cannot be done, not again at once.
+        self.schedule.set(Timer::LookForRequests, now + STATE_EVERY);
+        self.resend(now)
+    }
+
+    fn resend(&mut self, now: i64) -> Vec<Action> {
+        self.wants_resend = false;
+        self.is_flushing = true;
+        self.daily_at = Some(now);
+        let order = FlushOrder { running: true, is_last: false, purge: false, retry_refused: true };
+        vec![Action::Resend, Action::Flush(order)]
+    }
+
+    fn flush_ended(&mut self, now: i64, end: FlushEnd, random: u64) -> Vec<Action> {
+        self.is_flushing = false;
+        match self.phase {
+            Phase::LeftOver => return self.be_guest(vec![Action::GiveBack]),
+            // A sink that was set aside is a new one at the second try.
+            Phase::Ending if self.is_last && end == FlushEnd::Emptied && self.failures == 0 => {
+                self.failures = 1;
+                return self.last_flush();
+            }
+            Phase::Ending if self.is_last => return self.finish(),
+            Phase::Ending => return self.last_flush(),
+            Phase::Owner => {}
+            _ => return Vec::new(),
+        }
+        let every = self.pace.map_or(60 * SECOND, |pace| pace.flush_every);
+        let pause = match end {
+            FlushEnd::Complete => {
+                self.failures = 0;
+                every
+            }
+            FlushEnd::Failed | FlushEnd::Emptied => {
+                self.failures = self.failures.saturating_add(1);
+                // Rows of running days are still due.
+                self.daily_at = None;
+                backoff::pause(self.failures, every, random)
+            }
+        };
+        self.schedule.set(Timer::Flush, now + pause);
+        // A sink that was set aside is a new one at the second try.
+        if (end == FlushEnd::Emptied && self.failures == 1) || self.wants_resend {
+            self.resend(now)
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn input_ended(&mut self, now: i64, patience: i64) -> Vec<Action> {
+        self.end_at = now.saturating_add(patience);
+        self.schedule.stop_all();
+        match self.phase {
+            Phase::Owner => {
+                self.phase = Phase::Ending;
+                let mut actions = vec![Action::SaveForTheEnd];
+                if self.is_flushing {
+                    self.schedule.set(Timer::GiveUpFlush, self.end_at - END_RESERVE);
+                } else {
+                    actions.extend(self.last_flush());
+                }
+                actions
+            }
+            Phase::Claiming => {
+                // A predecessor may have left just now.
+                self.phase = Phase::Ending;
+                vec![Action::Claim]
+            }
+            Phase::LeftOver => {
+                self.phase = Phase::Ended;
+                vec![Action::Abandon, Action::Finish]
+            }
+            Phase::Guest => {
+                self.phase = Phase::Ended;
+                vec![Action::SyncJournal, Action::Finish]
+            }
+            Phase::Starting | Phase::Foreign | Phase::Pipe => {
+                self.phase = Phase::Ended;
+                vec![Action::Finish]
+            }
+            Phase::Ending | Phase::Ended => Vec::new(),
+        }
+    }
+
+    fn last_flush(&mut self) -> Vec<Action> {
+        (self.is_flushing, self.is_last) = (true, true);
+        self.schedule.set(Timer::GiveUpFlush, self.end_at - END_RESERVE);
+        vec![Action::Flush(FlushOrder { running: true, is_last: true, purge: false, retry_refused: false })]
+    }
+
+    /// Saves the state for the last time.
+    fn finish(&mut self) -> Vec<Action> {
+        self.phase = Phase::Ended;
+        self.schedule.stop_all();
+        vec![Action::Checkpoint, Action::WriteStatus, Action::Finish]
+    }
+
+    /// Goes on after an error that nobody thought of: what was being done is done again after a pause.
+    fn panicked(&mut self, now: i64) -> Vec<Action> {
+        let again = now + PANIC_PAUSE;
+        match self.phase {
+            Phase::Starting => self.schedule.set(Timer::ReadConfig, again),
+            Phase::Foreign => self.schedule.set(Timer::LookAtDirectory, again),
+            Phase::Claiming => self.schedule.set(Timer::Claim, again),
+            Phase::LeftOver => return self.be_guest(vec![Action::Abandon]),
+            Phase::Owner => {
+                if !self.is_flushing && self.schedule.due(Timer::Flush).is_none() {
+                    self.schedule.set(Timer::Flush, again);
+                }
+                return vec![Action::SaveAllNext];
+            }
+            Phase::Ending if self.is_flushing => return vec![Action::SaveAllNext],
+            Phase::Ending => {
+                self.phase = Phase::Ended;
+                return vec![Action::Finish];
+            }
+            Phase::Guest | Phase::Pipe | Phase::Ended => {}
+        }
+        Vec::new()
+    }
+}

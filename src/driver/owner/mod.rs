@@ -1,0 +1,13 @@
+//! Who owns the state directory, and the owner's life: configuration, claim, recovery, checkpoints, status, requests.
+
+pub mod figures;
+pub mod guest;
+pub mod keeper;
+pub mod lifecycle;
+mod message;
+mod perform;
+pub mod report;
+pub mod requests;
+pub mod schedule;
+pub mod status;
+pub mod thread;

@@ -1,0 +1,534 @@
+//! Performs what the lifecycle says, and returns what has come of it.
+//!
+//! It waits for the disk of the state directory alone, never for a network: rows are written by the [`Flusher`]. It takes the
+//! engine's lock for short slices only.
+//!
+//! Invariant: what this process owns (the claim, the keeper, the guest's file) is held in [`Work`], outside of any action: after
+//! one that has panicked it is still there.
+
+use super::figures::{Figures, FlushFigures};
+use super::guest::Guest;
+use super::keeper::{self, Keeper};
+use super::lifecycle::{Action, Claimed, Entry, Event, FlushEnd, FlushOrder, Pace, PipeReason};
+use super::message::Message;
+use super::report::Report;
+use super::requests::{self, Resend};
+use super::status::{self, Speaker};
+use crate::config::Config;
+use crate::driver::deliver::flusher::{CallKeeper, FlushJob, FlushReport, Flusher, Job, VaultCall};
+use crate::driver::deliver::vault::Vault;
+use crate::driver::flush::pass::Scope;
+use crate::driver::intake::journaling::Journaling;
+use crate::driver::intake::shared::Shared;
+use crate::driver::names::random;
+use crate::driver::{clock, threads};
+use crate::durable::claim::{self, Claim, Refusal};
+use crate::durable::disk::Disk;
+use crate::durable::journal::adopt;
+use crate::durable::journal::name;
+use crate::durable::journal::read::Recovered;
+use crate::durable::state::db::StateDb;
+use crate::durable::state_error::StateError;
+use crate::engine::Engine;
+use crate::engine::schema::fnv1a;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, SyncSender};
+use std::time::{Duration, Instant};
+
+/// A state directory that was claimed.
+struct Owned {
+    keeper: Keeper,
+    _claim: Claim,
+    /// What was recovered and is not in use yet.
+    recovered: Option<(Engine, Recovered)>,
+}
+
+/// What the thread works with.
+pub(super) struct Work {
+    run: u128,
+    path: PathBuf,
+    engine: Arc<Shared>,
+    messages: Sender<Message>,
+    /// The moment that the lifecycle's time counts from.
+    begun: Instant,
+    /// Nanoseconds since the epoch.
+    started: i64,
+    config: Option<Arc<Config>>,
+    guest: Option<Guest>,
+    owned: Option<Owned>,
+    /// The engine with what an earlier process has left over, while that is written.
+    left_over: Option<Arc<Shared>>,
+    flusher: Option<Flusher>,
+    flushes: FlushFigures,
+    /// Raised with each flush, and when the state is given back: calls of earlier ones are refused.
+    flush_number: u64,
+    report: Report,
+    /// A thread syncs the journal.
+    is_syncing: bool,
+    pub(super) stop: Option<SyncSender<()>>,
+    pub(super) ended: bool,
+}
+
+impl Work {
+    /// Of a process that is named by `run` for good; `messages` is the way to its thread.
+    pub(super) fn new(path: PathBuf, run: u128, engine: Arc<Shared>, messages: Sender<Message>) -> Work {
+        Work {
+            run,
+            path,
+            engine,
+            messages,
+            begun: Instant::now(),
+            started: clock::now(),
+            config: None,
+            guest: None,
+            owned: None,
+            left_over: None,
+            flusher: None,
+            flushes: FlushFigures::default(),
+            flush_number: 0,
+            report: Report::new(clock::now()),
+            is_syncing: false,
+            stop: None,
+            ended: false,
+        }
+    }
+
+    /// Performs an action. Returns what comes of it.
+    pub(super) fn perform(&mut self, action: Action) -> Option<Event> {
+        fault(action);
+        match action {
+            Action::ReadConfig => return Some(self.read_config()),
+            Action::Enter => return self.enter().map(Event::Entered),
+            Action::StartFlusher => return self.start_flusher(),
+            Action::MakeTables => return self.ask(Job::MakeTables),
+            Action::Claim => return Some(Event::Claimed(self.claim())),
+            Action::Own => self.own(),
+            Action::WriteLeftOver => return self.write_left_over(),
+            Action::GiveBack => self.give_back(),
+            Action::Abandon => self.abandon(),
+            Action::LookForOthers => {
+                let others = self.guest.as_ref().and_then(|guest| guest.others().ok()).unwrap_or_default();
+                let folder = self.guest.as_ref().map(|guest| guest.folder.clone()).unwrap_or_default();
+                return others.iter().any(|name| !claim::is_abandoned(&folder, name)).then_some(Event::OthersWait);
+            }
+            Action::BecomePipe(reason) => self.become_pipe(reason),
+            Action::Checkpoint => return self.checkpoint(),
+            Action::LookAtJournal => return Some(Event::JournalHas(self.journal_bytes_written())),
+            Action::Flush(order) => return self.flush(order),
+            Action::WriteStatus => self.write_status(),
+            Action::LookForRequests => {
+                let config = self.config.as_ref()?;
+                return requests::asked(&config.state_dir).map(|_| Event::Requested);
+            }
+            Action::Resend => self.resend(),
+            Action::Report => {
+                let figures = Figures::take(&self.engine, None);
+                self.report.look(&figures, clock::now());
+            }
+            Action::SaveAllNext => {
+                self.engine.with(|engine| engine.mark_all_unsaved(Default::default()));
+            }
+            Action::SaveForTheEnd => {
+                let must_save = match &mut self.owned {
+                    Some(owned) => owned.keeper.must_save(&self.engine),
+                    None => false,
+                };
+                if must_save {
+                    return self.checkpoint();
+                }
+            }
+            Action::SyncJournal => {
+                if let Some(journaling) = self.engine.journaling() {
+                    // What was forwarded has been written.
+                    let _ = journaling.sync();
+                }
+            }
+            Action::SayUnfinished => {
+                log::error!("the last flush was not done in time: the rows of the last minutes are incomplete");
+            }
+            Action::Finish => self.ended = true,
+        }
+        None
+    }
+
+    /// Reads the configuration.
+    fn read_config(&mut self) -> Event {
+        let path = self.path.display();
+        let text = match std::fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(e) => {
+                self.engine.switch_off();
+                log::error!("cannot read the configuration {path}: {e}; lines pass through, nothing is counted");
+                return Event::Misconfigured;
+            }
+        };
+        match Config::check(&text, &|name| std::env::var(name).ok()) {
+            Ok(config) => {
+                config.warnings.iter().for_each(|w| log::warn!("{path}: {w}"));
+                let splay = config.state_dir.to_string_lossy().into_owned() + &format!("{:x}", random());
+                let pace = Pace {
+                    flush_every: config.flush.every,
+                    daily_every: config.flush.daily_every,
+                    splay: fnv1a(splay.as_bytes()),
+                };
+                log::info!("started: rows go to {}", config.sink.name());
+                self.config = Some(Arc::new(config));
+                Event::Configured(pace)
+            }
+            Err(report) => {
+                self.engine.switch_off();
+                log::error!(
+                    "{path} has {} problem(s); lines pass through, nothing is counted until they are mended",
+                    report.0.len()
+                );
+                report.0.iter().for_each(|problem| log::error!("{path}: {problem}"));
+                Event::Misconfigured
+            }
+        }
+    }
+
+    fn start_flusher(&mut self) -> Option<Event> {
+        let config = self.config.clone()?;
+        let messages = self.messages.clone();
+        match Flusher::start(config, move |said| drop(messages.send(Message::Flusher(said)))) {
+            Ok(flusher) => {
+                self.flusher = Some(flusher);
+                None
+            }
+            Err(e) => {
+                log::error!("no thread can be started ({e}): rows wait; trying again");
+                Some(Event::FlusherLost)
+            }
+        }
+    }
+
+    /// Asks the flusher for something.
+    fn ask(&mut self, job: Job) -> Option<Event> {
+        let is_asked = self.flusher.as_ref().is_some_and(|flusher| flusher.ask(job));
+        (!is_asked).then_some(Event::FlusherLost)
+    }
+
+    /// Begins as a guest of the state directory: from now on lines are matched and journaled.
+    fn enter(&mut self) -> Option<Entry> {
+        let config = self.config.clone()?;
+        let state_dir = config.state_dir.display();
+        match claim::usable(&config.state_dir) {
+            Ok(()) | Err(Refusal::Owned) => {}
+            Err(Refusal::Foreign) => return Some(Entry::Foreign),
+            Err(Refusal::Unusable(e)) => log::error!("{state_dir} cannot be used: {e}; trying again"),
+        }
+        let (guest, journaling) = Guest::new(&config.state_dir, self.run, config.durability.journal_bytes);
+        self.guest = Some(guest);
+        self.sync_regularly(&journaling);
+        self.engine.configured(Engine::new(config.schema.clone()), Some(journaling));
+        Some(Entry::Guest { has_matched: self.engine.is_claiming() })
+    }
+
+    /// Syncs the journal on a timer, in a thread of its own: a sync can take long, and nothing else may wait for it.
+    fn sync_regularly(&mut self, journaling: &Journaling) {
+        let Some(config) = self.config.as_ref().filter(|_| !self.is_syncing) else { return };
+        let (journaling, every) = (journaling.clone(), config.durability.sync_every);
+        let started = threads::start("sync journal", move || {
+            loop {
+                std::thread::sleep(Duration::from_nanos(every.unsigned_abs()));
+                if let Err(e) = journaling.sync() {
+                    log::error!("the journal cannot be synced: {e}; a power loss would take the last lines");
+                }
+            }
+        });
+        match started {
+            Ok(_) => self.is_syncing = true,
+            Err(e) => log::error!("no thread can be started ({e}): the journal is synced with each checkpoint"),
+        }
+    }
+
+    /// Claims the state directory and recovers the state.
+    fn claim(&mut self) -> Claimed {
+        let (Some(config), Some(guest)) = (self.config.clone(), &self.guest) else { return Claimed::Unusable };
+        let state_dir = config.state_dir.display();
+        if self.left_over_only() && !config.state_dir.join("state.db").exists() {
+            return Claimed::Unusable;
+        }
+        let claim = match claim::claim(&config.state_dir) {
+            Ok(claim) => claim,
+            Err(Refusal::Owned) => return Claimed::Taken,
+            Err(Refusal::Foreign) => return Claimed::Foreign,
+            Err(Refusal::Unusable(e)) => {
+                log::error!("{state_dir} cannot be used: {e}; trying again");
+                return Claimed::Unusable;
+            }
+        };
+        match open(&config, guest) {
+            Ok((keeper, recovered)) => {
+                self.owned = Some(Owned { keeper, _claim: claim, recovered: Some(recovered) });
+                Claimed::Granted
+            }
+            Err(e) => {
+                log::error!("{state_dir} cannot be used: {e}; trying again");
+                Claimed::Unusable
+            }
+        }
+    }
+
+    /// True while nothing has matched: only what is left over is to be written.
+    fn left_over_only(&self) -> bool {
+        !self.engine.is_claiming()
+    }
+
+    /// Starts the engine: from now on this process is the owner.
+    fn own(&mut self) {
+        let (Some(owned), Some(config)) = (&mut self.owned, &self.config) else { return };
+        let Some((engine, recovered)) = owned.recovered.take() else { return };
+        let Some(guest) = self.guest.take() else { return };
+        let bytes_max = config.durability.journal_bytes;
+        let mut file = None;
+        self.engine.start(
+            engine,
+            |held| keeper::own_position(held, &recovered),
+            |held| file = Some(keeper::own_journal(held, &guest.disk, guest.run, &recovered, bytes_max)),
+        );
+        if let Some(file) = file {
+            owned.keeper.absorb(file);
+        }
+        guest.leave();
+        self.started = clock::now();
+        self.report = Report::new(self.started);
+    }
+
+    /// Without a matched line: writes what an earlier process has left over.
+    fn write_left_over(&mut self) -> Option<Event> {
+        let owned = self.owned.as_mut()?;
+        let (engine, _) = owned.recovered.take()?;
+        self.left_over = Some(Arc::new(Shared::new(engine)));
+        self.flush(FlushOrder { running: true, is_last: false, purge: false, retry_refused: false })
+    }
+
+    /// Saves the state with which what was left over has been written, and gives the directory back.
+    fn give_back(&mut self) {
+        if let (Some(owned), Some(left_over)) = (&mut self.owned, &self.left_over)
+            && let Err(e) = owned.keeper.checkpoint(left_over, clock::now())
+        {
+            log::error!("the state cannot be saved: {e}; the journal keeps the lines");
+        }
+        self.abandon();
+    }
+
+    /// Gives the directory back at once: a flush that is at work is refused what it asks for from now on.
+    fn abandon(&mut self) {
+        self.flush_number += 1;
+        (self.owned, self.left_over) = (None, None);
+        self.flushes.running_since = None;
+    }
+
+    /// Passes lines through uncounted from now on.
+    fn become_pipe(&mut self, reason: PipeReason) {
+        self.engine.refuse();
+        let state_dir = self.config.as_ref().map(|config| config.state_dir.display().to_string()).unwrap_or_default();
+        match reason {
+            PipeReason::Foreign => log::warn!(
+                "{state_dir} belongs to another user: lines pass through, nothing is counted; give it to the user that runs \
+                 Telegraf, for example by `chown -R telegraf: {state_dir}`; looking again every 10 s"
+            ),
+            PipeReason::OwnedByAnother => log::warn!(
+                "{state_dir} is owned by another process: give every Telegraf a state_dir of its own; lines pass through, \
+                 nothing is counted"
+            ),
+        }
+        if let Some(guest) = self.guest.take() {
+            let _ = guest.disk.remove(&name::guest_name(guest.run));
+            guest.leave();
+        }
+    }
+
+    /// The engine whose rows are written.
+    fn flushed_engine(&self) -> Arc<Shared> {
+        self.left_over.as_ref().unwrap_or(&self.engine).clone()
+    }
+
+    fn flush(&mut self, order: FlushOrder) -> Option<Event> {
+        if order.is_last {
+            // Somebody may have asked since it was looked at last.
+            self.resend();
+        }
+        let writer = self.owned.as_ref()?.keeper.writer().clone();
+        self.flush_number += 1;
+        let (number, messages) = (self.flush_number, self.messages.clone());
+        let call: CallKeeper = Box::new(move |call| messages.send(Message::Vault(number, call)).is_ok());
+        let scope = match order.is_last {
+            true => Scope::Last,
+            false => Scope::Everything { running: order.running },
+        };
+        self.flushes.running_since = Some(clock::now());
+        self.ask(Job::Flush(Box::new(FlushJob {
+            shared: self.flushed_engine(),
+            writer,
+            call,
+            scope,
+            purge: order.purge,
+            retry_refused: order.retry_refused,
+        })))
+    }
+
+    /// Notes how a flush went.
+    pub(super) fn flushed(&mut self, report: FlushReport) -> Event {
+        self.flushes.running_since = None;
+        let end = match &report.error {
+            None => FlushEnd::Complete,
+            Some(_) if report.was_emptied => FlushEnd::Emptied,
+            Some(_) => FlushEnd::Failed,
+        };
+        if end == FlushEnd::Emptied {
+            self.ask_for_everything();
+        }
+        if end == FlushEnd::Complete {
+            self.flushes.complete_at = Some(report.at);
+        }
+        self.flushes.last = Some(report);
+        Event::FlushEnded { end, random: random() as u64 }
+    }
+
+    /// Leaves a request for whoever owns the state: the sink is empty.
+    pub(super) fn ask_for_everything(&self) {
+        let Some(config) = &self.config else { return };
+        let asked = requests::ask(&config.state_dir, Resend { from: i64::MIN });
+        asked.unwrap_or_else(|e| log::error!("{}: {e}", config.state_dir.display()));
+    }
+
+    /// Answers what a flush asks of the state.
+    pub(super) fn serve(&mut self, number: u64, call: VaultCall) {
+        let engine = self.flushed_engine();
+        // Of a flush that is not the one at work, the answer is that nobody answers.
+        let Some(owned) = self.owned.as_mut().filter(|_| number == self.flush_number) else { return };
+        match call {
+            VaultCall::Secure { now, answer } => drop(answer.send(owned.keeper.secure(&engine, now))),
+            VaultCall::Hydrate { after, answer } => drop(answer.send(owned.keeper.hydrate(&engine, after))),
+            VaultCall::Save { now, answer } => {
+                let saved = owned.keeper.checkpoint(&engine, now);
+                let disk = owned.keeper.disk();
+                if let Ok(Some(position)) = saved {
+                    remove_old(disk, position);
+                }
+                drop(answer.send(saved.map(|_| ())));
+            }
+        }
+    }
+
+    fn checkpoint(&mut self) -> Option<Event> {
+        let owned = self.owned.as_mut()?;
+        let (began, journal_bytes) = (self.begun.elapsed(), self.engine.journaling().map_or(0, |j| j.bytes()));
+        match owned.keeper.checkpoint(&self.engine, clock::now()) {
+            Ok(Some(position)) => remove_old(owned.keeper.disk(), position),
+            Ok(None) => {}
+            Err(e) => log::error!("the state cannot be saved: {e}; trying again; the journal keeps the lines"),
+        }
+        if let Some(journaling) = self.engine.journaling()
+            && !self.is_syncing
+        {
+            let _ = journaling.sync();
+            self.sync_regularly(&journaling);
+        }
+        let took = self.begun.elapsed().saturating_sub(began);
+        Some(Event::Saved { took: i64::try_from(took.as_nanos()).unwrap_or(i64::MAX), journal_bytes })
+    }
+
+    fn journal_bytes_written(&self) -> u64 {
+        self.engine.journaling().map_or(0, |journaling| journaling.bytes())
+    }
+
+    fn write_status(&self) {
+        let (Some(config), Some(owned)) = (&self.config, &self.owned) else { return };
+        let now = clock::now();
+        let disk = owned.keeper.disk();
+        let figures = Figures::take(&self.engine, Some(&*disk));
+        let speaker = Speaker {
+            writer: owned.keeper.writer().to_string(),
+            sink: config.sink.name(),
+            started: self.started,
+            ended: self.stop.is_some().then_some(now),
+        };
+        status::write(&config.state_dir, &status::of(&speaker, &figures, &self.flushes, now));
+    }
+
+    /// Makes everything due again that the state holds, as somebody has asked for.
+    fn resend(&mut self) {
+        let (Some(config), Some(owned)) = (&self.config, &mut self.owned) else { return };
+        let Some(resend) = requests::asked(&config.state_dir) else { return };
+        match owned.keeper.resend(&self.engine, resend.from, clock::now()) {
+            Ok(windows) => {
+                log::info!("resend: {windows} windows are written again");
+                requests::done(&config.state_dir);
+            }
+            Err(e) => log::error!("resend: {e}; trying again"),
+        }
+    }
+}
+
+/// Recovers the state of a directory that is ours.
+fn open(config: &Config, guest: &Guest) -> Result<(Keeper, (Engine, Recovered)), StateError> {
+    let (store, aside) = StateDb::open(&config.state_dir, clock::now())?;
+    if let Some(aside) = aside {
+        log::error!(
+            "the state in {} is of no use: {}; set aside as {}; starting anew",
+            config.state_dir.display(),
+            aside.reason,
+            aside.files.join(", ")
+        );
+    }
+    let others = guest.others().map_err(|error| StateError::Io { what: "the journal cannot be read", error })?;
+    let abandoned: Vec<String> = others.into_iter().filter(|name| claim::is_abandoned(&guest.folder, name)).collect();
+    let began = Instant::now();
+    let names = (format!("{:032x}", random()), clock::now());
+    let opened = Keeper::open(Box::new(store), guest.disk.clone(), &config.schema, &abandoned, guest.run, names)?;
+    if !opened.is_first_start {
+        log::info!(
+            "recovered {} devices and {} batches of the journal in {} ms",
+            opened.engine.device_count(),
+            opened.journal.frames,
+            began.elapsed().as_millis()
+        );
+    }
+    if opened.journal.missing_bytes > 0 {
+        let bytes = opened.journal.missing_bytes;
+        log::warn!("{bytes} bytes of the journal are missing: they could not be written, or a power loss took them");
+    }
+    Ok((opened.keeper, (opened.engine, opened.journal)))
+}
+
+/// Removes old journal files, in a thread of its own if one can be had: a file system can take its time for it, and a file
+/// that stays is removed after the next checkpoint.
+fn remove_old(disk: Arc<dyn Disk>, before: u64) {
+    let remove = move |disk: &dyn Disk| {
+        if let Err(e) = adopt::remove_before(disk, before) {
+            log::warn!("old journal files cannot be removed: {e}; trying again");
+        }
+    };
+    let other = disk.clone();
+    if threads::start("tidy journal", move || remove(&*other)).is_err() {
+        remove(&*disk);
+    }
+}
+
+/// Panics at the action that `TELEGRAF_ROLLUP_FAULT_ACTION` names, as often as it says (`Checkpoint:1`): how tests fail the
+/// keeper in a real process. Only debug builds have it.
+fn fault(action: Action) {
+    #[cfg(debug_assertions)]
+    {
+        use std::sync::OnceLock;
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static FAULT: OnceLock<Option<(String, AtomicU32)>> = OnceLock::new();
+        let read = || {
+            let text = std::env::var("TELEGRAF_ROLLUP_FAULT_ACTION").ok()?;
+            let (name, times) = text.split_once(':')?;
+            Some((name.to_string(), AtomicU32::new(times.parse().ok()?)))
+        };
+        if let Some((failing, left)) = FAULT.get_or_init(read)
+            && format!("{action:?}").starts_with(failing.as_str())
+            && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+        {
+            panic!("fault injected by TELEGRAF_ROLLUP_FAULT_ACTION");
+        }
+    }
+    #[cfg(not(debug_assertions))]
+    let _ = action;
+}

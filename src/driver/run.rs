@@ -1,0 +1,123 @@
+//! Runs as a child of Telegraf until stdin ends.
+//!
+//! The end: Telegraf closes stdin, waits 5 s, then kills. We flush once more if the sink is quick, wait until Telegraf has
+//! read what we wrote (it drops what it has not read when we exit), and are gone within [`END_MAX`]. If stdin is closed but
+//! its end cannot be reached, because nobody reads stdout, we are gone within the same time. SIGTERM and SIGINT mean nothing
+//! by themselves: Telegraf closes stdin when it stops, and until then lines arrive.
+
+use super::intake::ingest::Ingest;
+use super::intake::shared::Shared;
+use super::names::random;
+use super::owner::thread::Owner;
+use super::stream::pipe::{Ended, Stream};
+use super::stream::platform::{self, Input, Output};
+use super::stream::relay;
+use super::threads;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// From the end of the stream to our exit: Telegraf's patience is 5 s.
+const END_MAX: Duration = Duration::from_millis(3_800);
+/// Stdin is closed and stdout does not move for this long: nobody will read it. The rest of [`END_MAX`] is for saving.
+const STALLED_MAX: Duration = Duration::from_millis(2_000);
+/// How often it is looked whether stdin is closed.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long the reader may take to read what we wrote last.
+const DRAIN_MAX: Duration = Duration::from_millis(2_000);
+/// A thread that could not be started is tried again after this time.
+const START_EVERY: Duration = Duration::from_secs(10);
+
+/// Runs until stdin ends. With `forward` false nothing is written to stdout; with `bypass` false everything that is goes
+/// through our own memory. Returns the exit code.
+pub fn run(config: PathBuf, forward: bool, bypass: bool) -> u8 {
+    // The first thing that happens must be that lines can flow. An error leaves the default handling in place, which
+    // ends the process on a signal: not what we want, but no reason to stop.
+    if let Err(e) = ctrlc::set_handler(|| log::info!("asked to stop: going on until the input ends")) {
+        log::warn!("signals end the process at once: {e}");
+    }
+    let run = random();
+    let engine = Arc::new(Shared::starting(run, random));
+    let owner = Owner::new(config, run, engine.clone());
+    owner.start();
+    let stream = Stream::new(Input::new(), forward.then(Output::new), bypass);
+    let running = relay::start(stream, Ingest::new(engine, owner.waker()));
+    let ended = wait(&running, &owner);
+    let since = Instant::now();
+    let patience = if ended.is_err() { END_MAX - STALLED_MAX } else { END_MAX };
+    let (output, code) = match ended {
+        Ok(Some((stream, Ended::EndOfInput))) => (stream.into_output(), 0),
+        Ok(Some((_, Ended::OutputGone(e)))) => {
+            log::error!("stdout is gone, nobody reads the stream: {e}");
+            (None, 1)
+        }
+        Ok(Some((_, Ended::InputGone(e)))) => {
+            log::error!("stdin cannot be read: {e}");
+            (None, 1)
+        }
+        Err(NobodyReads) => {
+            log::error!("stdin is closed, and nobody reads stdout: leaving with lines that were not forwarded");
+            (None, 1)
+        }
+        Ok(None) => (None, 1),
+    };
+    // Reading goes on while the rows are written.
+    let mut output = output;
+    let shared = Arc::new(std::sync::Mutex::new(output.take()));
+    let drain = {
+        let output = shared.clone();
+        move || {
+            let output = output.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+            output.is_none_or(|mut output| output.drain(DRAIN_MAX))
+        }
+    };
+    let drained = threads::start("drain", drain.clone());
+    if !owner.finish(patience.saturating_sub(since.elapsed())) {
+        log::error!("the state could not be saved in time: the next start finds what came last in the journal");
+    }
+    match drained {
+        Ok(drained) => {
+            while !drained.is_finished() && since.elapsed() < patience {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        Err(_) => drop(drain()),
+    }
+    log::logger().flush();
+    code
+}
+
+/// Stdin is closed, and stdout has not moved for [`STALLED_MAX`].
+struct NobodyReads;
+
+type Running = Receiver<Option<(Box<Stream>, Ended)>>;
+
+/// Waits until the stream has ended. Starts the keeper's thread if that was not possible before.
+fn wait(running: &Running, owner: &Owner) -> Result<Option<(Box<Stream>, Ended)>, NobodyReads> {
+    let mut still: Option<(platform::Progress, Instant)> = None;
+    let (mut is_started, mut tried) = (owner.start(), Instant::now());
+    loop {
+        match running.recv_timeout(LOOK_EVERY) {
+            Ok(ended) => return Ok(ended),
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if !is_started && tried.elapsed() >= START_EVERY {
+            (is_started, tried) = (owner.start(), Instant::now());
+        }
+        if !platform::input_is_closed() {
+            still = None;
+            continue;
+        }
+        let progress = platform::progress();
+        match &still {
+            Some((before, since)) if *before == progress => {
+                if since.elapsed() >= STALLED_MAX {
+                    return Err(NobodyReads);
+                }
+            }
+            _ => still = Some((progress, Instant::now())),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The stream: stdin -> journal -> stdout, byte for byte, and never held by anything but its own reader.
+
+pub mod berth;
+pub mod forward;
+pub mod nap;
+pub mod pipe;
+pub mod platform;
+pub mod relay;
