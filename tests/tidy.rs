@@ -1,7 +1,11 @@
 //! Rules of the source that no compiler checks.
 
+#[path = "tidy/imports.rs"]
+mod imports;
 mod support;
 
+use imports::{Module, bare, circle, graph};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use support::repository;
 
@@ -68,22 +72,113 @@ fn the_engine_is_pure() {
     }
 }
 
+/// The modules of a folder of sources, each with its text.
+fn modules(folder: &str) -> BTreeMap<Module, String> {
+    let root = repository(folder);
+    let module = |path: &Path| {
+        let names = path.strip_prefix(&root).expect("below the folder").with_extension("");
+        let mut names: Vec<String> = names.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+        if matches!(names.last().map(String::as_str), Some("mod" | "lib")) {
+            names.pop();
+        }
+        names
+    };
+    files(folder, "rs").into_iter().map(|(path, text)| (module(&path), text)).collect()
+}
+
+fn name(module: &Module) -> String {
+    if module.is_empty() { "lib".to_string() } else { module.join("/") }
+}
+
+/// No file imports one that imports it, directly or through others, and no arrow points up.
 #[test]
-fn layers_import_downwards_only() {
-    // cli > driver > durable, sink > config > engine
-    let above: [(&str, &[&str]); 4] = [
-        ("src/config", &["crate::sink", "crate::durable", "crate::driver", "crate::cli"]),
-        ("src/sink", &["crate::durable", "crate::driver", "crate::cli"]),
-        ("src/durable", &["crate::sink", "crate::config", "crate::driver", "crate::cli"]),
-        ("src/driver", &["crate::cli"]),
+fn imports_make_no_circle_and_point_down() {
+    let graph = graph(&modules("src"));
+    let arrows: usize = graph.values().map(BTreeSet::len).sum();
+    assert!(arrows > 300, "only {arrows} imports were found");
+    if let Some(circle) = circle(&graph) {
+        panic!("files import each other: {}", circle.iter().map(name).collect::<Vec<_>>().join(" -> "));
+    }
+    // cli > driver > durable, sink > config > engine; inside of the driver the rooms have an order, too.
+    let above: [(&str, &[&str]); 9] = [
+        ("engine", &["config", "sink", "durable", "driver", "cli"]),
+        ("config", &["sink", "durable", "driver", "cli"]),
+        ("sink", &["durable", "driver", "cli"]),
+        ("durable", &["config", "sink", "driver", "cli"]),
+        ("driver", &["cli"]),
+        ("driver/intake", &["driver/stream", "driver/flush", "driver/deliver", "driver/owner", "driver/jobs"]),
+        ("driver/stream", &["driver/flush", "driver/deliver", "driver/owner", "driver/jobs"]),
+        ("driver/flush", &["driver/stream", "driver/deliver", "driver/owner", "driver/jobs"]),
+        ("driver/deliver", &["driver/stream", "driver/owner", "driver/jobs"]),
     ];
-    for (folder, layers) in above {
-        for (path, text) in files(folder, "rs") {
-            for layer in layers {
-                assert!(!code(&text).contains(layer), "{}: imports {layer}, which is above", path.display());
+    let is_in = |module: &Module, room: &str| {
+        let name = name(module);
+        name == room || name.starts_with(&format!("{room}/"))
+    };
+    for (module, used) in &graph {
+        for (room, layers) in above.iter().filter(|(room, _)| is_in(module, room)) {
+            for layer in *layers {
+                let up = used.iter().find(|used| is_in(used, layer));
+                assert!(up.is_none(), "{} in {room} imports {}, which is above", name(module), name(up.expect("one")));
             }
         }
     }
+}
+
+/// The test above finds what it is for.
+#[test]
+fn circles_of_every_kind_are_found() {
+    let tree = |files: &[(&str, &str)]| -> BTreeMap<Module, String> {
+        let module = |path: &str| path.split('/').filter(|name| !name.is_empty()).map(str::to_string).collect();
+        files.iter().map(|(path, text)| (module(path), (*text).to_string())).collect()
+    };
+    let circles: [&[(&str, &str)]; 5] = [
+        &[("", ""), ("a", "use crate::b::B;"), ("b", "use super::a::{self, A};")],
+        &[("", ""), ("r", "mod x;\npub use x::X;"), ("r/x", "use super::{Y, Z};")],
+        &[
+            ("", ""),
+            ("a", "fn f() { crate::b::g() }"),
+            ("b", "use crate::{c::C, d};"),
+            ("c", "use super::a;"),
+            ("d", ""),
+        ],
+        &[("", ""), ("r", "fn f() { x::g(\"'\") }"), ("r/x", "fn g() { super::f('\"') }")],
+        &[("", ""), ("a", "use crate::r::x::X;"), ("r", ""), ("r/x", "pub(in crate::r) use crate::a as b;")],
+    ];
+    for files in circles {
+        assert!(circle(&graph(&tree(files))).is_some(), "{files:?}");
+    }
+    let none: [&[(&str, &str)]; 2] = [
+        &[("", ""), ("a", "use crate::b::B; // use crate::a"), ("b", "const T: &str = \"crate::a::A\";")],
+        &[("", ""), ("r", "mod x; mod y;"), ("r/x", "use super::y::Y;"), ("r/y", "/// See [`super::x`].\nstruct Y;")],
+    ];
+    for files in none {
+        assert_eq!(circle(&graph(&tree(files))), None, "{files:?}");
+    }
+}
+
+/// A type's name is used once. What a platform has in its own way has one name on all of them.
+#[test]
+fn a_type_has_a_name_of_its_own() {
+    let twins = ["Bypass", "Input", "Output", "Progress"];
+    let mut known: BTreeMap<String, String> = BTreeMap::new();
+    for (path, text) in files("src", "rs") {
+        let bare = bare(&text);
+        let words: Vec<&str> =
+            bare.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
+        for pair in words.windows(2) {
+            let [kind, name] = pair else { continue };
+            let is_type = matches!(*kind, "struct" | "enum" | "trait" | "type") && name.starts_with(char::is_uppercase);
+            if !is_type || twins.contains(name) || ["Target", "Item", "Output", "Error"].contains(name) {
+                continue;
+            }
+            let place = path.display().to_string();
+            if let Some(other) = known.insert((*name).to_string(), place.clone()) {
+                panic!("{name} is a type in {other} and in {place}");
+            }
+        }
+    }
+    assert!(known.len() > 150, "only {} types", known.len());
 }
 
 #[test]

@@ -1,27 +1,24 @@
 //! `check`: judge the configuration, look at the sink without changing it, explain which column takes a line.
 
-use super::load;
-use crate::config::{Config, SinkConfig};
+use super::load::load;
+use super::say::say;
+use crate::config::{Config, Password, SinkConfig};
 use crate::engine::line::decode::{Point, decode};
 use crate::engine::line::token::Value;
 use crate::engine::schema::{AccumulatorDef, Method, Rule, Summary};
 use crate::sink;
+use crate::sink::mysql::exposed;
 use crate::sink::sql::ddl;
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Prints a line; a reader that has gone away is an error that the caller hands on.
-macro_rules! say {
-    ($($text:tt)*) => { writeln!(std::io::stdout(), $($text)*)? };
-}
-
 #[derive(Args)]
 #[command(after_help = "Nothing is written: tables are made when `run` starts.\n\nExamples:\n  \
     telegraf-rollup check --config rollup.toml\n  \
     telegraf-rollup check --config rollup.toml --explain 'cpu,cpu=cpu-total,host=pc-1 usage_idle=93.5'")]
-pub struct Check {
+pub struct CheckArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
@@ -30,7 +27,7 @@ pub struct Check {
     explain: Option<String>,
 }
 
-impl Check {
+impl CheckArgs {
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         let config = load(&self.config)?;
         say!("{}: valid", self.config.display());
@@ -61,6 +58,11 @@ fn tables(config: &Config) -> anyhow::Result<ExitCode> {
     say!("sink: {}", config.sink.name());
     if let SinkConfig::MySql(mysql) = &config.sink {
         say!("  what the user needs: {}", ddl::grants(&mysql.user, &mysql.database, mysql.migrate));
+        if let Password::File(path) = &mysql.password
+            && let Some(warning) = exposed(path)
+        {
+            say!("warning: {warning}");
+        }
     }
     if cfg!(windows) {
         say!("note: Telegraf's Windows service reads telegraf.d only if it was installed with --config-directory");

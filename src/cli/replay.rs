@@ -1,6 +1,6 @@
 //! `replay`: line protocol -> rows on stdout, through the engine that `run` uses; no state, no sink.
 
-use super::load;
+use super::load::load;
 use crate::driver::jobs::replay;
 use crate::engine::aggregate::row::Cell;
 use crate::engine::schema::{Schema, Summary};
@@ -21,7 +21,7 @@ use std::process::ExitCode;
     arrived at that time.\n\nExamples:\n  telegraf-rollup replay --config rollup.toml metrics.influx\n  \
     zcat old.gz | telegraf-rollup replay --config rollup.toml --format csv - > rows.csv"
 )]
-pub struct Replay {
+pub struct ReplayArgs {
     /// The configuration file; its sink and state_dir are not used
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
@@ -46,7 +46,7 @@ enum Format {
     Json,
 }
 
-impl Replay {
+impl ReplayArgs {
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         let config = load(&self.config)?;
         let now = match &self.now {

@@ -1,6 +1,6 @@
 //! `resend`: have everything written again that the state holds.
 
-use super::load;
+use super::load::load;
 use crate::driver::owner::requests;
 use crate::sink::sql::times;
 use anyhow::Context;
@@ -18,7 +18,7 @@ const DAY: i64 = 25 * 3_600 * 1_000_000_000;
     telegraf-rollup resend --config rollup.toml\n  \
     telegraf-rollup resend --config rollup.toml --from '2026-11-01 00:00:00'"
 )]
-pub struct Resend {
+pub struct ResendArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
@@ -27,7 +27,7 @@ pub struct Resend {
     from: Option<String>,
 }
 
-impl Resend {
+impl ResendArgs {
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         let config = load(&self.config)?;
         let from = match &self.from {

@@ -1,7 +1,9 @@
 //! `schema`: the tables of a configuration, as SQL or made in the sink.
 
-use super::load;
+use super::load::load;
+use super::say::say;
 use crate::config::SinkConfig;
+use crate::driver::deliver::delivery::make_tables;
 use crate::sink;
 use crate::sink::sql::ddl;
 use crate::sink::sql::dialect::Dialect;
@@ -10,13 +12,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Prints a line; a reader that has gone away is an error that the caller hands on.
-macro_rules! say {
-    ($($text:tt)*) => { writeln!(std::io::stdout(), $($text)*)? };
-}
-
 #[derive(Clone, Copy, ValueEnum)]
-enum Kind {
+enum DialectName {
     Sqlite,
     Mysql,
     Mariadb,
@@ -28,7 +25,7 @@ enum Kind {
     telegraf-rollup schema --config rollup.toml\n  \
     telegraf-rollup schema --config rollup.toml --dialect mariadb | mariadb metrics\n  \
     telegraf-rollup schema --config rollup.toml --apply")]
-pub struct Schema {
+pub struct SchemaArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
@@ -37,13 +34,13 @@ pub struct Schema {
     print: bool,
     /// For which database; without it that of the configured sink
     #[arg(long, value_enum)]
-    dialect: Option<Kind>,
+    dialect: Option<DialectName>,
     /// Make the tables in the sink, and add what is missing to those that are there
     #[arg(long, conflicts_with = "dialect")]
     apply: bool,
 }
 
-impl Schema {
+impl SchemaArgs {
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         let mut config = load(&self.config)?;
         if self.apply {
@@ -52,16 +49,15 @@ impl Schema {
                 mysql.migrate = true;
             }
             let mut sink = sink::open::open(&config.sink);
-            let prepared = sink.prepare(&config.schema);
-            sink.disconnect();
-            prepared.map_err(|e| anyhow::anyhow!("the tables cannot be made: {e}"))?;
+            make_tables(sink.as_mut(), &config.schema)
+                .map_err(|e| anyhow::anyhow!("the tables cannot be made: {e}"))?;
             say!("the tables in {} are complete", config.sink.name());
             return Ok(ExitCode::SUCCESS);
         }
         let dialect = match (self.dialect, &config.sink) {
-            (Some(Kind::Sqlite), _) | (None, SinkConfig::Sqlite(_)) => Dialect::Sqlite,
-            (Some(Kind::Mysql), _) | (None, SinkConfig::MySql(_)) => Dialect::MySql,
-            (Some(Kind::Mariadb), _) => Dialect::MariaDb,
+            (Some(DialectName::Sqlite), _) | (None, SinkConfig::Sqlite(_)) => Dialect::Sqlite,
+            (Some(DialectName::Mysql), _) | (None, SinkConfig::MySql(_)) => Dialect::MySql,
+            (Some(DialectName::Mariadb), _) => Dialect::MariaDb,
         };
         if let (SinkConfig::MySql(mysql), true) = (&config.sink, dialect != Dialect::Sqlite) {
             say!("-- What the user needs: {}\n", ddl::grants(&mysql.user, &mysql.database, mysql.migrate));

@@ -1,6 +1,7 @@
 //! `status`: what the running process says of itself.
 
-use super::load;
+use super::load::load;
+use super::say::say;
 use crate::driver::owner::status;
 use crate::engine::Counters;
 use anyhow::Context;
@@ -10,11 +11,6 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-
-/// Prints a line; a reader that has gone away is an error that the caller hands on.
-macro_rules! say {
-    ($($text:tt)*) => { writeln!(std::io::stdout(), $($text)*)? };
-}
 
 /// A status that is older than this was left behind.
 const STALE_AFTER: Duration = Duration::from_secs(35);
@@ -26,7 +22,7 @@ const STALE_AFTER: Duration = Duration::from_secs(35);
     telegraf-rollup status --config rollup.toml\n  \
     telegraf-rollup status --config rollup.toml --json | jq .flush"
 )]
-pub struct Status {
+pub struct StatusArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
@@ -35,7 +31,7 @@ pub struct Status {
     json: bool,
 }
 
-impl Status {
+impl StatusArgs {
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         let config = load(&self.config)?;
         let path = status::path(&config.state_dir);

@@ -58,6 +58,7 @@ const ER_TABLEACCESS_DENIED: u16 = 1142;
 const ER_COLUMNACCESS_DENIED: u16 = 1143;
 const ER_LOCK_WAIT_TIMEOUT: u16 = 1205;
 const ER_LOCK_DEADLOCK: u16 = 1213;
+// 8005, 8022, 8028 and 9007 are TiDB's: a write conflict, or a schema that has changed meanwhile.
 
 /// What a row can be refused for. All of them speak of a value, or of a rule that a person has given the table.
 const REFUSALS: [u16; 20] = [
@@ -83,6 +84,30 @@ const REFUSALS: [u16; 20] = [
     4161, // unknown data
 ];
 
+/// What no repetition mends: the statement itself, a limit of the server, or something that it does not have; each with what
+/// a person can do.
+const HOPELESS: [(u16, &str); 19] = [
+    (1054, "a column is missing: was the table changed by hand?"),
+    (1059, "a name is too long for this server: shorten the name of the summary or the column"),
+    (1064, "this server does not understand the statement: is it MySQL 8.0.17 or newer, or MariaDB 10.6 or newer?"),
+    (1067, "this server refuses a default value"),
+    (1071, "the key tags are too long together for this server's keys: use fewer key tags"),
+    (1101, "this server refuses a default value"),
+    (1115, "this server lacks the character set utf8mb4: use MySQL 8.0.17 or newer, or MariaDB 10.6 or newer"),
+    (1117, "the table has too many columns for this server: divide the summary"),
+    (1118, "the rows are too large for this server: divide the summary"),
+    (1166, "this server refuses the name of a column"),
+    (1227, "the account lacks a right"),
+    (1235, "this server does not support the statement"),
+    (1253, "this server's character sets do not fit together"),
+    (1273, "this server lacks the collation: use MySQL 8.0.17 or newer, or MariaDB 10.6 or newer"),
+    (1286, "this server lacks the storage engine InnoDB"),
+    (1290, "the server is read-only: write to the primary"),
+    (1293, "this server refuses the table's definition"),
+    (1305, "this server lacks a function: use MySQL 8.0.17 or newer, or MariaDB 10.6 or newer"),
+    (1836, "the server is read-only: write to the primary"),
+];
+
 /// What an error of the server is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum About {
@@ -98,13 +123,31 @@ enum About {
 
 fn about(code: u16) -> About {
     match code {
-        ER_LOCK_DEADLOCK | ER_LOCK_WAIT_TIMEOUT => About::Conflict,
+        ER_LOCK_DEADLOCK | ER_LOCK_WAIT_TIMEOUT | 8005 | 8022 | 8028 | 9007 => About::Conflict,
         _ if REFUSALS.contains(&code) => About::Row,
+        _ if HOPELESS.iter().any(|(known, _)| *known == code) => About::Setup,
         ER_DBACCESS_DENIED | ER_ACCESS_DENIED | ER_BAD_DB | ER_TABLEACCESS_DENIED | ER_COLUMNACCESS_DENIED => {
             About::Setup
         }
         _ => About::Server,
     }
+}
+
+/// Returns a warning if other users can read a password file.
+#[cfg(unix)]
+pub fn exposed(path: &std::path::Path) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let mode = std::fs::metadata(path).ok()?.mode();
+    (mode & 0o007 != 0).then(|| {
+        let path = path.display();
+        format!("other users can read the password file {path}: run `chmod 640 {path}`, with the group of the user that runs Telegraf")
+    })
+}
+
+/// Returns a warning if other users can read a password file: on Windows that is not looked at.
+#[cfg(not(unix))]
+pub fn exposed(_: &std::path::Path) -> Option<String> {
+    None
 }
 
 /// A MySQL server as the sink.
@@ -116,6 +159,8 @@ pub struct MySqlSink {
     dialect: Dialect,
     /// Bytes of one statement at most.
     statement_bytes: usize,
+    /// Said that others can read the password file.
+    has_warned: bool,
     /// Columns of each table of rows that exist and are written; filled once the tables are known to be complete.
     written: BTreeMap<String, BTreeSet<String>>,
 }
@@ -129,16 +174,23 @@ impl MySqlSink {
             connection: None,
             dialect: Dialect::MySql,
             statement_bytes: STATEMENT_BYTES_MAX,
+            has_warned: false,
             written: BTreeMap::new(),
         }
     }
 
-    fn options(&self) -> Result<Opts, SinkError> {
+    fn options(&mut self) -> Result<Opts, SinkError> {
         let config = &self.config;
         let password = match &config.password {
             Password::None => None,
             Password::Text(text) => Some(text.clone()),
             Password::File(path) => {
+                if !self.has_warned
+                    && let Some(warning) = exposed(path)
+                {
+                    self.has_warned = true;
+                    log::warn!("{warning}");
+                }
                 let text = std::fs::read_to_string(path)
                     .map_err(|e| SinkError::Setup(format!("cannot read the password file {}: {e}", path.display())))?;
                 Some(text.trim_end_matches(['\r', '\n']).to_string())
@@ -196,7 +248,10 @@ impl MySqlSink {
                     "{server} has no database {database:?}: run CREATE DATABASE `{}` CHARACTER SET utf8mb4;",
                     database.replace('`', "``")
                 )),
-                code => SinkError::Temporary(format!("{server}: error {code}: {}", e.message)),
+                code => match HOPELESS.iter().find(|(known, _)| *known == code) {
+                    Some((_, advice)) => SinkError::Setup(format!("{server}: error {code}: {}: {advice}", e.message)),
+                    None => SinkError::Temporary(format!("{server}: error {code}: {}", e.message)),
+                },
             },
             // The handshake's verdict arrives as an input/output error around the text of the TLS library.
             Error::Io(e) if matches!(e, mysql_async::IoError::Tls(_)) || e.to_string().contains("certificate") => {
@@ -374,11 +429,37 @@ impl MySqlSink {
         }
         self.connection = Some(self.wait(CONNECT_TIME_MAX, "the connection attempt", Conn::new(options))?);
         let answer = self.query("the version", "SELECT @@version, @@max_allowed_packet")?;
+        self.check_session()?;
         let version: String = answer.first().and_then(|row| row.get(0)).unwrap_or_default();
         let packet: usize = answer.first().and_then(|row| row.get(1)).unwrap_or(STATEMENT_BYTES_MAX);
         self.statement_bytes = (packet / 2).min(STATEMENT_BYTES_MAX);
         self.dialect = if version.contains("MariaDB") { Dialect::MariaDb } else { Dialect::MySql };
         Ok(())
+    }
+
+    /// Looks whether the session has what was set: a proxy that hands statements to sessions of its own forgets it, and times
+    /// and texts would be stored in another form.
+    fn check_session(&mut self) -> Result<(), SinkError> {
+        let sql = "SELECT @@time_zone, @@character_set_client, @@character_set_connection, @@character_set_results, @@sql_mode";
+        let rows = self.query("the settings of the session", sql)?;
+        let row = rows.first();
+        let text = |i: usize| row.and_then(|row| row.get_opt::<String, _>(i)).and_then(Result::ok).unwrap_or_default();
+        let is_kept = text(0) == "+00:00"
+            && (1..=3).all(|i| text(i) == "utf8mb4")
+            && text(4).split(',').any(|mode| mode == "STRICT_ALL_TABLES")
+            && !text(4).split(',').any(|mode| mode == "NO_BACKSLASH_ESCAPES");
+        if is_kept {
+            return Ok(());
+        }
+        self.connection = None;
+        Err(SinkError::Setup(format!(
+            "{}:{}: the session does not keep what SET has set (time_zone is {:?}, sql_mode {:?}): a proxy in between shares \
+             sessions; switch that off for this user (ProxySQL: transaction_persistent, multiplex = 0), or connect to the server",
+            self.config.host,
+            self.config.port,
+            text(0),
+            text(4)
+        )))
     }
 
     /// The columns of a table: name, type, and whether it is part of the primary key.

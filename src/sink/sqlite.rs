@@ -16,6 +16,7 @@ use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::WindowKind;
 use rusqlite::types::{ToSql, ToSqlOutput, Value};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params_from_iter};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,6 +28,11 @@ const CACHE_KIB: i64 = 8 * 1024;
 
 /// The newest window of a file may have begun this long ago, in nanoseconds.
 const NEWEST_MARGIN: i64 = 2 * 3_600 * 1_000_000_000;
+/// Files that were of no use and are kept beside the one in use.
+const COPIES_MAX: u32 = 5;
+/// The first bytes of every SQLite database (<https://sqlite.org/fileformat2.html#the_database_header>).
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
 /// Windows that one purge deletes, at most.
 const PURGE_WINDOWS_MAX: usize = 500;
 
@@ -68,10 +74,27 @@ impl Sqlite {
         }
     }
 
-    /// Moves a file that is of no use out of the way, under a name that tells where it comes from.
+    /// Moves a file that is of no use out of the way, under a name that tells where it comes from. A file that does not begin as
+    /// SQLite's do is somebody else's: it stays.
     fn set_aside(&self, error: &rusqlite::Error) -> SinkError {
+        let path = self.path.display();
+        match begins_as_sqlite(&self.path) {
+            Ok(true) => {}
+            Ok(false) => {
+                return SinkError::Setup(format!(
+                    "{path} is no SQLite database and was not touched: set sink.url to another path, or move the file away"
+                ));
+            }
+            Err(e) => return SinkError::Temporary(format!("{path}: {error}; and it cannot be read: {e}")),
+        }
         let name = |number: u32, suffix: &str| format!("{}.set-aside-{number}{suffix}", self.path.display());
-        let number = (1..).find(|number| !Path::new(&name(*number, "")).exists()).unwrap_or(1);
+        let Some(number) = (1..=COPIES_MAX).find(|number| !Path::new(&name(*number, "")).exists()) else {
+            return SinkError::Setup(format!(
+                "{path} is not a usable SQLite database ({error}), and {COPIES_MAX} such files have been set aside before: look \
+                 at the disk, then remove {}.set-aside-*",
+                self.path.display()
+            ));
+        };
         for suffix in ["-wal", "-shm", ""] {
             let from = PathBuf::from(format!("{}{suffix}", self.path.display()));
             if !from.exists() {
@@ -338,9 +361,12 @@ impl Sink for Sqlite {
         let look = |e: &rusqlite::Error| match e.sqlite_error_code() {
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
                 let path = self.path.display();
-                SinkError::Setup(format!(
-                    "{path} is not a usable SQLite database ({e}): `run` sets it aside and makes a new one"
-                ))
+                match begins_as_sqlite(&self.path) {
+                    Ok(false) => self.set_aside(e),
+                    _ => SinkError::Setup(format!(
+                        "{path} is not a usable SQLite database ({e}): `run` sets it aside and makes a new one"
+                    )),
+                }
             }
             _ => self.error(e),
         };
@@ -367,6 +393,13 @@ impl Sink for Sqlite {
         }
         Ok(out)
     }
+}
+
+/// True if a file begins as a SQLite database does, or is empty.
+fn begins_as_sqlite(path: &Path) -> std::io::Result<bool> {
+    let mut head = Vec::with_capacity(MAGIC.len());
+    std::fs::File::open(path)?.take(MAGIC.len() as u64).read_to_end(&mut head)?;
+    Ok(head.is_empty() || head == MAGIC)
 }
 
 fn read_only(path: &Path) -> rusqlite::Result<Connection> {

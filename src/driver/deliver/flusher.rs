@@ -119,7 +119,7 @@ impl Flusher {
     pub fn start(config: Arc<Config>, say: impl Fn(FlusherSays) + Send + 'static) -> io::Result<Flusher> {
         let (jobs, received) = channel();
         threads::start("flusher", move || {
-            let mut work = Work { sink: open(&config.sink), config, memory: FlushMemory::default() };
+            let mut work = FlusherWork { sink: open(&config.sink), config, memory: FlushMemory::default() };
             for job in received {
                 match job {
                     Job::MakeTables => {
@@ -141,13 +141,13 @@ impl Flusher {
 }
 
 /// What the thread works with.
-struct Work {
+struct FlusherWork {
     config: Arc<Config>,
     sink: Box<dyn Sink + Send>,
     memory: FlushMemory,
 }
 
-impl Work {
+impl FlusherWork {
     /// Begins with a new sink, which looks at its tables again: they may have been dropped or replaced.
     fn renew(&mut self) {
         self.sink = open(&self.config.sink);
@@ -155,7 +155,7 @@ impl Work {
 
     /// Makes the tables. True if the sink was set aside for it.
     fn make_tables(&mut self) -> bool {
-        let Work { config, sink, .. } = self;
+        let FlusherWork { config, sink, .. } = self;
         let made = catch_unwind(AssertUnwindSafe(|| make_tables(sink.as_mut(), &config.schema)));
         match made {
             Ok(Ok(())) => false,
@@ -179,7 +179,7 @@ impl Work {
             self.memory.quarantine.release();
         }
         let mut vault = RemoteVault { writer, call };
-        let Work { sink, memory, .. } = self;
+        let FlusherWork { sink, memory, .. } = self;
         let work = || deliver(&mut vault, &shared, sink.as_mut(), memory, now, scope);
         let result = catch_unwind(AssertUnwindSafe(work));
         let mut said = FlushReport { at: now, ..FlushReport::default() };
@@ -214,7 +214,7 @@ impl Work {
 
     /// Deletes what is older than `retention` says.
     fn purge(&mut self) {
-        let Work { config, sink, .. } = self;
+        let FlusherWork { config, sink, .. } = self;
         let work = || connected(sink.as_mut(), &config.schema, |sink| purge(sink, config, clock::now()));
         match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(0)) => {}

@@ -184,6 +184,13 @@ impl Held<'_> {
         self.state.frames.load(Ordering::Relaxed)
     }
 
+    /// Writes nothing any more: lines pass unjournaled, and checkpoints alone protect them.
+    pub fn give_up(&mut self) {
+        log::error!("the journal cannot go on: lines pass and are counted, the state is saved once a minute");
+        self.journal.give_up();
+        self.state.failing.store(true, Ordering::Relaxed);
+    }
+
     /// The journal.
     pub fn journal(&self) -> &Journal {
         &self.journal

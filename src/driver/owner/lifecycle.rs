@@ -67,7 +67,7 @@ pub struct Pace {
 
 /// Where it begins after a valid configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum Admission {
     /// Lines are matched; some have been already.
     Guest { has_matched: bool },
     /// The state directory is another user's.
@@ -103,10 +103,12 @@ pub enum Event {
     Started,
     Configured(Pace),
     Misconfigured,
-    Entered(Entry),
+    Entered(Admission),
     /// A line has matched for the first time.
     Matched,
     Claimed(Claimed),
+    /// The engine is switched on, with the state.
+    Owned,
     /// While what is left over is written: somebody else waits for the state directory.
     OthersWait,
     /// The state was saved, or could not be; it took so long, and the journal had so many bytes when it began.
@@ -200,6 +202,8 @@ enum Phase {
     Foreign,
     Guest,
     Claiming,
+    /// The state is claimed and recovered, and the engine is being switched on.
+    Owning,
     LeftOver,
     Owner,
     Ending,
@@ -335,6 +339,7 @@ impl Lifecycle {
                 _ => Vec::new(),
             },
             Event::Claimed(answer) => self.claimed(now, answer),
+            Event::Owned => self.owned(now),
             Event::OthersWait => match self.phase {
                 Phase::LeftOver => self.be_guest(vec![Action::Abandon]),
                 _ => Vec::new(),
@@ -373,15 +378,15 @@ impl Lifecycle {
         }
     }
 
-    fn entered(&mut self, now: i64, entry: Entry) -> Vec<Action> {
+    fn entered(&mut self, now: i64, entry: Admission) -> Vec<Action> {
         match entry {
-            Entry::Foreign => {
+            Admission::Foreign => {
                 let is_new = self.phase != Phase::Foreign;
                 self.phase = Phase::Foreign;
                 self.schedule.set(Timer::LookAtDirectory, now + STATE_EVERY);
                 if is_new { vec![Action::BecomePipe(PipeReason::Foreign)] } else { Vec::new() }
             }
-            Entry::Guest { has_matched } => {
+            Admission::Guest { has_matched } => {
                 self.phase = Phase::Guest;
                 self.schedule.set(Timer::LeftOver, now + LEFT_OVER_AFTER);
                 let mut actions = vec![Action::MakeTables];
@@ -416,7 +421,7 @@ impl Lifecycle {
             }
             (Phase::LeftOver, _) => self.be_guest(Vec::new()),
             (Phase::Claiming, Claimed::Granted) => {
-                self.begin_owning(now);
+                self.phase = Phase::Owning;
                 vec![Action::Own]
             }
             (Phase::Claiming, Claimed::Taken) => {
@@ -434,16 +439,25 @@ impl Lifecycle {
                 Vec::new()
             }
             // The last try, at the end of the input.
-            (Phase::Ending, Claimed::Granted) => {
-                let mut actions = vec![Action::Own, Action::SaveForTheEnd];
-                actions.extend(self.last_flush());
-                actions
-            }
+            (Phase::Ending, Claimed::Granted) => vec![Action::Own],
             (Phase::Ending, _) => {
                 self.phase = Phase::Ended;
                 // Our file stays for the next owner; what was forwarded has been written.
                 vec![Action::SyncJournal, Action::Finish]
             }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The engine is on: flushes, checkpoints and reports begin.
+    fn owned(&mut self, now: i64) -> Vec<Action> {
+        match self.phase {
+            Phase::Owning => {
+                self.begin_owning(now);
+                Vec::new()
+            }
+            // The input has ended meanwhile.
+            Phase::Ending => [vec![Action::SaveForTheEnd], self.last_flush()].concat(),
             _ => Vec::new(),
         }
     }
@@ -554,6 +568,11 @@ impl Lifecycle {
                 }
                 actions
             }
+            // What is being switched on says so in a moment.
+            Phase::Owning => {
+                self.phase = Phase::Ending;
+                Vec::new()
+            }
             Phase::Claiming => {
                 // A predecessor may have left just now.
                 self.phase = Phase::Ending;
@@ -595,6 +614,11 @@ impl Lifecycle {
             Phase::Starting => self.schedule.set(Timer::ReadConfig, again),
             Phase::Foreign => self.schedule.set(Timer::LookAtDirectory, again),
             Phase::Claiming => self.schedule.set(Timer::Claim, again),
+            Phase::Owning => {
+                self.phase = Phase::Claiming;
+                self.schedule.set(Timer::Claim, again);
+                return vec![Action::Abandon];
+            }
             Phase::LeftOver => return self.be_guest(vec![Action::Abandon]),
             Phase::Owner => {
                 if !self.is_flushing && self.schedule.due(Timer::Flush).is_none() {
@@ -610,5 +634,311 @@ impl Lifecycle {
             Phase::Guest | Phase::Pipe | Phase::Ended => {}
         }
         Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACE: Pace = Pace { flush_every: 60 * SECOND, daily_every: 300 * SECOND, splay: 7 * SECOND as u64 };
+
+    /// A life whose time is moved by hand.
+    struct Life {
+        life: Lifecycle,
+        now: i64,
+    }
+
+    impl Life {
+        fn new() -> Life {
+            let mut life = Life { life: Lifecycle::default(), now: 0 };
+            assert_eq!(life.event(Event::Started), [Action::ReadConfig]);
+            life
+        }
+
+        fn event(&mut self, event: Event) -> Vec<Action> {
+            self.life.step(self.now, event)
+        }
+
+        /// Lets time pass. Returns each action with the second in which it was due.
+        fn pass(&mut self, seconds: i64) -> Vec<(i64, Action)> {
+            let until = self.now + seconds * SECOND;
+            let mut out = Vec::new();
+            while let Some(at) = self.life.next().filter(|at| *at <= until) {
+                self.now = at.max(self.now);
+                out.extend(self.life.tick(self.now).into_iter().map(|action| (self.now / SECOND, action)));
+            }
+            self.now = until;
+            out
+        }
+
+        fn guest() -> Life {
+            let mut life = Life::new();
+            assert_eq!(life.event(Event::Configured(PACE)), [Action::StartFlusher, Action::Enter]);
+            let entered = Event::Entered(Admission::Guest { has_matched: false });
+            assert_eq!(life.event(entered), [Action::MakeTables]);
+            life
+        }
+
+        fn owner() -> Life {
+            let mut life = Life::guest();
+            assert_eq!(life.event(Event::Matched), [Action::Claim]);
+            assert_eq!(life.event(Event::Claimed(Claimed::Granted)), [Action::Own]);
+            assert_eq!(life.event(Event::Owned), []);
+            assert!(life.life.is_owner());
+            life
+        }
+
+        /// The flushes among the actions of some time.
+        fn flushes(&mut self, seconds: i64) -> Vec<(i64, FlushOrder)> {
+            let flush = |(at, action)| match action {
+                Action::Flush(order) => Some((at, order)),
+                _ => None,
+            };
+            self.pass(seconds).into_iter().filter_map(flush).collect()
+        }
+
+        fn flush_ended(&mut self, end: FlushEnd) -> Vec<Action> {
+            self.event(Event::FlushEnded { end, random: 0 })
+        }
+    }
+
+    const END: Event = Event::InputEnded { patience: 4 * SECOND };
+    const LAST: FlushOrder = FlushOrder { running: true, is_last: true, purge: false, retry_refused: false };
+
+    #[test]
+    fn a_bad_configuration_is_read_again_until_it_is_good() {
+        let mut life = Life::new();
+        assert_eq!(life.event(Event::Misconfigured), []);
+        assert_eq!(life.pass(10), [(10, Action::ReadConfig)]);
+        assert_eq!(life.event(Event::Panicked), [], "so is one whose reading panics");
+        assert_eq!(life.pass(10), [(20, Action::ReadConfig)]);
+        assert_eq!(life.event(END), [Action::Finish]);
+        assert_eq!((life.event(Event::Configured(PACE)), life.pass(100)), (vec![], vec![]), "nothing follows the end");
+    }
+
+    #[test]
+    fn another_user_s_directory_is_looked_at_again_and_heals() {
+        let mut life = Life::new();
+        life.event(Event::Configured(PACE));
+        let foreign = Event::Entered(Admission::Foreign);
+        assert_eq!(life.event(foreign), [Action::BecomePipe(PipeReason::Foreign)]);
+        assert_eq!(life.pass(10), [(10, Action::Enter)]);
+        assert_eq!(life.event(foreign), [], "said once");
+        assert_eq!(life.pass(10), [(20, Action::Enter)]);
+        let entered = Event::Entered(Admission::Guest { has_matched: true });
+        assert_eq!(life.event(entered), [Action::MakeTables, Action::Claim]);
+    }
+
+    #[test]
+    fn a_directory_that_is_taken_is_waited_for_a_while() {
+        let mut life = Life::guest();
+        life.event(Event::Matched);
+        let mut tries = 0;
+        let last = loop {
+            let actions = life.event(Event::Claimed(Claimed::Taken));
+            if !actions.is_empty() {
+                break actions;
+            }
+            tries += 1;
+            let next = life.life.next().expect("it tries again");
+            life.now = next;
+            assert_eq!(life.life.tick(next), [Action::Claim]);
+        };
+        assert_eq!(last, [Action::BecomePipe(PipeReason::OwnedByAnother)]);
+        assert_eq!((tries, life.now), (CLAIM_MAX / CLAIM_EVERY, CLAIM_MAX));
+        assert_eq!((life.pass(1_000), life.event(END)), (vec![], vec![Action::Finish]));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_used_is_tried_for_ever() {
+        let mut life = Life::guest();
+        life.event(Event::Matched);
+        for round in 1..100 {
+            assert_eq!(life.event(Event::Claimed(Claimed::Unusable)), []);
+            assert_eq!(life.pass(10), [(round * 10, Action::Claim)]);
+        }
+        assert_eq!(life.event(Event::Claimed(Claimed::Granted)), [Action::Own]);
+    }
+
+    #[test]
+    fn what_is_left_over_is_written_and_the_directory_given_back() {
+        let mut life = Life::guest();
+        assert_eq!(life.pass(30), [(30, Action::Claim)]);
+        assert_eq!(life.event(Event::Claimed(Claimed::Granted)), [Action::WriteLeftOver]);
+        assert_eq!(life.pass(2), [(31, Action::LookForOthers), (32, Action::LookForOthers)]);
+        assert_eq!(life.flush_ended(FlushEnd::Complete), [Action::GiveBack]);
+        assert_eq!(life.pass(1_000), [], "it is done once");
+        assert_eq!(life.event(Event::Matched), [Action::Claim]);
+    }
+
+    #[test]
+    fn what_is_left_over_waits_for_nobody_who_needs_the_directory() {
+        let begin = || {
+            let mut life = Life::guest();
+            life.pass(30);
+            life.event(Event::Claimed(Claimed::Granted));
+            life
+        };
+        let mut life = begin();
+        assert_eq!(life.event(Event::OthersWait), [Action::Abandon]);
+        assert_eq!(life.flush_ended(FlushEnd::Complete), [], "the flush that was abandoned ends at last");
+        assert_eq!(life.event(Event::Matched), [Action::Claim]);
+        let mut life = begin();
+        assert_eq!(life.event(Event::Matched), [Action::Abandon, Action::Claim]);
+        assert_eq!(life.flush_ended(FlushEnd::Failed), []);
+        assert_eq!(begin().event(END), [Action::Abandon, Action::Finish]);
+        assert_eq!(begin().event(Event::FlusherLost), [Action::Abandon]);
+        assert_eq!(begin().event(Event::Panicked), [Action::Abandon]);
+    }
+
+    /// The sink needs an hour for one flush: everything else goes on as with a quick one.
+    #[test]
+    fn a_slow_sink_delays_nothing_but_its_rows() {
+        let mut life = Life::owner();
+        assert_eq!(life.pass(0), [(0, Action::WriteStatus)]);
+        let hour = |life: &mut Life, is_slow: bool| {
+            let mut counts = std::collections::BTreeMap::new();
+            for _ in 0..3_600 {
+                for (_, action) in life.pass(1) {
+                    *counts
+                        .entry(format!("{action:?}").split('(').next().unwrap_or_default().to_string())
+                        .or_insert(0) += 1;
+                    match action {
+                        Action::Checkpoint => drop(life.event(Event::Saved { took: SECOND / 10, journal_bytes: 0 })),
+                        Action::Flush(_) if !is_slow => drop(life.flush_ended(FlushEnd::Complete)),
+                        _ => {}
+                    }
+                }
+            }
+            counts
+        };
+        let mut quick = hour(&mut life, false);
+        let mut slow = hour(&mut life, true);
+        assert_eq!((quick.remove("Flush"), slow.remove("Flush")), (Some(60), Some(1)));
+        assert_eq!(slow, quick);
+        assert_eq!((slow["Checkpoint"], slow["WriteStatus"], slow["LookAtJournal"]), (60, 360, 3_600));
+    }
+
+    #[test]
+    fn the_journal_s_growth_is_saved_at_once_but_not_all_the_time() {
+        let mut life = Life::owner();
+        assert_eq!(life.event(Event::JournalHas(CHECKPOINT_BYTES - 1)), []);
+        assert_eq!(life.event(Event::JournalHas(CHECKPOINT_BYTES)), [Action::Checkpoint]);
+        life.event(Event::Saved { took: SECOND, journal_bytes: CHECKPOINT_BYTES });
+        life.now += 19 * SECOND;
+        assert_eq!(life.event(Event::JournalHas(9 * CHECKPOINT_BYTES)), [], "saving does not take over");
+        life.now += SECOND;
+        assert_eq!(life.event(Event::JournalHas(9 * CHECKPOINT_BYTES)), [Action::Checkpoint]);
+    }
+
+    #[test]
+    fn flushes_back_off_and_come_back() {
+        let mut life = Life::owner();
+        let first = life.flushes(60);
+        assert_eq!(first.len(), 1);
+        assert_eq!((first[0].0, first[0].1.running), (7, true), "spread by the writer");
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            life.flush_ended(FlushEnd::Failed);
+            let began = life.now / SECOND;
+            let flushes = life.flushes(100);
+            assert_eq!(flushes.len(), 1);
+            assert!(flushes[0].1.running, "rows of running days are still due");
+            pauses.push(flushes[0].0 - began);
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
+        life.flush_ended(FlushEnd::Complete);
+        assert_eq!(life.flushes(60).len(), 1);
+    }
+
+    #[test]
+    fn who_asks_for_everything_gets_it_as_soon_as_no_flush_is_at_work() {
+        let again = FlushOrder { running: true, is_last: false, purge: false, retry_refused: true };
+        let mut life = Life::owner();
+        assert_eq!(life.event(Event::Requested), [Action::Resend, Action::Flush(again)]);
+        assert_eq!(life.event(Event::Requested), []);
+        assert_eq!(life.flush_ended(FlushEnd::Complete), [Action::Resend, Action::Flush(again)]);
+        assert_eq!(life.flush_ended(FlushEnd::Emptied), [Action::Resend, Action::Flush(again)]);
+        assert_eq!(life.flush_ended(FlushEnd::Emptied), [], "a sink that is emptied again and again backs off");
+    }
+
+    #[test]
+    fn the_end_of_an_owner() {
+        let mut life = Life::owner();
+        assert_eq!(life.event(END), [Action::SaveForTheEnd, Action::Flush(LAST)]);
+        let end = [Action::Checkpoint, Action::WriteStatus, Action::Finish];
+        assert_eq!(life.flush_ended(FlushEnd::Complete), end);
+        assert_eq!((life.pass(100), life.event(Event::Matched)), (vec![], vec![]));
+
+        // A flush is at work: the last one comes after it.
+        let mut life = Life::owner();
+        assert_eq!(life.flushes(10).len(), 1);
+        assert_eq!(life.event(END), [Action::SaveForTheEnd]);
+        assert_eq!(life.flush_ended(FlushEnd::Complete), [Action::Flush(LAST)]);
+        // The sink was set aside: a new one is filled.
+        assert_eq!(life.flush_ended(FlushEnd::Emptied), [Action::Flush(LAST)]);
+        assert_eq!(life.flush_ended(FlushEnd::Emptied), end);
+    }
+
+    /// A sink that does not answer costs the last rows, and not the state.
+    #[test]
+    fn the_end_does_not_wait_for_a_sink() {
+        let unfinished = [Action::SayUnfinished, Action::Checkpoint, Action::WriteStatus, Action::Finish];
+        for flush_first in [false, true] {
+            let mut life = Life::owner();
+            if flush_first {
+                life.flushes(10);
+            }
+            let began = life.now / SECOND;
+            life.event(END);
+            assert_eq!(life.pass(4), unfinished.map(|action| (began + 3, action)));
+            assert_eq!(life.flush_ended(FlushEnd::Complete), []);
+        }
+        let mut life = Life::owner();
+        life.event(END);
+        assert_eq!(life.event(Event::FlusherLost), [Action::Checkpoint, Action::WriteStatus, Action::Finish]);
+    }
+
+    #[test]
+    fn the_end_of_one_who_is_no_owner() {
+        assert_eq!(Life::guest().event(END), [Action::SyncJournal, Action::Finish]);
+        let mut life = Life::guest();
+        life.event(Event::Matched);
+        life.event(Event::Claimed(Claimed::Taken));
+        assert_eq!(life.event(END), [Action::Claim], "the predecessor may have left just now");
+        assert_eq!(life.event(Event::Claimed(Claimed::Taken)), [Action::SyncJournal, Action::Finish]);
+        let mut life = Life::guest();
+        life.event(Event::Matched);
+        assert_eq!(life.event(END), [Action::Claim]);
+        assert_eq!(life.event(Event::Claimed(Claimed::Granted)), [Action::Own]);
+        assert_eq!(life.event(Event::Owned), [Action::SaveForTheEnd, Action::Flush(LAST)]);
+        // The input ends while the engine is switched on.
+        let mut life = Life::guest();
+        life.event(Event::Matched);
+        life.event(Event::Claimed(Claimed::Granted));
+        assert_eq!(life.event(END), []);
+        assert_eq!(life.event(Event::Owned), [Action::SaveForTheEnd, Action::Flush(LAST)]);
+    }
+
+    #[test]
+    fn an_action_that_panics_ends_nothing() {
+        let mut life = Life::guest();
+        life.event(Event::Matched);
+        assert_eq!(life.event(Event::Panicked), []);
+        assert_eq!(life.pass(10), [(10, Action::Claim)]);
+        assert_eq!(life.event(Event::Claimed(Claimed::Granted)), [Action::Own]);
+        assert_eq!(life.event(Event::Panicked), [Action::Abandon]);
+        assert_eq!(life.pass(10), [(20, Action::Claim)]);
+        life.event(Event::Claimed(Claimed::Granted));
+        life.event(Event::Owned);
+        assert_eq!(life.event(Event::Panicked), [Action::SaveAllNext]);
+        assert_eq!(life.flushes(60).len(), 1);
+        assert_eq!(life.event(Event::FlusherLost), []);
+        let actions = life.pass(60);
+        assert!(actions.contains(&(90, Action::StartFlusher)), "{actions:?}");
+        assert!(actions.iter().any(|(_, action)| matches!(action, Action::Flush(_))), "{actions:?}");
+        assert_eq!(life.event(END)[0], Action::SaveForTheEnd);
+        assert_eq!(life.event(Event::Panicked), [Action::SaveAllNext]);
     }
 }

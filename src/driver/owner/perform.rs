@@ -3,15 +3,15 @@
 //! It waits for the disk of the state directory alone, never for a network: rows are written by the [`Flusher`]. It takes the
 //! engine's lock for short slices only.
 //!
-//! Invariant: what this process owns (the claim, the keeper, the guest's file) is held in [`Work`], outside of any action: after
+//! Invariant: what this process owns (the claim, the keeper, the guest's file) is held in [`OwnerWork`], outside of any action: after
 //! one that has panicked it is still there.
 
 use super::figures::{Figures, FlushFigures};
 use super::guest::Guest;
 use super::keeper::{self, Keeper};
-use super::lifecycle::{Action, Claimed, Entry, Event, FlushEnd, FlushOrder, Pace, PipeReason};
+use super::lifecycle::{Action, Admission, Claimed, Event, FlushEnd, FlushOrder, Pace, PipeReason};
 use super::message::Message;
-use super::report::Report;
+use super::report::LossReport;
 use super::requests::{self, Resend};
 use super::status::{self, Speaker};
 use crate::config::Config;
@@ -31,6 +31,7 @@ use crate::durable::state::db::StateDb;
 use crate::durable::state_error::StateError;
 use crate::engine::Engine;
 use crate::engine::schema::fnv1a;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, SyncSender};
@@ -45,7 +46,7 @@ struct Owned {
 }
 
 /// What the thread works with.
-pub(super) struct Work {
+pub(super) struct OwnerWork {
     run: u128,
     path: PathBuf,
     engine: Arc<Shared>,
@@ -63,17 +64,17 @@ pub(super) struct Work {
     flushes: FlushFigures,
     /// Raised with each flush, and when the state is given back: calls of earlier ones are refused.
     flush_number: u64,
-    report: Report,
+    report: LossReport,
     /// A thread syncs the journal.
     is_syncing: bool,
     pub(super) stop: Option<SyncSender<()>>,
     pub(super) ended: bool,
 }
 
-impl Work {
+impl OwnerWork {
     /// Of a process that is named by `run` for good; `messages` is the way to its thread.
-    pub(super) fn new(path: PathBuf, run: u128, engine: Arc<Shared>, messages: Sender<Message>) -> Work {
-        Work {
+    pub(super) fn new(path: PathBuf, run: u128, engine: Arc<Shared>, messages: Sender<Message>) -> OwnerWork {
+        OwnerWork {
             run,
             path,
             engine,
@@ -87,7 +88,7 @@ impl Work {
             flusher: None,
             flushes: FlushFigures::default(),
             flush_number: 0,
-            report: Report::new(clock::now()),
+            report: LossReport::new(clock::now()),
             is_syncing: false,
             stop: None,
             ended: false,
@@ -103,7 +104,7 @@ impl Work {
             Action::StartFlusher => return self.start_flusher(),
             Action::MakeTables => return self.ask(Job::MakeTables),
             Action::Claim => return Some(Event::Claimed(self.claim())),
-            Action::Own => self.own(),
+            Action::Own => return self.own(),
             Action::WriteLeftOver => return self.write_left_over(),
             Action::GiveBack => self.give_back(),
             Action::Abandon => self.abandon(),
@@ -210,19 +211,19 @@ impl Work {
     }
 
     /// Begins as a guest of the state directory: from now on lines are matched and journaled.
-    fn enter(&mut self) -> Option<Entry> {
+    fn enter(&mut self) -> Option<Admission> {
         let config = self.config.clone()?;
         let state_dir = config.state_dir.display();
         match claim::usable(&config.state_dir) {
             Ok(()) | Err(Refusal::Owned) => {}
-            Err(Refusal::Foreign) => return Some(Entry::Foreign),
+            Err(Refusal::Foreign) => return Some(Admission::Foreign),
             Err(Refusal::Unusable(e)) => log::error!("{state_dir} cannot be used: {e}; trying again"),
         }
         let (guest, journaling) = Guest::new(&config.state_dir, self.run, config.durability.journal_bytes);
         self.guest = Some(guest);
         self.sync_regularly(&journaling);
         self.engine.configured(Engine::new(config.schema.clone()), Some(journaling));
-        Some(Entry::Guest { has_matched: self.engine.is_claiming() })
+        Some(Admission::Guest { has_matched: self.engine.is_claiming() })
     }
 
     /// Syncs the journal on a timer, in a thread of its own: a sync can take long, and nothing else may wait for it.
@@ -277,23 +278,34 @@ impl Work {
     }
 
     /// Starts the engine: from now on this process is the owner.
-    fn own(&mut self) {
-        let (Some(owned), Some(config)) = (&mut self.owned, &self.config) else { return };
-        let Some((engine, recovered)) = owned.recovered.take() else { return };
-        let Some(guest) = self.guest.take() else { return };
+    fn own(&mut self) -> Option<Event> {
+        let (Some(owned), Some(config), Some(guest)) = (&mut self.owned, &self.config, &self.guest) else {
+            return Some(Event::Panicked);
+        };
+        let Some((engine, recovered)) = owned.recovered.take() else { return Some(Event::Panicked) };
         let bytes_max = config.durability.journal_bytes;
         let mut file = None;
         self.engine.start(
             engine,
             |held| keeper::own_position(held, &recovered),
-            |held| file = Some(keeper::own_journal(held, &guest.disk, guest.run, &recovered, bytes_max)),
+            |held| {
+                let work = || keeper::own_journal(held, &guest.disk, guest.run, &recovered, bytes_max);
+                file = catch_unwind(AssertUnwindSafe(work)).ok();
+                if file.is_none() {
+                    // Whatever it was: no line may go into a file that is numbered in another way.
+                    held.give_up();
+                }
+            },
         );
         if let Some(file) = file {
             owned.keeper.absorb(file);
         }
-        guest.leave();
+        if let Some(guest) = self.guest.take() {
+            guest.leave();
+        }
         self.started = clock::now();
-        self.report = Report::new(self.started);
+        self.report = LossReport::new(self.started);
+        Some(Event::Owned)
     }
 
     /// Without a matched line: writes what an earlier process has left over.

@@ -8,16 +8,16 @@ const NO_MATCH_AFTER: i64 = 300 * 1_000_000_000;
 
 /// Says what was not counted since it said so last, and why.
 #[derive(Debug)]
-pub struct Report {
+pub struct LossReport {
     started: i64,
     seen: Counters,
     has_matched: bool,
 }
 
-impl Report {
+impl LossReport {
     /// Begins at `started`, in nanoseconds since the epoch.
-    pub fn new(started: i64) -> Report {
-        Report { started, seen: Counters::default(), has_matched: false }
+    pub fn new(started: i64) -> LossReport {
+        LossReport { started, seen: Counters::default(), has_matched: false }
     }
 
     /// Compares figures with the last ones.

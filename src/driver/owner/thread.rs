@@ -1,10 +1,10 @@
-//! The keeper's thread: it waits for messages and deadlines, asks the [`Lifecycle`], and has actions performed ([`Work`]).
+//! The keeper's thread: it waits for messages and deadlines, asks the [`Lifecycle`], and has actions performed ([`OwnerWork`]).
 //!
 //! An action that panics is contained: the life goes on, with everything that is ours.
 
 use super::lifecycle::{Action, Event, Lifecycle};
 use super::message::Message;
-use super::perform::Work;
+use super::perform::OwnerWork;
 use crate::driver::deliver::flusher::FlusherSays;
 use crate::driver::intake::shared::Shared;
 use crate::driver::intake::wake::Wake;
@@ -26,7 +26,7 @@ impl Owner {
     /// Prepares the thread; [`Owner::start`] starts it. `run` names this process for good.
     pub fn new(config: PathBuf, run: u128, engine: Arc<Shared>) -> Owner {
         let (messages, received) = channel();
-        let work = Work::new(config, run, engine, messages.clone());
+        let work = OwnerWork::new(config, run, engine, messages.clone());
         let work = Loop { work, received, life: Lifecycle::default(), begun: Instant::now() };
         Owner { messages, work: Arc::new(Mutex::new(Some(work))) }
     }
@@ -71,7 +71,7 @@ impl Owner {
 
 /// The loop that runs in the thread.
 struct Loop {
-    work: Work,
+    work: OwnerWork,
     received: Receiver<Message>,
     life: Lifecycle,
     /// The moment that the lifecycle's time counts from.

@@ -8,20 +8,20 @@ use std::time::Duration;
 const ROOM_WAIT: Duration = Duration::from_micros(500);
 
 /// The lines between `start` and the ends.
-pub struct Lines<'b> {
+pub struct BatchLines<'b> {
     buffer: &'b [u8],
     start: usize,
     ends: &'b [usize],
 }
 
-impl<'b> Lines<'b> {
+impl<'b> BatchLines<'b> {
     /// The lines of a buffer from `start` to each of the ends.
-    pub fn new(buffer: &'b [u8], start: usize, ends: &'b [usize]) -> Lines<'b> {
-        Lines { buffer, start, ends }
+    pub fn new(buffer: &'b [u8], start: usize, ends: &'b [usize]) -> BatchLines<'b> {
+        BatchLines { buffer, start, ends }
     }
 }
 
-impl<'b> Iterator for Lines<'b> {
+impl<'b> Iterator for BatchLines<'b> {
     type Item = &'b [u8];
 
     #[inline]

@@ -11,7 +11,7 @@
 //! - A torn tail at the end of the stream does not leave: it could read as a valid point with a cut timestamp.
 //! - Memory is bounded by [`LINE_BYTES_MAX`] and a read.
 
-use super::forward::{Lines, forward};
+use super::forward::{BatchLines, forward};
 use super::nap::Nap;
 use super::platform::{Bypass, Input, Output, Read};
 use crate::driver::clock;
@@ -229,9 +229,9 @@ impl Stream {
     }
 
     /// The lines of the batch in hand that the engine has seen.
-    fn lines(&self) -> Lines<'_> {
+    fn lines(&self) -> BatchLines<'_> {
         let ends = &self.ends[self.ends.partition_point(|end| *end <= self.start)..];
-        Lines::new(&self.buffer, self.start, ends)
+        BatchLines::new(&self.buffer, self.start, ends)
     }
 
     /// Notes that the batch in hand is not in the journal.

@@ -9,7 +9,7 @@ use std::io;
 
 /// One frame as read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lines<'a> {
+pub struct JournaledLines<'a> {
     /// The run that has taken them.
     pub run: u128,
     pub received: i64,
@@ -36,7 +36,7 @@ pub struct Recovered {
 ///
 /// # Errors
 /// The file cannot be read.
-pub(super) fn frames(disk: &dyn Disk, name: &str, mut each: impl FnMut(Lines<'_>) -> bool) -> io::Result<()> {
+pub(super) fn frames(disk: &dyn Disk, name: &str, mut each: impl FnMut(JournaledLines<'_>) -> bool) -> io::Result<()> {
     let is_expected = |salt: u64| match Name::of(name) {
         Some(Name::Own(position)) => salt == position,
         Some(Name::Adopted(_) | Name::Guest) => salt & GUEST_SALT != 0,
@@ -51,7 +51,7 @@ pub(super) fn frames(disk: &dyn Disk, name: &str, mut each: impl FnMut(Lines<'_>
             break;
         }
         let length = (HEAD_BYTES + payload.len()) as u64;
-        if !each(Lines { run, received, lines: &lines, length }) {
+        if !each(JournaledLines { run, received, lines: &lines, length }) {
             break;
         }
     }
@@ -62,7 +62,7 @@ pub(super) fn frames(disk: &dyn Disk, name: &str, mut each: impl FnMut(Lines<'_>
 ///
 /// # Errors
 /// The folder or a file cannot be read.
-pub fn read(disk: &dyn Disk, from: u64, mut each: impl FnMut(Lines<'_>)) -> io::Result<Recovered> {
+pub fn read(disk: &dyn Disk, from: u64, mut each: impl FnMut(JournaledLines<'_>)) -> io::Result<Recovered> {
     let mut names: Vec<(u64, String)> =
         disk.list()?.into_iter().filter_map(|n| Name::of(&n)?.position().map(|p| (p, n))).collect();
     names.sort();

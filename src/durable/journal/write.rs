@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 type Announce = Box<dyn Fn() -> io::Result<()> + Send>;
 
 /// Who writes.
-enum Owner {
+enum JournalOwner {
     /// The owner of the state.
     State,
     /// A guest, into its only file, which is announced before it is made.
@@ -21,7 +21,7 @@ enum Owner {
 }
 
 /// A guest's file: its name, where it belongs, and its bytes of frames.
-struct Guest {
+struct GuestFileAt {
     name: String,
     position: u64,
     bytes: u64,
@@ -30,7 +30,7 @@ struct Guest {
 /// The writing end of the journal.
 pub struct Journal {
     disk: Arc<dyn Disk>,
-    owner: Owner,
+    owner: JournalOwner,
     segment: Option<Arc<dyn Segment>>,
     /// Salt and run of the segment.
     salt: (u64, u128),
@@ -46,7 +46,7 @@ pub struct Journal {
     broken: bool,
     syncer: Syncer,
     /// A guest's file that is to be made part of the journal before anything is written behind it.
-    guest: Option<Guest>,
+    guest: Option<GuestFileAt>,
     /// A batch was not written: later ones refer to heads that are not in the file.
     needs_first: bool,
 }
@@ -57,7 +57,7 @@ impl Journal {
         let syncer = Syncer::new(disk.clone());
         Journal {
             disk,
-            owner: Owner::State,
+            owner: JournalOwner::State,
             segment: None,
             salt: (0, 0),
             segment_start: from,
@@ -75,19 +75,19 @@ impl Journal {
     /// whoever owns the state that the file is in use; without it the file is not made.
     pub fn guest(disk: Arc<dyn Disk>, run: u128, announce: impl Fn() -> io::Result<()> + Send + 'static) -> Journal {
         let (salt, announce) = (run as u64 | GUEST_SALT, Box::new(announce));
-        let owner = Owner::Guest { name: guest_name(run), salt, announce };
+        let owner = JournalOwner::Guest { name: guest_name(run), salt, announce };
         Journal { owner, ..Journal::new(disk, 0) }
     }
 
     /// Makes the file of this process's time as a guest part of the journal, at the position where the journal begins.
     /// Gives the position behind it, and whether it was done; if not, it will be before anything else is written.
     pub fn adopt(&mut self, guest: String, position: u64, bytes: u64) -> (u64, io::Result<()>) {
-        self.guest = Some(Guest { name: guest, position, bytes });
+        self.guest = Some(GuestFileAt { name: guest, position, bytes });
         (position + bytes, self.adopt_guest())
     }
 
     fn adopt_guest(&mut self) -> io::Result<()> {
-        let Some(Guest { name, position, bytes }) = &self.guest else { return Ok(()) };
+        let Some(GuestFileAt { name, position, bytes }) = &self.guest else { return Ok(()) };
         match adopt_known(&*self.disk, name, *position, *bytes) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
             _ => {
@@ -107,6 +107,11 @@ impl Journal {
     pub fn limited_to(mut self, bytes_max: u64) -> Journal {
         self.bytes_max = bytes_max;
         self
+    }
+
+    /// Refuses whatever comes from now on.
+    pub fn give_up(&mut self) {
+        self.broken = true;
     }
 
     /// What syncs this journal, from any thread.
@@ -134,7 +139,7 @@ impl Journal {
         }
         let result = self.write(frame);
         self.needs_first = result.is_err();
-        if let (Err(_), Owner::Guest { .. }) = (&result, &self.owner) {
+        if let (Err(_), JournalOwner::Guest { .. }) = (&result, &self.owner) {
             // There is no next file: what is there of the frame has to go, and nothing may come behind the gap.
             if let Some(segment) = &self.segment {
                 let _ = segment.truncate(self.segment_bytes);
@@ -153,8 +158,8 @@ impl Journal {
         self.check_limit(frame.end())?;
         let fresh = match (&self.segment, &self.owner) {
             (None, _) => true,
-            (Some(_), Owner::State) => frame.is_first,
-            (Some(_), Owner::Guest { .. }) => false,
+            (Some(_), JournalOwner::State) => frame.is_first,
+            (Some(_), JournalOwner::Guest { .. }) => false,
         };
         if fresh {
             self.begin(position, frame.run).inspect_err(|_| self.forget_file(position))?;
@@ -162,7 +167,7 @@ impl Journal {
         let Some(segment) = &self.segment else { return Err(io::Error::other("no segment")) };
         complete(&mut frame.bytes, self.salt, frame.received);
         if let Err(error) = segment.append(&frame.bytes) {
-            if matches!(self.owner, Owner::State) {
+            if matches!(self.owner, JournalOwner::State) {
                 // A reader stops at what is there of it, and goes on with the next segment.
                 self.segment = None;
                 if fresh {
@@ -178,7 +183,7 @@ impl Journal {
 
     /// True if something can be written at a position again, as far as that can be known.
     pub fn probe(&mut self, position: u64) -> bool {
-        if matches!(self.owner, Owner::Guest { .. }) {
+        if self.broken || matches!(self.owner, JournalOwner::Guest { .. }) {
             return !self.broken;
         }
         let is_possible =
@@ -193,8 +198,8 @@ impl Journal {
 
     fn check_limit(&self, end: u64) -> io::Result<()> {
         let held = match self.owner {
-            Owner::State => end.saturating_sub(self.retired.load(Ordering::Relaxed)),
-            Owner::Guest { .. } => end,
+            JournalOwner::State => end.saturating_sub(self.retired.load(Ordering::Relaxed)),
+            JournalOwner::Guest { .. } => end,
         };
         if held > self.bytes_max {
             return Err(io::Error::other("limits.journal_bytes is reached, because no checkpoint was possible"));
@@ -206,11 +211,11 @@ impl Journal {
     fn begin(&mut self, position: u64, run: u128) -> io::Result<()> {
         self.segment = None;
         let (segment, salt) = match &self.owner {
-            Owner::Guest { name, salt, announce } => {
+            JournalOwner::Guest { name, salt, announce } => {
                 announce()?;
                 (self.disk.create(name)?, *salt)
             }
-            Owner::State => (new_segment(&*self.disk, position)?, position),
+            JournalOwner::State => (new_segment(&*self.disk, position)?, position),
         };
         let mut head = [0; SEGMENT_HEAD_BYTES];
         head[..4].copy_from_slice(MAGIC);
@@ -224,7 +229,7 @@ impl Journal {
 
     /// Removes a file in which there is no frame; if it stays, it does no harm.
     fn forget_file(&self, position: u64) {
-        if matches!(self.owner, Owner::State) {
+        if matches!(self.owner, JournalOwner::State) {
             let _ = self.disk.remove(&segment_name(position));
         }
     }

@@ -100,8 +100,14 @@ pub fn compile(
 /// Longest key, in characters, that a table holds as it is.
 pub const KEY_CHARS_MAX: usize = 191;
 
-/// A tag value as it is shown in a key column: bytes that are not UTF-8 as `\xNN`; a text of more than
-/// [`KEY_CHARS_MAX`] characters is cut and ends in `~` and a hash of the whole, so that it stays unique.
+/// True if a text holds `\xNN`, as bytes that are not UTF-8 are shown.
+fn holds_shown_byte(text: &[u8]) -> bool {
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.windows(4).any(|four| four[0] == b'\\' && four[1] == b'x' && is_hex(four[2]) && is_hex(four[3]))
+}
+
+/// A tag value as it is shown in a key column: bytes that are not UTF-8 as `\xNN`. A text that holds such a thing itself, or
+/// has more than [`KEY_CHARS_MAX`] characters, ends in `~` and a hash of the whole, so that it stays unique; a long one is cut.
 pub fn key_text(value: &[u8]) -> String {
     let mut text = String::with_capacity(value.len());
     for chunk in value.utf8_chunks() {
@@ -110,9 +116,27 @@ pub fn key_text(value: &[u8]) -> String {
             text.push_str(&format!("\\x{byte:02x}"));
         }
     }
-    if text.chars().count() > KEY_CHARS_MAX {
+    // A text that holds what a byte would be shown as must not be taken for that byte.
+    if holds_shown_byte(value) || text.chars().count() > KEY_CHARS_MAX {
         let hash = fnv1a(value);
         text = text.chars().take(KEY_CHARS_MAX - 17).collect::<String>() + &format!("~{hash:016x}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_and_the_text_that_shows_it_are_two_keys() {
+        assert_eq!(key_text(b"pc\xff"), "pc\\xff");
+        let text = key_text(br"pc\xff");
+        assert!(text.starts_with("pc\\xff~") && text.len() == 23, "{text}");
+        for plain in ["C:\\x", "C:\\xz1", "C:\\xAB", "C:\\Xab", "a~b"] {
+            assert_eq!(key_text(plain.as_bytes()), plain);
+        }
+        // Both a byte and such a text.
+        assert_ne!(key_text(b"\\xff\xff"), key_text(b"\xff\xff"));
+    }
 }

@@ -32,7 +32,7 @@ const VISITS: u64 = 2;
 const PATIENCE: u64 = 50_000;
 
 #[derive(Clone, Copy)]
-struct Entry {
+struct DedupeEntry {
     slot: u32,
     /// How many entries further back the one before it in its chain stands; 0 if there was none. The highest bit is set if
     /// one that has been in the chain before it has a later time, or the same.
@@ -43,7 +43,7 @@ struct Entry {
 
 const OUT_OF_ORDER: u32 = 1 << 31;
 
-impl Entry {
+impl DedupeEntry {
     fn distance(&self) -> usize {
         (self.link & !OUT_OF_ORDER) as usize
     }
@@ -78,7 +78,7 @@ pub enum Seen {
 /// A bounded memory of (field slot, timestamp) -> value.
 pub struct Dedupe {
     capacity: usize,
-    ring: Vec<Entry>,
+    ring: Vec<DedupeEntry>,
     /// Where the next entry goes, once the ring is full.
     oldest: usize,
     /// Entries that have ever come: the number of the newest one.
@@ -121,7 +121,7 @@ fn hash(slot: u32, at: i64) -> u64 {
 }
 
 /// The hash of an entry by its place.
-fn hash_of(ring: &[Entry], place: u32) -> u64 {
+fn hash_of(ring: &[DedupeEntry], place: u32) -> u64 {
     let entry = &ring[place as usize];
     hash(entry.slot, entry.at)
 }
@@ -284,7 +284,7 @@ impl Dedupe {
         };
         let link = distance | if at > chain.latest { 0 } else { OUT_OF_ORDER };
         (chain.newest, chain.latest) = (count, chain.latest.max(at));
-        let entry = Entry { slot, link, at, value };
+        let entry = DedupeEntry { slot, link, at, value };
         match self.ring.get_mut(place) {
             Some(oldest) => {
                 *oldest = entry;

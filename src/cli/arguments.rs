@@ -1,0 +1,72 @@
+//! Arguments -> one command -> exit code.
+
+use super::{check, replay, resend, run, schema, status};
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Turns the metric stream of Telegraf into hourly and daily rows for each device.
+#[derive(Parser)]
+#[command(
+    name = "telegraf-rollup",
+    version,
+    about,
+    long_about = "Turns the metric stream of Telegraf into hourly and daily rows for each device.\n\n\
+        Telegraf runs it as [[processors.execd]]: every line passes through unchanged, and the rows of \
+        <summary>_hourly and <summary>_daily are kept up to date in SQLite (the default, nothing to install) or MySQL.",
+    after_help = "Start here:\n  \
+        telegraf-rollup replay --config rollup.toml metrics.influx   see the rows that recorded lines would make\n  \
+        telegraf-rollup check --config rollup.toml                   judge the configuration and look at the sink\n  \
+        then let Telegraf run it: see telegraf/processor.conf"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Pass lines from stdin to stdout and keep the summary tables up to date (Telegraf starts this)
+    #[command(after_help = "Telegraf's side:\n  [[processors.execd]]\n    \
+        command = [\"telegraf-rollup\", \"run\", \"--config\", \"/etc/telegraf-rollup/rollup.toml\"]\n    \
+        restart_delay = \"1s\"\n\n\
+        A bad configuration, a dead database or a full disk never stop the lines: the log (stderr) says what is wrong.")]
+    Run(run::RunArgs),
+    /// Judge a configuration, look at the sink's tables, explain which column takes a line
+    Check(check::CheckArgs),
+    /// Read line protocol from a file and print the rows it makes; touches neither state nor sink
+    Replay(replay::ReplayArgs),
+    /// Show what the running process says of itself: flushes, what waits, what was set aside
+    Status(status::StatusArgs),
+    /// Have everything written again that the state holds (a table was emptied, a backup restored)
+    Resend(resend::ResendArgs),
+    /// Print the statements that make the tables, or make them
+    Schema(schema::SchemaArgs),
+}
+
+/// Parses the arguments of the process and runs the command.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(run) => run.run(),
+        Command::Check(check) => finish(check.run()),
+        Command::Replay(replay) => finish(replay.run()),
+        Command::Status(status) => finish(status.run()),
+        Command::Resend(resend) => finish(resend.run()),
+        Command::Schema(schema) => finish(schema.run()),
+    }
+}
+
+/// Shows an error with its causes. A reader that has gone away (`| head`) is no error.
+fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            let gone =
+                error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe);
+            if gone {
+                return ExitCode::SUCCESS;
+            }
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The configuration that a command works with.
+
+use crate::config::Config;
+use anyhow::Context;
+use std::path::Path;
+
+/// Reads and checks a configuration; the error lists every problem.
+///
+/// # Errors
+/// The file cannot be read, or has problems.
+pub fn load(path: &Path) -> anyhow::Result<Config> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Config::check(&text, &|name| std::env::var(name).ok()).map_err(|report| {
+        let count = report.0.len();
+        anyhow::anyhow!("{} has {count} problem{}:\n{report}", path.display(), if count == 1 { "" } else { "s" })
+    })
+}
