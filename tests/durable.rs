@@ -7,126 +7,15 @@ mod support;
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
-use support::{feed, program, same_csv, sqlite_csv};
+use support::site::{CONFIG, START, Site, copy, lines, log, wait_for};
+use support::{feed, program, same_csv};
 
-const CONFIG: &str = r#"
-[flush]
-every = "1s"
-daily_every = "1s"
-[lateness]
-max = "forever"
-[missing]
-horizon = "0s"
-[[summary]]
-name = "s"
-key = ["host"]
-  [[summary.column]]
-  name = "sum_v"
-  method = "sum"
-  sources = [{ measurement = "m", field = "v" }]
-  [[summary.column]]
-  name = "max_v"
-  method = "max"
-  sources = [{ measurement = "m", field = "v" }]
-  [[summary.column]]
-  name = "n"
-  method = "count"
-  sources = [{ measurement = "m", field = "v" }]
-"#;
-
-/// A configuration with its state directory and its sink.
-struct Site {
-    folder: tempfile::TempDir,
-}
-
-impl Site {
-    fn new() -> Site {
-        let site = Site { folder: tempfile::tempdir().expect("a folder") };
-        site.configure("state");
-        site
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Writes the configuration for a state directory; the sink is the same for all of them.
-    fn configure(&self, state: &str) -> PathBuf {
-        let text = format!(
-            "state_dir = {:?}\n{CONFIG}[sink]\nurl = \"sqlite://{}\"\n",
-            self.path(state),
-            self.path("sink.db").display()
-        );
-        let path = self.path(&format!("{state}.toml"));
-        std::fs::write(&path, text).expect("writable");
-        path
-    }
-
-    fn command(&self, state: &str) -> Command {
-        let mut command = program();
-        command.args(["run", "--config"]).arg(self.configure(state));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    /// Runs a process over some lines, from start to end.
-    fn run(&self, state: &str, lines: &[u8]) -> Output {
-        let output = feed(&mut self.command(state), lines);
-        assert!(output.status.success());
-        assert!(output.stdout == lines, "stdout is not the input");
-        output
-    }
-
-    fn rows(&self) -> String {
-        sqlite_csv(&self.path("sink.db"), CONFIG)
-    }
-
-    /// The rows must be those of these lines.
-    fn holds(&self, lines: &[u8]) {
-        let rows = oracle::rollup(CONFIG, lines, &oracle::Options { now_ns: None, ..Default::default() });
-        same_csv(&self.rows(), &oracle::to_csv(CONFIG, &rows)).unwrap_or_else(|e| panic!("{e}"));
-    }
-
-    fn value(&self, sql: &str) -> i64 {
-        let database = rusqlite::Connection::open(self.path("sink.db")).expect("the sink");
-        database.query_row(sql, [], |row| row.get(0)).expect("a value")
-    }
-}
-
-const START: i64 = 1_700_000_000_000_000_000;
-
-/// Made-up lines: one every 10 s, over four devices.
-fn lines(numbers: impl Iterator<Item = i64>) -> Vec<u8> {
-    let line = |n: i64| format!("m,host=h{} v={} {}\n", n % 4, n * 37 % 1000, START + n * 10_000_000_000);
-    numbers.map(line).collect::<String>().into_bytes()
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target)
-        } else {
-            std::fs::copy(entry.path(), target).expect("a copy");
-        }
-    }
-}
-
-fn log(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn wait_for(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < limit, "waited too long for {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+/// The rows must be those of these lines.
+fn holds(site: &Site, lines: &[u8]) {
+    let rows = oracle::rollup(CONFIG, lines, &oracle::Options { now_ns: None, ..Default::default() });
+    same_csv(&site.rows(), &oracle::to_csv(CONFIG, &rows)).unwrap_or_else(|e| panic!("{e}"));
 }
 
 #[test]
@@ -135,7 +24,7 @@ fn a_restart_goes_on_where_the_last_process_ended() {
     for part in 0..5 {
         site.run("state", &lines(part * 500..(part + 1) * 500));
     }
-    site.holds(&lines(0..2500));
+    holds(&site, &lines(0..2500));
     assert_eq!(site.value("SELECT MAX(writers) FROM s_daily"), 1, "one state is one writer");
     assert_eq!(site.value("SELECT SUM(revision) - SUM(samples) FROM s_hourly"), 0);
 }
@@ -146,7 +35,7 @@ fn lines_that_are_sent_again_after_a_restart_count_once() {
     site.run("state", &lines(0..600));
     site.run("state", &lines(0..900));
     site.run("state", &lines(300..900));
-    site.holds(&lines(0..900));
+    holds(&site, &lines(0..900));
 }
 
 #[test]
@@ -157,7 +46,7 @@ fn a_late_line_finds_the_window_that_has_left_memory() {
     site.run("state", &early);
     // All windows are final, written and saved by now: the next process starts without them.
     site.run("state", &late);
-    site.holds(&[early, late].concat());
+    holds(&site, &[early, late].concat());
     assert_eq!(site.value("SELECT MIN(is_final) FROM s_hourly"), 1);
 }
 
@@ -193,7 +82,7 @@ fn a_changed_key_is_named() {
     assert!(log(&output).contains("the key of the summary was changed"), "{}", log(&output));
     // The rows of the old key are as they were, and go on with it.
     site.run("state", &lines(300..400));
-    site.holds(&lines(0..400));
+    holds(&site, &lines(0..400));
 }
 
 /// A device that names its zone in a tag, and moves.
@@ -220,7 +109,7 @@ fn a_broken_summary_file_is_set_aside_and_made_anew() {
         let aside = site.path(&format!("sink.db.set-aside-{number}"));
         assert!(log(&output).contains("sink.db.set-aside-"), "{}", log(&output));
         assert!(std::fs::read(&aside).expect("the file that was set aside") == broken);
-        site.holds(&lines(0..next + 100));
+        holds(&site, &lines(0..next + 100));
     }
 }
 
@@ -287,11 +176,11 @@ fn a_cloned_state_counts_nothing_twice() {
     copy(&site.path("state"), &site.path("clone"));
     site.run("state", &lines((301..700).filter(|n| n % 3 == 0)));
     site.run("clone", &lines((301..700).filter(|n| n % 3 != 0)));
-    site.holds(&lines(0..700));
+    holds(&site, &lines(0..700));
     // Both go on, each with parts of its own.
     site.run("state", &lines((700..1000).filter(|n| n % 3 == 0)));
     site.run("clone", &lines((700..1000).filter(|n| n % 3 != 0)));
-    site.holds(&lines(0..1000));
+    holds(&site, &lines(0..1000));
 }
 
 #[test]
@@ -304,7 +193,7 @@ fn a_state_that_was_restored_from_a_backup_goes_on() {
     copy(&site.path("backup"), &site.path("state"));
     site.run("state", &lines(321..500));
     site.run("state", &lines(500..800));
-    site.holds(&lines(0..800));
+    holds(&site, &lines(0..800));
 }
 
 #[test]
@@ -323,14 +212,14 @@ fn a_state_of_a_newer_version_is_set_aside() {
         .collect();
     assert!(names.iter().any(|n| n.starts_with("state.db.set-aside-")), "{names:?}");
     // A new name among the writers: the sum of both is right.
-    site.holds(&lines(0..200));
+    holds(&site, &lines(0..200));
     for name in ["state.db-wal", "state.db-shm"] {
         let _ = std::fs::remove_file(site.path("state").join(name));
     }
     std::fs::write(site.path("state/state.db"), "this is not a database\n".repeat(500)).expect("writable");
     let output = site.run("state", &lines(200..300));
     assert!(log(&output).contains("it cannot be read"), "{}", log(&output));
-    site.holds(&lines(0..300));
+    holds(&site, &lines(0..300));
 }
 
 struct Live {
@@ -385,7 +274,7 @@ fn a_second_process_takes_over_when_the_first_leaves() {
     let (out, log) = second.end();
     assert!(out == lines(100..400));
     assert!(!log.contains("W! "), "{log}");
-    site.holds(&lines(0..400));
+    holds(&site, &lines(0..400));
     assert_eq!(site.value("SELECT MAX(writers) FROM s_daily"), 1);
 }
 
@@ -399,7 +288,7 @@ fn a_guest_that_ends_leaves_its_lines_to_the_next_owner() {
     first.send(&lines(200..300));
     first.end();
     site.run("state", &lines(300..400));
-    site.holds(&lines(0..400));
+    holds(&site, &lines(0..400));
 }
 
 #[test]
@@ -422,7 +311,7 @@ fn a_second_process_becomes_a_plain_pipe() {
     assert!(out == lines(100..300), "a plain pipe passes everything");
     assert!(log.contains("W! ") && log.contains("give every Telegraf a state_dir of its own"), "{log}");
     first.end();
-    site.holds(&lines(0..100));
+    holds(&site, &lines(0..100));
 }
 
 #[test]
@@ -438,7 +327,7 @@ fn what_a_process_left_over_is_written_by_the_next_without_a_line() {
         site.value("SELECT COALESCE(SUM(samples), 0) FROM s_hourly") == 100
     });
     second.end();
-    site.holds(&lines(0..100));
+    holds(&site, &lines(0..100));
 }
 
 /// A kill before the first checkpoint: the next process is the same writer to the sink.
@@ -454,7 +343,7 @@ fn a_state_keeps_its_name_from_its_first_row_on() {
     first.child.kill().expect("it lives");
     first.child.wait().expect("it ends");
     site.run("state", &lines(100..120));
-    site.holds(&lines(0..120));
+    holds(&site, &lines(0..120));
     assert_eq!(site.value("SELECT MAX(writers) FROM s_daily"), 1, "one state is one writer");
 }
 
@@ -475,7 +364,7 @@ fn a_last_flush_that_hangs_takes_nothing_with_it() {
     let output = feed(&mut command, &lines(10..2_000));
     assert!(log(&output).contains("the last flush was not done in time"), "{}", log(&output));
     site.run("state", &lines(2_000..2_010));
-    site.holds(&lines(0..2_010));
+    holds(&site, &lines(0..2_010));
     assert_eq!(site.value("SELECT MAX(writers) FROM s_daily"), 1);
 }
 

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod servers;
+pub mod site;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

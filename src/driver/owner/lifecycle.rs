@@ -361,7 +361,10 @@ impl Lifecycle {
             Event::Requested => self.requested(now),
             Event::FlushEnded { end, random } => self.flush_ended(now, end, random),
             Event::FlusherLost => {
-                self.schedule.set(Timer::StartFlusher, now + PANIC_PAUSE);
+                // Whoever asks it for something meanwhile does not put it off.
+                if self.schedule.due(Timer::StartFlusher).is_none() {
+                    self.schedule.set(Timer::StartFlusher, now + PANIC_PAUSE);
+                }
                 let was_flushing = std::mem::take(&mut self.is_flushing);
                 match self.phase {
                     Phase::Ending => self.finish(),
@@ -471,7 +474,8 @@ impl Lifecycle {
     fn begin_owning(&mut self, now: i64) {
         let pace = self.pace.unwrap_or(Pace { flush_every: 60 * SECOND, daily_every: 60 * SECOND, splay: 0 });
         self.phase = Phase::Owner;
-        self.schedule.stop_all();
+        // A flusher that could not be started is still waited for.
+        self.schedule.stop(Timer::LeftOver);
         self.saved_at = now;
         let every = pace.flush_every.max(1);
         let splay = (pace.splay % every.unsigned_abs()) as i64;
@@ -930,13 +934,25 @@ mod tests {
         assert_eq!(life.event(Event::Claimed(Claimed::Granted)), [Action::Own]);
         assert_eq!(life.event(Event::Panicked), [Action::Abandon]);
         assert_eq!(life.pass(10), [(20, Action::Claim)]);
+        assert_eq!(life.event(Event::FlusherLost), []);
         life.event(Event::Claimed(Claimed::Granted));
         life.event(Event::Owned);
+        let mut started = None;
+        for _ in 0..12 {
+            for (at, action) in life.pass(1) {
+                match action {
+                    Action::Flush(_) if started.is_none() => assert_eq!(life.event(Event::FlusherLost), []),
+                    Action::StartFlusher => started = Some(at),
+                    _ => {}
+                }
+            }
+        }
+        assert_eq!(started, Some(30), "whatever is asked of it meanwhile");
         assert_eq!(life.event(Event::Panicked), [Action::SaveAllNext]);
-        assert_eq!(life.flushes(60).len(), 1);
+        assert_eq!(life.flushes(58).len(), 1);
         assert_eq!(life.event(Event::FlusherLost), []);
         let actions = life.pass(60);
-        assert!(actions.contains(&(90, Action::StartFlusher)), "{actions:?}");
+        assert!(actions.contains(&(100, Action::StartFlusher)), "{actions:?}");
         assert!(actions.iter().any(|(_, action)| matches!(action, Action::Flush(_))), "{actions:?}");
         assert_eq!(life.event(END)[0], Action::SaveForTheEnd);
         assert_eq!(life.event(Event::Panicked), [Action::SaveAllNext]);

@@ -27,6 +27,7 @@ use crate::durable::disk::Disk;
 use crate::durable::journal::adopt;
 use crate::durable::journal::name;
 use crate::durable::journal::read::Recovered;
+use crate::durable::private;
 use crate::durable::state::db::StateDb;
 use crate::durable::state_error::StateError;
 use crate::engine::Engine;
@@ -478,6 +479,9 @@ impl OwnerWork {
 
 /// Recovers the state of a directory that is ours.
 fn open(config: &Config, guest: &Guest) -> Result<(Keeper, (Engine, Recovered)), StateError> {
+    if let Err(e) = private::tighten(&guest.folder) {
+        log::warn!("other users may read {}: {e}", guest.folder.display());
+    }
     let (store, aside) = StateDb::open(&config.state_dir, clock::now())?;
     if let Some(aside) = aside {
         log::error!(
