@@ -215,9 +215,9 @@ fn bare_rows(config: &Config, devices: usize, pass: i64) -> Vec<RowRecord> {
 
 /// A process on a folder for its state, without a journal.
 fn process(folder: &Path, config: &Config) -> (Arc<Shared>, Keeper) {
-    let (store, _) = StateDb::open(folder, 0).unwrap_or_else(|e| panic!("{e}"));
+    let (store, _) = StateDb::open(folder).unwrap_or_else(|e| panic!("{e}"));
     let disk = Arc::new(Folder::new(folder.join("journal")));
-    let opened = Keeper::open(Box::new(store), disk, &config.schema, &[], 1, ("writer".into(), 0));
+    let opened = Keeper::open(Box::new(store), disk, &config.schema, &[], 1, "writer".into());
     let opened = opened.unwrap_or_else(|e| panic!("{e}"));
     (Arc::new(Shared::new(opened.engine)), opened.keeper)
 }

@@ -139,6 +139,8 @@ impl Disk for Folder {
     fn reuse(&self, from: &str, to: &str) -> io::Result<Arc<dyn Segment>> {
         let path = self.0.join(to);
         fs::rename(self.0.join(from), &path)?;
+        // An earlier version may have made it.
+        private::tighten(&path)?;
         Ok(Arc::new(OpenOptions::new().write(true).open(path)?))
     }
 

@@ -61,6 +61,7 @@ pub fn recover(
         let mut line: &[u8] = &[];
         // The stream has gone on behind a line on which the engine panicked: so does recovery, or it would never end.
         loop {
+            let left = rest.len();
             let work = || {
                 while let Some(length) = framer.line(rest) {
                     (line, rest) = rest.split_at(length);
@@ -68,6 +69,11 @@ pub fn recover(
                 }
             };
             if catch_unwind(AssertUnwindSafe(work)).is_ok() {
+                break;
+            }
+            if rest.len() == left {
+                // Framing itself has failed: what is left of the batch cannot be read.
+                skipped_more += 1;
                 break;
             }
             if skipped.len() < SKIPPED_NAMED_MAX {

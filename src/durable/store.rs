@@ -5,6 +5,7 @@ use crate::engine::ids::DeviceId;
 use crate::engine::persist::checkpoint::Slice;
 use crate::engine::persist::stored::{News, Stored, StoredWindow};
 use crate::engine::schema::Schema;
+use std::collections::HashSet;
 
 /// What belongs to the state as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,11 +50,17 @@ pub trait Store: Send {
     /// Nothing was changed.
     fn resend(&mut self, from: i64) -> Result<u64, StateError>;
 
+    /// The devices of which not all windows are done.
+    ///
+    /// # Errors
+    /// The state cannot be used.
+    fn open_devices(&mut self) -> Result<HashSet<DeviceId>, StateError>;
+
     /// Sets aside what is there, which is of no use, and begins with an empty state. Returns the names of what was set aside.
     ///
     /// # Errors
     /// The state cannot be used.
-    fn begin_anew(&mut self, now: i64) -> Result<Vec<String>, StateError>;
+    fn begin_anew(&mut self) -> Result<Vec<String>, StateError>;
 
     /// Saves a checkpoint, all of it or nothing: what is new and what is gone, and the slices that `next` gives one after the other.
     /// Windows that are done and ended before `purge_before` are removed. False if the checkpoint was void.

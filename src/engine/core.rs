@@ -33,6 +33,8 @@ pub struct Engine {
     pub(super) dedupe: Dedupe,
     /// Windows that have left memory and wait to be written.
     pub(super) away: u64,
+    /// Windows that have left memory unwritten since the start.
+    pub(super) spilled: u64,
     /// By id of the series: slots of fields that this configuration does not know, kept as they were stored.
     pub(super) unknown_slots: HashMap<SeriesId, Vec<StoredSlot>>,
     pub(super) counters: Counters,
@@ -64,6 +66,7 @@ impl Engine {
             run: RunIndex(0),
             dedupe: Dedupe::new(schema.limits.dedupe_points),
             away: 0,
+            spilled: 0,
             unknown_slots: HashMap::new(),
             counters: Counters::default(),
             found: Vec::new(),

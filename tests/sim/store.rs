@@ -2,7 +2,7 @@
 
 use super::Mutant;
 use super::chance;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use telegraf_rollup::durable::state_error::StateError;
 use telegraf_rollup::durable::store::{Meta, Store};
@@ -131,7 +131,13 @@ impl Store for SimStore {
         Ok(data.windows.values().filter(|window| !window.is_done()).count() as u64)
     }
 
-    fn begin_anew(&mut self, _: i64) -> Result<Vec<String>, StateError> {
+    fn open_devices(&mut self) -> Result<HashSet<DeviceId>, StateError> {
+        chance::step();
+        let data = self.data();
+        Ok(data.windows.values().filter(|window| !window.is_done()).map(|window| window.device).collect())
+    }
+
+    fn begin_anew(&mut self) -> Result<Vec<String>, StateError> {
         chance::step();
         let mut data = self.data();
         *data = Data { mutant: data.mutant, saved: data.saved, ..Data::default() };

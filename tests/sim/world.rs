@@ -279,7 +279,7 @@ impl World {
         let abandoned: Vec<String> =
             names.into_iter().filter(|name| name::is_guest(name) && *name != own_file).collect();
         let (run, writer) = (process.run, format!("{:032x}", chance::id()));
-        let opened = Keeper::open(Box::new(store.clone()), disk.clone(), &self.schema, &abandoned, run, (writer, 0));
+        let opened = Keeper::open(Box::new(store.clone()), disk.clone(), &self.schema, &abandoned, run, writer);
         let Ok(opened) = opened else { return };
         let recovered = opened.journal;
         if opened.is_synced && self.sites[site].disk.has_dropped() {

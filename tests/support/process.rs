@@ -35,10 +35,10 @@ impl Process {
         let shared = Arc::new(Shared::starting(run, runs));
         let journaling = Journaling::new(Journal::guest(disk.clone(), run, || Ok(())));
         shared.configured(Engine::new(schema.clone()), Some(journaling));
-        let (store, aside) = StateDb::open(folder, 0).expect("a folder");
+        let (store, aside) = StateDb::open(folder).expect("a folder");
         assert!(aside.is_none());
-        let names = (format!("{run:x}"), 0);
-        let opened = Keeper::open(Box::new(store), disk.clone(), schema, &[], run, names).expect("a state");
+        let opened =
+            Keeper::open(Box::new(store), disk.clone(), schema, &[], run, format!("{run:x}")).expect("a state");
         let (mut keeper, recovered) = (opened.keeper, opened.journal);
         let mut file = None;
         shared.start(

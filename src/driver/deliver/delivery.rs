@@ -6,10 +6,11 @@ use crate::driver::flush::due::DEVICES_A_SLICE;
 use crate::driver::flush::pass::{self, FlushMemory, Flushed, Scope};
 use crate::driver::intake::shared::Shared;
 use crate::durable::state_error::StateError;
-use crate::engine::Engine;
-use crate::engine::ids::DeviceId;
 use crate::engine::schema::Schema;
 use crate::sink::port::{Sink, SinkError};
+
+/// How often a delivery goes through what waits in stored state.
+const ROUNDS_MAX: u32 = 2;
 
 /// Why a delivery did not write everything.
 #[derive(Debug, thiserror::Error)]
@@ -71,18 +72,20 @@ fn write_waiting(
     memory: &mut FlushMemory,
     now: i64,
 ) -> Result<usize, DeliveryError> {
-    let mut after = (DeviceId(0), i64::MIN);
     let mut foreign = 0;
     let writer = vault.writer();
-    while shared.with(|engine| engine.away()).unwrap_or_default() > 0 {
-        let Some(last) = vault.hydrate(shared, after)? else {
-            shared.with(Engine::none_away);
+    // Others may leave memory while these are written; what is refused does so again and again.
+    for _ in 0..ROUNDS_MAX {
+        if shared.with(|engine| engine.away()).unwrap_or_default() == 0 {
             break;
-        };
-        after = last;
-        foreign += pass::flush(shared, sink, memory, &writer, now, Scope::Windows)?.foreign;
-        unpin_all(shared);
-        vault.save(shared, now)?;
+        }
+        let mut after = None;
+        while let Some(last) = vault.hydrate(shared, after)? {
+            after = Some(last);
+            foreign += pass::flush(shared, sink, memory, &writer, now, Scope::Windows)?.foreign;
+            unpin_all(shared);
+            vault.save(shared, now)?;
+        }
     }
     Ok(foreign)
 }

@@ -21,7 +21,7 @@ use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 /// What the flusher asks of the keeper, each with the way of its answer.
 pub enum VaultCall {
     Secure { now: i64, answer: SyncSender<Result<(), StateError>> },
-    Hydrate { after: WindowPlace, answer: SyncSender<Result<Option<WindowPlace>, StateError>> },
+    Hydrate { after: Option<WindowPlace>, answer: SyncSender<Result<Option<WindowPlace>, StateError>> },
     Save { now: i64, answer: SyncSender<Result<(), StateError>> },
 }
 
@@ -57,7 +57,7 @@ impl Vault for RemoteVault {
         self.ask(|answer| VaultCall::Secure { now, answer })
     }
 
-    fn hydrate(&mut self, _: &Shared, after: WindowPlace) -> Result<Option<WindowPlace>, StateError> {
+    fn hydrate(&mut self, _: &Shared, after: Option<WindowPlace>) -> Result<Option<WindowPlace>, StateError> {
         self.ask(|answer| VaultCall::Hydrate { after, answer })
     }
 
@@ -68,6 +68,8 @@ impl Vault for RemoteVault {
 
 /// A flush that is asked for.
 pub struct FlushJob {
+    /// Tells it from other flushes.
+    pub number: u64,
     pub shared: Arc<Shared>,
     /// The name of the state among the writers of a sink.
     pub writer: Arc<str>,
@@ -88,6 +90,8 @@ pub enum Job {
 /// How a flush went.
 #[derive(Clone, Debug, Default)]
 pub struct FlushReport {
+    /// That of the job.
+    pub number: u64,
     /// When it began, nanoseconds since the epoch.
     pub at: i64,
     pub milliseconds: u64,
@@ -104,6 +108,8 @@ pub enum FlusherSays {
     Flushed(Box<FlushReport>),
     /// The sink was set aside outside of a flush: whoever owns the state is to write everything again.
     Emptied,
+    /// The thread has ended.
+    Gone,
 }
 
 /// The way to the running flusher.
@@ -119,15 +125,18 @@ impl Flusher {
     pub fn start(config: Arc<Config>, say: impl Fn(FlusherSays) + Send + 'static) -> io::Result<Flusher> {
         let (jobs, received) = channel();
         threads::start("flusher", move || {
-            let mut work = FlusherWork { sink: open(&config.sink), config, memory: FlushMemory::default() };
+            // Also if it dies of something that nobody thought of.
+            let say = Farewell(say);
+            let mut work =
+                FlusherWork { sink: open(&config.sink), config, memory: FlushMemory::default(), engine: None };
             for job in received {
                 match job {
                     Job::MakeTables => {
                         if work.make_tables() {
-                            say(FlusherSays::Emptied);
+                            (say.0)(FlusherSays::Emptied);
                         }
                     }
-                    Job::Flush(job) => say(FlusherSays::Flushed(Box::new(work.flush(*job)))),
+                    Job::Flush(job) => (say.0)(FlusherSays::Flushed(Box::new(work.flush(*job)))),
                 }
             }
         })?;
@@ -140,11 +149,22 @@ impl Flusher {
     }
 }
 
+/// Says when the thread has ended, however it did.
+struct Farewell<S: Fn(FlusherSays)>(S);
+
+impl<S: Fn(FlusherSays)> Drop for Farewell<S> {
+    fn drop(&mut self) {
+        (self.0)(FlusherSays::Gone);
+    }
+}
+
 /// What the thread works with.
 struct FlusherWork {
     config: Arc<Config>,
     sink: Box<dyn Sink + Send>,
     memory: FlushMemory,
+    /// The engine that the memory is of.
+    engine: Option<Arc<Shared>>,
 }
 
 impl FlusherWork {
@@ -173,8 +193,12 @@ impl FlusherWork {
     }
 
     fn flush(&mut self, job: FlushJob) -> FlushReport {
-        let FlushJob { shared, writer, call, scope, purge, retry_refused } = job;
+        let FlushJob { number, shared, writer, call, scope, purge, retry_refused } = job;
         let now = clock::now();
+        if !self.engine.as_ref().is_some_and(|engine| Arc::ptr_eq(engine, &shared)) {
+            // What is remembered is of another engine's devices.
+            (self.memory, self.engine) = (FlushMemory::default(), Some(shared.clone()));
+        }
         if retry_refused {
             self.memory.quarantine.release();
         }
@@ -182,7 +206,7 @@ impl FlusherWork {
         let FlusherWork { sink, memory, .. } = self;
         let work = || deliver(&mut vault, &shared, sink.as_mut(), memory, now, scope);
         let result = catch_unwind(AssertUnwindSafe(work));
-        let mut said = FlushReport { at: now, ..FlushReport::default() };
+        let mut said = FlushReport { number, at: now, ..FlushReport::default() };
         match result {
             Ok(Ok(flushed)) => {
                 log::debug!("flushed {} hourly and {} daily rows", flushed.hourly, flushed.daily);

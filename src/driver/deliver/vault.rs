@@ -20,12 +20,12 @@ pub trait Vault {
     /// The state cannot be used.
     fn secure(&mut self, shared: &Shared, now: i64) -> Result<(), StateError>;
 
-    /// Takes windows back to memory that wait in stored state behind a place, a bounded number. Returns the last one's place;
-    /// `None` if no window waits there.
+    /// Takes windows back to memory that wait in stored state, a bounded number: the first ones, or those behind a place.
+    /// Returns the last one's place; `None` if no window waits there, and all that have waited since the first call are back.
     ///
     /// # Errors
     /// The state cannot be used.
-    fn hydrate(&mut self, shared: &Shared, after: WindowPlace) -> Result<Option<WindowPlace>, StateError>;
+    fn hydrate(&mut self, shared: &Shared, after: Option<WindowPlace>) -> Result<Option<WindowPlace>, StateError>;
 
     /// Saves the state, so that what was written may leave memory.
     ///

@@ -30,6 +30,8 @@ struct State {
     handles: Mutex<(Syncer, Retirer)>,
     /// A frame was not written since this was asked last: the next one must begin a segment.
     failed: AtomicBool,
+    /// A frame was not written: the next one must begin a segment.
+    needs_first: AtomicBool,
     /// When writing may be tried again, and how often it was in vain; looked at only while `failing`.
     retry: Mutex<(Instant, u32)>,
     sync_failed: Mutex<Option<Instant>>,
@@ -61,6 +63,7 @@ impl Journaling {
             handles: Mutex::new((journal.syncer(), journal.retirer())),
             journal: Mutex::new(journal),
             failed: AtomicBool::new(false),
+            needs_first: AtomicBool::new(false),
             retry: Mutex::new((Instant::now(), 0)),
             sync_failed: Mutex::default(),
             retry_after,
@@ -94,6 +97,11 @@ impl Journaling {
     /// True, once, after a frame was not written: the next one must begin a segment.
     pub fn takes_failure(&self) -> bool {
         self.0.failed.load(Ordering::Relaxed) && self.0.failed.swap(false, Ordering::Relaxed)
+    }
+
+    /// True if a frame was not written, and the next one must begin a segment.
+    pub fn has_gap(&self) -> bool {
+        self.0.needs_first.load(Ordering::Relaxed)
     }
 
     /// True if a frame was not written or not synced, and the stream has not noticed yet.
@@ -163,6 +171,7 @@ impl Held<'_> {
         state.frames.fetch_add(1, Ordering::Relaxed);
         match self.journal.append(&mut frame) {
             Ok(()) => {
+                state.needs_first.store(false, Ordering::Relaxed);
                 state.written_bytes.fetch_add(frame.bytes.len() as u64, Ordering::Relaxed);
                 if state.recovering.swap(false, Ordering::Relaxed) {
                     state.retry.lock().unwrap_or_else(PoisonError::into_inner).1 = 0;
@@ -173,6 +182,7 @@ impl Held<'_> {
                 state.put_off();
                 state.recovering.store(true, Ordering::Relaxed);
                 state.failed.store(true, Ordering::Relaxed);
+                state.needs_first.store(true, Ordering::Relaxed);
                 log::error!("the journal cannot be written: {e}; lines pass and are counted, but a kill loses them");
                 false
             }

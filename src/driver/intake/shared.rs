@@ -22,7 +22,9 @@ use crate::durable::journal::entries::Encoder;
 use crate::durable::journal::frame::Frame;
 use crate::durable::recover::run_name;
 use crate::engine::Engine;
+use crate::engine::ids::DeviceId;
 use crate::engine::persist::expire::ExpireStep;
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -101,6 +103,10 @@ impl Inner {
             return true;
         }
         if !self.pace.may_begin(now) {
+            if !self.has_gap && !journaling.has_gap() {
+                // A sync has failed, and everything was written: it goes on, and the next checkpoint makes good for it.
+                return true;
+            }
             if !std::mem::replace(&mut self.is_paused, true) {
                 log::warn!(
                     "the journal's disk has failed again and again: lines pass and are counted, the state is saved once a \
@@ -263,6 +269,10 @@ impl Shared {
                 frames.extend(batch.take(received.unwrap_or_default()));
             }
             inner.journaling = journaling.clone();
+            if !matches!(inner.state, EngineState::Starting(_)) {
+                // Another file, which knows no heads yet.
+                inner.batch.start_segment();
+            }
             let matcher = Box::new(matcher);
             inner.state =
                 if kept.lines.is_empty() { EngineState::Idle(matcher) } else { EngineState::Claiming(matcher, kept) };
@@ -296,6 +306,7 @@ impl Shared {
 
     /// Notes that a flush is at work: until the answer is dropped, no device leaves the engine.
     pub fn begin_flush(&self) -> Flushing<'_> {
+        let _inner = self.lock_second();
         self.flushing.fetch_add(1, Ordering::Relaxed);
         Flushing(self)
     }
@@ -374,22 +385,36 @@ impl Shared {
     }
 
     /// Lets series and devices go that nothing can reach any more, in slices, unless a flush is at work.
-    pub fn expire(&self, now: i64) {
+    ///
+    /// `open` are the devices of which stored state has windows that are not done.
+    pub fn expire(&self, now: i64, open: &HashSet<DeviceId>) {
         for step in [ExpireStep::Series, ExpireStep::Devices, ExpireStep::Heads] {
             let mut from = Some(0);
             while let Some(at) = from {
+                let mut inner = self.lock_second();
+                // A flush says under this lock that it begins.
                 if self.flushing.load(Ordering::Relaxed) > 0 {
                     return;
                 }
-                let mut inner = self.lock_second();
                 let Inner { state: EngineState::On(engine), batch, .. } = &mut *inner else { return };
-                from = engine.expire(step, at, EXPIRED_A_SLICE, now);
+                from = engine.expire(step, at, EXPIRED_A_SLICE, (now, open));
                 if engine.takes_renumbered() {
                     // Heads are written once a segment, by their numbers.
                     batch.start_segment();
                 }
             }
         }
+    }
+
+    /// Notes that stored state is empty: all of it is due, and what comes from now on is another run's. Returns how many
+    /// windows were there that are not in memory.
+    pub fn begin_anew(&self) -> u64 {
+        let run = (self.runs)();
+        let mut inner = self.lock_second();
+        let EngineState::On(engine) = &mut inner.state else { return 0 };
+        let away = engine.begin_anew(&run_name(run));
+        inner.begin_run(run);
+        away
     }
 
     /// Switches the engine off: lines pass through uncounted.

@@ -19,6 +19,7 @@ use crate::durable::recover::{self, Restored};
 use crate::durable::state_error::StateError;
 use crate::durable::store::{Meta, Store};
 use crate::engine::Engine;
+use crate::engine::ids::DeviceId;
 use crate::engine::persist::checkpoint::Slice;
 use crate::engine::schema::Schema;
 use std::sync::Arc;
@@ -50,6 +51,8 @@ pub struct Keeper {
     is_doubtful: bool,
     /// Batches that no journal had when the last checkpoint was taken, since the start.
     unjournaled: u64,
+    /// Windows that had been spilled when what waits was asked for from the beginning.
+    hydrating_since: u64,
     /// When it was looked for the last time what has expired, in nanoseconds of the wall clock.
     expired_at: i64,
 }
@@ -70,7 +73,7 @@ pub struct Opened {
 impl Keeper {
     /// Recovers the state, for `run` to go on from it. `abandoned` are files of guests that are gone: their lines come
     /// behind the journal. `writer` is the name of the state among the writers of a sink if it has none yet. A state that
-    /// turns out to be broken is set aside, and what the journal holds is recovered; `now` names what was set aside.
+    /// turns out to be broken is set aside, and what the journal holds is recovered.
     ///
     /// # Errors
     /// The state cannot be used now; nothing was changed but the names of adopted files.
@@ -80,12 +83,12 @@ impl Keeper {
         schema: &Arc<Schema>,
         abandoned: &[String],
         run: u128,
-        (writer, now): (String, i64),
+        writer: String,
     ) -> Result<Opened, StateError> {
         let mut set_aside = Vec::new();
         let mut restored = match recover::recover(schema, &mut *store, &*disk, abandoned, recognize::one) {
             Err(error) if error.is_broken() => {
-                set_aside = store.begin_anew(now)?;
+                set_aside = store.begin_anew()?;
                 log::error!(
                     "the stored state is of no use: {error}; set aside as {}; going on with what the journal holds",
                     set_aside.join(", ")
@@ -121,6 +124,7 @@ impl Keeper {
             recovered: restored.journal.position,
             is_doubtful: !is_synced || is_first_start,
             unjournaled: 0,
+            hydrating_since: 0,
             expired_at: 0,
         };
         let (engine, journal) = (restored.engine, restored.journal);
@@ -156,10 +160,25 @@ impl Keeper {
     /// The state cannot be saved, or not be changed.
     pub fn resend(&mut self, shared: &Shared, from: i64, now: i64) -> Result<u64, StateError> {
         self.checkpoint(shared, now)?;
-        let open = self.store.resend(from)?;
+        let open = self.read(shared, |store, _| store.resend(from))?;
         shared.slices(|engine, slice| engine.resend(from, slice, DEVICES_A_SLICE));
         shared.with(|engine| engine.away_at_least(open));
         Ok(open)
+    }
+
+    /// Uses the store. One that turns out to be broken is set aside and made anew, so that the next use works.
+    fn read<T>(
+        &mut self,
+        shared: &Shared,
+        work: impl FnOnce(&mut dyn Store, &Schema) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        let result = work(&mut *self.store, &self.schema);
+        if let Err(error) = &result
+            && error.is_broken()
+        {
+            self.begin_anew(shared, error)?;
+        }
+        result
     }
 
     /// Completes windows that have come back to memory with what is stored of them.
@@ -174,7 +193,7 @@ impl Keeper {
                 return Ok(());
             }
             for window in incomplete {
-                let stored = self.store.window(&self.schema, window.id, window.at)?;
+                let stored = self.read(shared, |store, schema| store.window(schema, window.id, window.at))?;
                 shared.with(|engine| engine.complete(window.device, window.start, stored));
             }
         }
@@ -191,9 +210,7 @@ impl Keeper {
         let is_doubtful = std::mem::take(&mut self.is_doubtful)
             | shared.journaling().is_some_and(|journaling| journaling.takes_sync_failure());
         let result = match self.save(shared, now) {
-            Err(error) if error.is_broken() => {
-                self.begin_anew(shared, &error, now).and_then(|()| self.save(shared, now))
-            }
+            Err(error) if error.is_broken() => self.begin_anew(shared, &error).and_then(|()| self.save(shared, now)),
             other => other,
         };
         if !matches!(result, Ok(Some(_))) {
@@ -203,9 +220,9 @@ impl Keeper {
     }
 
     /// Sets a broken state aside. What the engine holds is saved into a new one; what had left memory is gone.
-    fn begin_anew(&mut self, shared: &Shared, error: &StateError, now: i64) -> Result<(), StateError> {
-        let files = self.store.begin_anew(now)?;
-        let away = shared.with(|engine| engine.begin_anew()).unwrap_or_default();
+    fn begin_anew(&mut self, shared: &Shared, error: &StateError) -> Result<(), StateError> {
+        let files = self.store.begin_anew()?;
+        let away = shared.begin_anew();
         let lost = if away > 0 {
             format!("; {away} windows that waited on disk for the sink are in it")
         } else {
@@ -222,7 +239,8 @@ impl Keeper {
         // What the last checkpoint saved may leave; where that leads to is saved by this one.
         shared.slices(|engine, from| engine.evict(from, DEVICES_A_SLICE));
         if now.abs_diff(self.expired_at) >= EXPIRE_EVERY {
-            shared.expire(now);
+            let open = self.read(shared, |store, _| store.open_devices())?;
+            shared.expire(now, &open);
             self.expired_at = now;
         }
         for _ in 0..CHECKPOINT_TRIES {
@@ -303,11 +321,18 @@ impl Vault for Keeper {
         Ok(())
     }
 
-    fn hydrate(&mut self, shared: &Shared, after: WindowPlace) -> Result<Option<WindowPlace>, StateError> {
+    fn hydrate(&mut self, shared: &Shared, after: Option<WindowPlace>) -> Result<Option<WindowPlace>, StateError> {
         let devices = shared.with(|engine| engine.device_count()).unwrap_or_default();
-        let windows = self.store.waiting(&self.schema, after, devices.max(WAITING_A_SLICE))?;
+        let spilled = shared.with(|engine| engine.spilled()).unwrap_or_default();
+        let (count, from) = (devices.max(WAITING_A_SLICE), after.unwrap_or((DeviceId(0), i64::MIN)));
+        let windows = self.read(shared, |store, schema| store.waiting(schema, from, count))?;
+        if after.is_none() {
+            self.hydrating_since = spilled;
+        }
         let last = windows.last().map(|window| (window.device, window.span.start));
-        shared.with(|engine| engine.admit(windows));
+        // Nothing leaves memory meanwhile: whatever does so is saved by this thread.
+        let began = self.hydrating_since;
+        shared.with(|engine| if last.is_some() { engine.admit(windows) } else { engine.taken_back(began) });
         Ok(last)
     }
 

@@ -230,6 +230,8 @@ pub struct Lifecycle {
     wants_purge: bool,
     /// Everything is to be written again as soon as no flush is at work.
     wants_resend: bool,
+    /// At the end: the sink was set aside, and is being filled again.
+    has_refilled: bool,
     saved_at: i64,
     saved_bytes: u64,
     pause_after_save: i64,
@@ -250,6 +252,7 @@ impl Default for Lifecycle {
             failures: 0,
             wants_purge: false,
             wants_resend: false,
+            has_refilled: false,
             saved_at: 0,
             saved_bytes: 0,
             pause_after_save: 0,
@@ -435,7 +438,7 @@ impl Lifecycle {
                 self.schedule.set(Timer::Claim, now + CLAIM_EVERY);
                 Vec::new()
             }
-            (Phase::Claiming, Claimed::Foreign) => self.be_pipe(PipeReason::Foreign),
+            (Phase::Claiming, Claimed::Foreign) => self.entered(now, Admission::Foreign),
             (Phase::Claiming, Claimed::Unusable) => {
                 self.taken_since = None;
                 self.schedule.set(Timer::Claim, now + STATE_EVERY);
@@ -509,13 +512,13 @@ impl Lifecycle {
             self.wants_resend = true;
             return Vec::new();
         }
-        // If it cannot be done, not again at once.
-        self.schedule.set(Timer::LookForRequests, now + STATE_EVERY);
         self.resend(now)
     }
 
     fn resend(&mut self, now: i64) -> Vec<Action> {
         self.wants_resend = false;
+        // If it cannot be done, not again at once.
+        self.schedule.set(Timer::LookForRequests, now + STATE_EVERY);
         self.is_flushing = true;
         self.daily_at = Some(now);
         let order = FlushOrder { running: true, is_last: false, purge: false, retry_refused: true };
@@ -527,8 +530,8 @@ impl Lifecycle {
         match self.phase {
             Phase::LeftOver => return self.be_guest(vec![Action::GiveBack]),
             // A sink that was set aside is a new one at the second try.
-            Phase::Ending if self.is_last && end == FlushEnd::Emptied && self.failures == 0 => {
-                self.failures = 1;
+            Phase::Ending if self.is_last && end == FlushEnd::Emptied && !self.has_refilled => {
+                self.has_refilled = true;
                 return self.last_flush();
             }
             Phase::Ending if self.is_last => return self.finish(),
@@ -635,7 +638,9 @@ impl Lifecycle {
                 self.phase = Phase::Ended;
                 return vec![Action::Finish];
             }
-            Phase::Guest | Phase::Pipe | Phase::Ended => {}
+            // Whatever was being given back is given back.
+            Phase::Guest => return vec![Action::Abandon],
+            Phase::Pipe | Phase::Ended => {}
         }
         Vec::new()
     }

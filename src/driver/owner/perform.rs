@@ -129,7 +129,7 @@ impl OwnerWork {
                 self.report.look(&figures, clock::now());
             }
             Action::SaveAllNext => {
-                self.engine.with(|engine| engine.mark_all_unsaved(Default::default()));
+                self.flushed_engine().with(|engine| engine.save_all());
             }
             Action::SaveForTheEnd => {
                 let must_save = match &mut self.owned {
@@ -205,6 +205,12 @@ impl OwnerWork {
         }
     }
 
+    /// Notes that the flusher has ended.
+    pub(super) fn flusher_is_gone(&mut self) {
+        self.flusher = None;
+        self.flushes.running_since = None;
+    }
+
     /// Asks the flusher for something.
     fn ask(&mut self, job: Job) -> Option<Event> {
         let is_asked = self.flusher.as_ref().is_some_and(|flusher| flusher.ask(job));
@@ -247,6 +253,8 @@ impl OwnerWork {
 
     /// Claims the state directory and recovers the state.
     fn claim(&mut self) -> Claimed {
+        // What is left of an earlier claim would keep us out.
+        self.owned = None;
         let (Some(config), Some(guest)) = (self.config.clone(), &self.guest) else { return Claimed::Unusable };
         let state_dir = config.state_dir.display();
         if self.left_over_only() && !config.state_dir.join("state.db").exists() {
@@ -319,8 +327,10 @@ impl OwnerWork {
 
     /// Saves the state with which what was left over has been written, and gives the directory back.
     fn give_back(&mut self) {
-        if let (Some(owned), Some(left_over)) = (&mut self.owned, &self.left_over)
-            && let Err(e) = owned.keeper.checkpoint(left_over, clock::now())
+        // Taken out first: whatever happens, the directory is given back.
+        let (owned, left_over) = (self.owned.take(), self.left_over.take());
+        if let (Some(mut owned), Some(left_over)) = (owned, left_over)
+            && let Err(e) = owned.keeper.checkpoint(&left_over, clock::now())
         {
             log::error!("the state cannot be saved: {e}; the journal keeps the lines");
         }
@@ -374,6 +384,7 @@ impl OwnerWork {
         };
         self.flushes.running_since = Some(clock::now());
         self.ask(Job::Flush(Box::new(FlushJob {
+            number,
             shared: self.flushed_engine(),
             writer,
             call,
@@ -384,21 +395,25 @@ impl OwnerWork {
     }
 
     /// Notes how a flush went.
-    pub(super) fn flushed(&mut self, report: FlushReport) -> Event {
+    pub(super) fn flushed(&mut self, report: FlushReport) -> Option<Event> {
+        if report.was_emptied {
+            self.ask_for_everything();
+        }
+        // One that was abandoned ends at last: another may be at work by now.
+        if report.number != self.flush_number {
+            return None;
+        }
         self.flushes.running_since = None;
         let end = match &report.error {
             None => FlushEnd::Complete,
             Some(_) if report.was_emptied => FlushEnd::Emptied,
             Some(_) => FlushEnd::Failed,
         };
-        if end == FlushEnd::Emptied {
-            self.ask_for_everything();
-        }
         if end == FlushEnd::Complete {
             self.flushes.complete_at = Some(report.at);
         }
         self.flushes.last = Some(report);
-        Event::FlushEnded { end, random: random() as u64 }
+        Some(Event::FlushEnded { end, random: random() as u64 })
     }
 
     /// Leaves a request for whoever owns the state: the sink is empty.
@@ -482,7 +497,7 @@ fn open(config: &Config, guest: &Guest) -> Result<(Keeper, (Engine, Recovered)),
     if let Err(e) = private::tighten(&guest.folder) {
         log::warn!("other users may read {}: {e}", guest.folder.display());
     }
-    let (store, aside) = StateDb::open(&config.state_dir, clock::now())?;
+    let (store, aside) = StateDb::open(&config.state_dir)?;
     if let Some(aside) = aside {
         log::error!(
             "the state in {} is of no use: {}; set aside as {}; starting anew",
@@ -494,8 +509,8 @@ fn open(config: &Config, guest: &Guest) -> Result<(Keeper, (Engine, Recovered)),
     let others = guest.others().map_err(|error| StateError::Io { what: "the journal cannot be read", error })?;
     let abandoned: Vec<String> = others.into_iter().filter(|name| claim::is_abandoned(&guest.folder, name)).collect();
     let began = Instant::now();
-    let names = (format!("{:032x}", random()), clock::now());
-    let opened = Keeper::open(Box::new(store), guest.disk.clone(), &config.schema, &abandoned, guest.run, names)?;
+    let writer = format!("{:032x}", random());
+    let opened = Keeper::open(Box::new(store), guest.disk.clone(), &config.schema, &abandoned, guest.run, writer)?;
     if !opened.is_first_start {
         log::info!(
             "recovered {} devices and {} batches of the journal in {} ms",

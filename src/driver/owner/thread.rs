@@ -11,6 +11,7 @@ use crate::driver::intake::wake::Wake;
 use crate::driver::threads;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ pub struct Owner {
     messages: Sender<Message>,
     /// What is to run in the thread, until it has been started.
     work: Arc<Mutex<Option<Loop>>>,
+    is_started: AtomicBool,
 }
 
 impl Owner {
@@ -28,13 +30,12 @@ impl Owner {
         let (messages, received) = channel();
         let work = OwnerWork::new(config, run, engine, messages.clone());
         let work = Loop { work, received, life: Lifecycle::default(), begun: Instant::now() };
-        Owner { messages, work: Arc::new(Mutex::new(Some(work))) }
+        Owner { messages, work: Arc::new(Mutex::new(Some(work))), is_started: AtomicBool::new(false) }
     }
 
     /// Starts the thread, if it does not run yet. False if no thread can be had: try again later.
     pub fn start(&self) -> bool {
-        let waiting = |work: &Mutex<Option<Loop>>| work.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        if !waiting(&self.work) {
+        if self.is_started.load(Ordering::Relaxed) {
             return true;
         }
         let work = self.work.clone();
@@ -45,7 +46,10 @@ impl Owner {
             }
         };
         match threads::start("keeper", run) {
-            Ok(_) => true,
+            Ok(_) => {
+                self.is_started.store(true, Ordering::Relaxed);
+                true
+            }
             Err(e) => {
                 log::error!("no thread can be started ({e}): lines pass through and are not counted; trying again");
                 false
@@ -64,8 +68,9 @@ impl Owner {
     /// Asks for a last checkpoint and flush and waits for them, at most `limit`. True if they were done.
     pub fn finish(self, limit: Duration) -> bool {
         let (done, answer) = sync_channel(1);
-        let is_running = self.work.lock().unwrap_or_else(PoisonError::into_inner).is_none();
-        is_running && self.messages.send(Message::Stop(limit, done)).is_ok() && answer.recv_timeout(limit).is_ok()
+        self.is_started.load(Ordering::Relaxed)
+            && self.messages.send(Message::Stop(limit, done)).is_ok()
+            && answer.recv_timeout(limit).is_ok()
     }
 }
 
@@ -128,11 +133,15 @@ impl Loop {
                 self.work.stop = Some(done);
                 Some(Event::InputEnded { patience: i64::try_from(patience.as_nanos()).unwrap_or(i64::MAX) })
             }
+            Message::Flusher(FlusherSays::Gone) => {
+                self.work.flusher_is_gone();
+                Some(Event::FlusherLost)
+            }
             Message::Flusher(FlusherSays::Emptied) => {
                 self.work.ask_for_everything();
                 None
             }
-            Message::Flusher(FlusherSays::Flushed(report)) => Some(self.work.flushed(*report)),
+            Message::Flusher(FlusherSays::Flushed(report)) => self.work.flushed(*report),
             Message::Vault(number, call) => {
                 let served = catch_unwind(AssertUnwindSafe(|| self.work.serve(number, call)));
                 served.is_err().then_some(Event::Panicked)

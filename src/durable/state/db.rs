@@ -20,6 +20,7 @@ use crate::engine::zone::Span;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Version of the tables below.
@@ -65,11 +66,11 @@ impl StateDb {
     ///
     /// # Errors
     /// The folder cannot be used.
-    pub fn open(folder: &Path, now: i64) -> Result<(StateDb, Option<Aside>), StateError> {
+    pub fn open(folder: &Path) -> Result<(StateDb, Option<Aside>), StateError> {
         match StateDb::try_open(folder) {
             Ok(store) => Ok((store, None)),
             Err(reason @ (StateError::Newer { .. } | StateError::Broken(_))) => {
-                let files = set_aside(folder, now, matches!(reason, StateError::Newer { .. }))?;
+                let files = set_aside(folder, matches!(reason, StateError::Newer { .. }))?;
                 Ok((StateDb::try_open(folder)?, Some(Aside { reason, files })))
             }
             Err(error) => Err(error),
@@ -102,18 +103,24 @@ impl StateDb {
         Ok(StateDb { folder: folder.to_path_buf(), connection: Some(connection) })
     }
 
+    /// The connection, which is made anew if the last one is gone.
     fn connection(&mut self) -> Result<&mut Connection, StateError> {
+        if self.connection.is_none() {
+            self.connection = StateDb::try_open(&self.folder)?.connection;
+        }
         self.connection.as_mut().ok_or(StateError::Database(rusqlite::Error::InvalidQuery))
     }
 }
 
 /// Gives what is of no use another name. Returns the new names.
-fn set_aside(folder: &Path, now: i64, with_journal: bool) -> Result<Vec<String>, StateError> {
+fn set_aside(folder: &Path, with_journal: bool) -> Result<Vec<String>, StateError> {
     let failed = |error| StateError::Io { what: "a state that is of no use cannot be set aside", error };
     remove_old_copies(folder).map_err(failed)?;
+    let number = next_number(folder).map_err(failed)?;
     let mut moved = Vec::new();
-    for name in FILES.into_iter().chain(with_journal.then_some("journal")) {
-        let (from, to) = (folder.join(name), folder.join(format!("{name}.set-aside-{now}")));
+    // The log first: one that stays must not be taken for that of the next state.
+    for name in FILES.into_iter().rev().into_iter().chain(with_journal.then_some("journal")) {
+        let (from, to) = (folder.join(name), folder.join(format!("{name}.set-aside-{number}")));
         if from.exists() {
             std::fs::rename(&from, &to).map_err(failed)?;
             moved.push(to.display().to_string());
@@ -122,21 +129,30 @@ fn set_aside(folder: &Path, now: i64, with_journal: bool) -> Result<Vec<String>,
     Ok(moved)
 }
 
-/// Makes room for one more copy.
-fn remove_old_copies(folder: &Path) -> std::io::Result<()> {
-    let mut suffixes = std::collections::BTreeSet::new();
-    let mut names = Vec::new();
+/// The copies in a folder: the number and the name of each file.
+fn copies(folder: &Path) -> std::io::Result<Vec<(u64, String)>> {
+    let mut copies = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let Ok(name) = entry?.file_name().into_string() else { continue };
-        let of = |name: &str| name.split_once(".set-aside-")?.1.parse::<i64>().ok();
-        if let Some(at) = of(&name).filter(|_| name.starts_with("state.db") || name.starts_with("journal.")) {
-            suffixes.insert(at);
-            names.push((at, name));
+        let number = name.split_once(".set-aside-").and_then(|(_, number)| number.parse().ok());
+        if let Some(number) = number.filter(|_| name.starts_with("state.db") || name.starts_with("journal.")) {
+            copies.push((number, name));
         }
     }
-    let kept_from = suffixes.iter().rev().nth(COPIES_MAX - 1).copied();
-    let Some(kept_from) = kept_from.filter(|_| suffixes.len() >= COPIES_MAX) else { return Ok(()) };
-    for (_, name) in names.iter().filter(|(at, _)| *at <= kept_from) {
+    Ok(copies)
+}
+
+/// The number of the next copy.
+fn next_number(folder: &Path) -> std::io::Result<u64> {
+    Ok(copies(folder)?.iter().map(|(number, _)| *number).max().unwrap_or(0).saturating_add(1))
+}
+
+/// Makes room for one more copy: the oldest go.
+fn remove_old_copies(folder: &Path) -> std::io::Result<()> {
+    let copies = copies(folder)?;
+    let numbers: BTreeSet<u64> = copies.iter().map(|(number, _)| *number).collect();
+    let kept: BTreeSet<u64> = numbers.into_iter().rev().take(COPIES_MAX - 1).collect();
+    for (_, name) in copies.iter().filter(|(number, _)| !kept.contains(number)) {
         let path = folder.join(name);
         if path.is_dir() { std::fs::remove_dir_all(path)? } else { std::fs::remove_file(path)? }
     }
@@ -197,10 +213,16 @@ fn names(schema: &Schema) -> String {
 }
 
 impl Store for StateDb {
-    fn begin_anew(&mut self, now: i64) -> Result<Vec<String>, StateError> {
+    fn open_devices(&mut self) -> Result<HashSet<DeviceId>, StateError> {
+        let mut statement = self.connection()?.prepare_cached("SELECT DISTINCT device FROM window WHERE done = 0")?;
+        let devices = statement.query_map([], |row| row.get(0))?;
+        Ok(devices.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn begin_anew(&mut self) -> Result<Vec<String>, StateError> {
         self.connection = None;
-        let files = set_aside(&self.folder, now, false)?;
-        *self = StateDb::try_open(&self.folder)?;
+        let files = set_aside(&self.folder, false)?;
+        self.connection()?;
         Ok(files)
     }
 
@@ -324,11 +346,7 @@ impl Store for StateDb {
         purge_before: i64,
     ) -> Result<bool, StateError> {
         let transaction = self.connection()?.transaction()?;
-        let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO series VALUES (?, ?)")?;
-        for series in &news.series {
-            put.execute(params![series.id, columns::head_text(&series.head)])?;
-        }
-        drop(put);
+        // What is gone goes first: its ids may be those of what is new.
         for sql in ["DELETE FROM series WHERE id = ?", "DELETE FROM slots WHERE series = ?"] {
             let mut remove = transaction.prepare_cached(sql)?;
             for id in &news.gone.series {
@@ -341,6 +359,11 @@ impl Store for StateDb {
                 remove.execute([id])?;
             }
         }
+        let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO series VALUES (?, ?)")?;
+        for series in &news.series {
+            put.execute(params![series.id, columns::head_text(&series.head)])?;
+        }
+        drop(put);
         loop {
             let (slice, is_last) = match next() {
                 Slice::Part(slice) => (slice, false),
@@ -422,7 +445,7 @@ mod tests {
     /// Goes on from what is stored with some lines, and saves.
     fn go_on(folder: &Path, columns: &[&str], lines: &[&str]) -> Stored {
         let schema = schema(columns);
-        let (mut store, aside) = StateDb::open(folder, 0).expect("usable");
+        let (mut store, aside) = StateDb::open(folder).expect("usable");
         assert!(aside.is_none());
         let (meta, stored) = store.load(&schema).expect("readable").unwrap_or_default();
         let mut engine = Engine::restore(schema.clone(), stored);
@@ -469,7 +492,7 @@ mod tests {
             window.parts.iter_mut().for_each(|part| part.acknowledged = part.rev);
         }
         let schema = schema(&["v"]);
-        let (mut store, _) = StateDb::open(folder.path(), 0).expect("usable");
+        let (mut store, _) = StateDb::open(folder.path()).expect("usable");
         let mut slices = vec![Slice::Last(Stored { windows: stored.windows.clone(), ..Stored::default() })];
         let mut next = || slices.pop().expect("one slice");
         assert!(store.commit(&schema, &Meta::default(), &News::default(), &mut next, i64::MIN).expect("saved"));

@@ -109,7 +109,7 @@ mod tests {
     }
 
     fn load(folder: &std::path::Path, schema: &Schema) -> (Meta, Stored) {
-        let (mut store, aside) = StateDb::open(folder, 0).expect("usable");
+        let (mut store, aside) = StateDb::open(folder).expect("usable");
         assert!(aside.is_none());
         store.load(schema).expect("readable").expect("a state")
     }
@@ -119,7 +119,7 @@ mod tests {
         let (schema, stored) = stored();
         let meta = Meta { writer: "w".to_string(), position: 77, absorbed: vec!["guest-1.seg".to_string()] };
         let new = tempfile::tempdir().expect("a folder");
-        let (mut store, _) = StateDb::open(new.path(), 0).expect("usable");
+        let (mut store, _) = StateDb::open(new.path()).expect("usable");
         let mut slices = vec![Slice::Last(stored.clone())];
         let mut next = || slices.pop().expect("one slice");
         assert!(

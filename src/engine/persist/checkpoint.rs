@@ -19,7 +19,7 @@ use crate::engine::schema::Summary;
 use crate::engine::window::dedupe::StoredDedupe;
 use crate::engine::window::device::{Day, Part};
 use crate::engine::window::past::Past;
-use crate::engine::zone::Zone;
+use crate::engine::zone::{Span, Zone};
 use std::sync::Arc;
 
 /// Devices that take as long to copy as a chunk of the memory of duplicates.
@@ -105,6 +105,8 @@ impl Engine {
 
     /// Notes that a checkpoint was not written: all of it is due again, what was new and what was gone, too.
     pub fn mark_all_unsaved(&mut self, lost: News) {
+        // What a copy that was given up has taken is due again, too.
+        self.copying = None;
         for device in self.devices.iter_mut().filter(|device| !device.is_gone()) {
             device.unsaved = true;
             device.windows.iter_mut().for_each(|w| w.unsaved = true);
@@ -116,15 +118,41 @@ impl Engine {
         self.dedupe.mark_unsaved();
     }
 
-    /// Notes that stored state is empty: all of it is due. Returns how many windows were there that are not in memory.
-    pub fn begin_anew(&mut self) -> u64 {
+    /// Makes the next checkpoint hold everything, also after one that was given up half-way.
+    pub fn save_all(&mut self) {
         self.mark_all_unsaved(News::default());
         self.plans.mark_all_new();
+    }
+
+    /// Notes that stored state is empty: all of it is due. Another run, of this name, is about to begin; what has come to windows
+    /// of which only stored state knew the rest is its own. Returns how many windows were there that are not in memory.
+    pub fn begin_anew(&mut self, run: &str) -> u64 {
+        self.save_all();
         self.gone = Gone::default();
-        for device in &mut self.devices {
-            // Nothing is left that a window could be completed with.
-            device.windows.iter_mut().for_each(|window| window.is_complete = true);
-            device.evicted_until = i64::MIN;
+        let next = self.run_index(run);
+        for index in 0..self.devices.len() {
+            let incomplete: Vec<Span> = self.devices[index]
+                .windows
+                .iter()
+                .filter(|window| !window.is_complete)
+                .map(|window| window.span)
+                .collect();
+            self.devices[index].evicted_until = i64::MIN;
+            if incomplete.is_empty() {
+                continue;
+            }
+            for window in self.devices[index].windows.iter_mut().filter(|window| !window.is_complete) {
+                (window.is_complete, window.own.run) = (true, next);
+            }
+            for place in 0..self.devices[index].series.len() {
+                let series = self.devices[index].series[place];
+                for slot in self.plans.parts(series).slots {
+                    let is_theirs = |(at, _): (i64, _)| incomplete.iter().any(|span| span.contains(at));
+                    if slot.run == self.run && slot.pending.is_some_and(is_theirs) {
+                        slot.run = next;
+                    }
+                }
+            }
         }
         std::mem::take(&mut self.away)
     }

@@ -12,7 +12,7 @@
 //! Invariants: what has expired was acknowledged; while a checkpoint is being copied, or a flush is at work, nothing expires.
 
 use crate::engine::core::Engine;
-use crate::engine::ids::{DeviceIndex, SeriesIndex};
+use crate::engine::ids::{DeviceId, DeviceIndex, SeriesIndex};
 use crate::engine::window::device::Device;
 use crate::engine::zone::HOUR;
 use std::collections::HashSet;
@@ -39,14 +39,21 @@ pub enum ExpireStep {
 impl Engine {
     /// Looks at most at `count` series, devices or heads from `from` on, and expires what nothing can reach at `now`
     /// (nanoseconds since the epoch). Returns where to go on, or `None` at the end of the step.
-    pub fn expire(&mut self, step: ExpireStep, from: usize, count: usize, now: i64) -> Option<usize> {
+    /// `open` are the devices of which stored state has windows that are not done.
+    pub fn expire(
+        &mut self,
+        step: ExpireStep,
+        from: usize,
+        count: usize,
+        (now, open): (i64, &HashSet<DeviceId>),
+    ) -> Option<usize> {
         let limit = now.checked_sub(self.schema.lateness.max)?;
         if self.copying.is_some() {
             return None;
         }
         match step {
             ExpireStep::Series => self.expire_series(from, count, limit),
-            ExpireStep::Devices => self.expire_devices(from, count, limit, now),
+            ExpireStep::Devices => self.expire_devices(from, count, limit, (now, open)),
             ExpireStep::Heads => self.plans.compact(from, count),
         }
     }
@@ -126,11 +133,24 @@ impl Engine {
         }
     }
 
-    fn expire_devices(&mut self, from: usize, count: usize, limit: i64, now: i64) -> Option<usize> {
-        // Windows that wait on disk belong to devices, and nobody knows here to which.
-        if self.away > 0 {
-            return None;
-        }
+    /// True if windows of a device without a sample still need their rows.
+    fn lacks_rows(&self, device: &Device, now: i64) -> bool {
+        let mut lacks = false;
+        let (zone, lateness) = (&self.zones[device.zone.at()], &self.schema.lateness);
+        device.empty_windows(zone, self.schema.missing_horizon, lateness.allowed, now, |_, _| {
+            lacks = true;
+            false
+        });
+        lacks
+    }
+
+    fn expire_devices(
+        &mut self,
+        from: usize,
+        count: usize,
+        limit: i64,
+        (now, open): (i64, &HashSet<DeviceId>),
+    ) -> Option<usize> {
         let horizon = now.saturating_sub(self.schema.missing_horizon).saturating_sub(self.schema.lateness.allowed);
         let limit = limit.min(horizon).saturating_sub(DAY_MAX);
         let until = (from + count).min(self.devices.len());
@@ -141,7 +161,9 @@ impl Engine {
                 && device.windows.is_empty()
                 && device.days.is_empty()
                 && device.series.is_empty()
-                && device.forgotten.is_none_or(|at| at < limit);
+                && device.forgotten.is_none_or(|at| at < limit)
+                && !open.contains(&device.id)
+                && !self.lacks_rows(device, now);
             if is_done {
                 self.gone.devices.push(device.id);
                 self.directory.remove(&mut self.devices, index);

@@ -6,7 +6,7 @@
 use super::stored::{Stored, StoredSeries, StoredSlot, WINDOWS_KEPT};
 use crate::engine::aggregate::moments::Moments;
 use crate::engine::core::Engine;
-use crate::engine::ids::{DeviceIndex, SeriesId, SummaryIndex};
+use crate::engine::ids::{DeviceIndex, SeriesId, SlotId, SummaryIndex};
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::series::compile;
 use crate::engine::window::device::{Day, Device};
@@ -71,18 +71,17 @@ impl Engine {
             device.evicted_until = device.evicted_until.max(device.windows[0].span.start);
         }
         let mut slots: HashMap<SeriesId, Vec<StoredSlot>> = HashMap::new();
-        let mut ids: Vec<u32> = stored.series.iter().map(|series| series.id.0).collect();
-        ids.extend(stored.slots.iter().map(|slot| slot.id.0));
+        let series_ids: Vec<SeriesId> = stored.series.iter().map(|series| series.id).collect();
+        let slot_ids: Vec<SlotId> = stored.slots.iter().map(|slot| slot.id).collect();
         for slot in stored.slots {
-            engine.plans.reserve_ids(slot.id.0);
+            engine.plans.reserve_slot_ids(slot.id.0);
             slots.entry(slot.series).or_default().push(slot);
         }
-        engine.plans.reserve_ids(stored.series.iter().map(|s| s.id.0).max().unwrap_or(0));
         for series in stored.series {
             engine.restore_series(series, &slots);
         }
         engine.dedupe.restore(&stored.dedupe);
-        engine.plans.reuse_slot_ids(ids);
+        engine.plans.reuse_ids(series_ids, slot_ids);
         engine.away = stored.away;
         engine
     }

@@ -25,7 +25,9 @@ impl Engine {
             let pending = self.pending_times(index);
             let leaves = |w: &Window| leaves(w) && !pending.iter().any(|at| w.span.contains(*at));
             let device = &mut self.devices[index];
-            self.away += device.windows.iter().filter(|w| leaves(w) && !w.is_done()).count() as u64;
+            let spilled = device.windows.iter().filter(|w| leaves(w) && !w.is_done()).count() as u64;
+            self.away += spilled;
+            self.spilled += spilled;
             device.release(&self.schema.summaries[device.summary.at()], leaves);
         }
         (until < self.devices.len()).then_some(until)
@@ -52,9 +54,14 @@ impl Engine {
         }
     }
 
-    /// Notes that no window is away: stored state has none.
-    pub fn none_away(&mut self) {
-        self.away = 0;
+    /// Returns how many windows have left memory unwritten since the start.
+    pub fn spilled(&self) -> u64 {
+        self.spilled
+    }
+
+    /// Notes that all windows have been taken back that were away when so many had been spilled.
+    pub fn taken_back(&mut self, spilled: u64) {
+        self.away = self.spilled.saturating_sub(spilled);
     }
 
     pub(super) fn restored(&mut self, stored: StoredWindow) -> Window {

@@ -117,8 +117,9 @@ pub struct Plans {
     by_shape: HashMap<ShapeKey, u32, FixedState>,
     slots: Vec<Slot>,
     places: Vec<Place>,
-    /// The highest number that a series or a slot has.
-    ids: u32,
+    /// The highest number that a series has, and the highest that a slot has.
+    series_ids: u32,
+    slot_ids: u32,
     /// Series that no checkpoint holds yet.
     pub unsaved: Vec<(SeriesId, Head)>,
     /// The series that the last line has added.
@@ -155,7 +156,8 @@ impl Plans {
             by_shape: HashMap::default(),
             slots: Vec::new(),
             places: Vec::new(),
-            ids: 0,
+            series_ids: 0,
+            slot_ids: 0,
             unsaved: Vec::new(),
             added: None,
             checkpoint: 0,
@@ -276,18 +278,27 @@ impl Plans {
         }
     }
 
-    fn next_id(&mut self) -> u32 {
-        self.ids += 1;
-        self.ids
+    fn next_series_id(&mut self) -> SeriesId {
+        self.free.series_ids.pop().unwrap_or_else(|| {
+            self.series_ids += 1;
+            SeriesId(self.series_ids)
+        })
+    }
+
+    fn next_slot_id(&mut self) -> SlotId {
+        self.free.slot_ids.pop().unwrap_or_else(|| {
+            self.slot_ids += 1;
+            SlotId(self.slot_ids)
+        })
     }
 
     fn add(&mut self, identity: Box<[u8]>, fields: Vec<Field>, places: Vec<Place>, lacks_room: bool) -> SeriesIndex {
-        let id = SeriesId(self.next_id());
+        let id = self.next_series_id();
         let target = |t: &Target| (t.place, t.summary, t.feeds.iter().map(|feed| feed.def).collect());
         let key: ShapeKey = fields.iter().map(|f| (f.key.clone(), f.targets.iter().map(target).collect())).collect();
         let new_slots: Vec<Slot> = (0..fields.len())
             .map(|_| {
-                let id = self.free.slot_ids.pop().unwrap_or_else(|| SlotId(self.next_id()));
+                let id = self.next_slot_id();
                 Slot { id, run: RunIndex(0), pending: None, unsaved: true, hint: 0 }
             })
             .collect();
@@ -340,6 +351,7 @@ impl Plans {
         let series = self.series[index.at()];
         self.heads.remove(series.head);
         let (slots, places) = (series.slots(&self.shapes[series.shape as usize]), series.places());
+        self.free.series_ids.push(series.id);
         self.free.slot_ids.extend(self.slots[slots.clone()].iter().map(|slot| slot.id));
         self.free.slots.entry(slots.len()).or_default().push(series.slots);
         self.free.places.entry(places.len()).or_default().push(series.places);
@@ -357,21 +369,32 @@ impl Plans {
 
     /// Puts back a series of stored state. Returns its index, or `None` if it feeds nothing any more.
     pub fn restore(&mut self, id: SeriesId, head: &Head, compiled: Compiled) -> Option<SeriesIndex> {
-        self.ids = self.ids.max(id.0);
         let Compiled::Feeds { fields, places, lacks_room } = compiled else { return None };
         let series = self.add(identity(head), fields, places, lacks_room);
         self.series[series.at()].id = id;
         Some(series)
     }
 
-    /// Makes the ids of slots free that nothing in stored state has; `used` are those that something has.
-    pub fn reuse_slot_ids(&mut self, mut used: Vec<u32>) {
-        used.sort_unstable();
-        let mut next = 1;
-        for id in used {
-            self.free.slot_ids.extend((next..id).map(SlotId));
-            next = id + 1;
-        }
+    /// Makes the ids free that nothing in stored state has, after its series have been put back.
+    pub fn reuse_ids(&mut self, series: Vec<SeriesId>, slots: Vec<SlotId>) {
+        let free = |mut used: Vec<u32>| {
+            used.sort_unstable();
+            used.dedup();
+            let highest = used.last().copied().unwrap_or(0);
+            let mut free = Vec::new();
+            let mut next = 1;
+            for id in used {
+                free.extend(next..id);
+                next = id + 1;
+            }
+            (highest, free)
+        };
+        let (highest, ids) = free(series.into_iter().map(|id| id.0).collect());
+        (self.series_ids, self.free.series_ids) = (highest, ids.into_iter().map(SeriesId).collect());
+        // Fields that stored state did not know got ids above those that it has.
+        let new = self.slots.iter().map(|slot| slot.id.0);
+        let (highest, ids) = free(slots.into_iter().map(|id| id.0).chain(new).collect());
+        (self.slot_ids, self.free.slot_ids) = (highest, ids.into_iter().map(SlotId).collect());
     }
 
     /// Begins a checkpoint: series that come from now on belong to the next one.
@@ -387,9 +410,9 @@ impl Plans {
         }
     }
 
-    /// Makes sure that new series and slots get higher numbers than this.
-    pub fn reserve_ids(&mut self, highest: u32) {
-        self.ids = self.ids.max(highest);
+    /// Makes sure that new slots get higher numbers than this.
+    pub fn reserve_slot_ids(&mut self, highest: u32) {
+        self.slot_ids = self.slot_ids.max(highest);
     }
 
     /// The devices of the series that are expected next, in `into`: how many they are, and a number without a meaning, for
@@ -492,6 +515,7 @@ fn place_run<T: Copy>(list: &mut Vec<T>, free: &mut std::collections::HashMap<us
 #[derive(Default)]
 struct FreePlaces {
     series: Vec<SeriesIndex>,
+    series_ids: Vec<SeriesId>,
     slot_ids: Vec<SlotId>,
     /// By length: where runs of free slots, and of free places, begin.
     slots: std::collections::HashMap<usize, Vec<u32>>,
