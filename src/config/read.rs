@@ -1,14 +1,18 @@
 //! A strict reader over a parsed TOML document that collects problems instead of stopping at the first.
 //!
-//! Every getter notes the key as known; [`Table::finish`] then reports the keys that nobody asked for, with the nearest
-//! known one. Strings have `${NAME}` and `${NAME:-default}` replaced from the environment.
+//! Which keys there are, and of which type, says [`super::keys`]: [`Table::finish`] reports all others, with the nearest
+//! one that is known. What is read and what that table lists cannot part: a build with assertions stops at the first
+//! difference. Strings have `${NAME}` and `${NAME:-default}` replaced from the environment.
 
-use super::report::{Problem, Report};
+use super::keys::{self, KeyType};
+use super::nearest::nearest;
+use super::report::{Problem, Problems};
+use super::units;
 use std::cell::RefCell;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Gives the value of an environment variable.
+/// Returns the value of an environment variable.
 pub type Environment<'e> = dyn Fn(&str) -> Option<String> + 'e;
 
 /// What all tables of one document share.
@@ -21,17 +25,21 @@ pub struct Document<'e> {
 /// A value with the place where it stands.
 #[derive(Clone, Debug)]
 pub struct At<T> {
+    /// What was read.
     pub value: T,
+    /// Where it stands, in bytes from the start of the document.
     pub offset: usize,
+    /// Where it stands, in words: `summary[0].column[2].method`.
     pub path: String,
 }
 
 impl<'e> Document<'e> {
+    /// Begins with a text in which no problem has been found.
     pub fn new(text: &str, environment: &'e Environment<'e>) -> Document<'e> {
         Document { text: text.to_string(), environment, problems: RefCell::new(Vec::new()) }
     }
 
-    /// The line, from 1, that holds a byte offset.
+    /// Returns the line, from 1, that holds a byte offset.
     fn line(&self, offset: usize) -> usize {
         self.text.as_bytes()[..offset.min(self.text.len())].iter().filter(|b| **b == b'\n').count() + 1
     }
@@ -42,7 +50,7 @@ impl<'e> Document<'e> {
         self.problems.borrow_mut().push(problem);
     }
 
-    /// A variable of the environment.
+    /// Returns a variable of the environment.
     pub fn variable(&self, name: &str) -> Option<String> {
         (self.environment)(name)
     }
@@ -52,12 +60,12 @@ impl<'e> Document<'e> {
         self.problem(at.offset, &at.path, message);
     }
 
-    /// All problems in order of line; `None` if there are none.
-    pub fn report(&self) -> Option<Report> {
+    /// Returns all problems in order of line; `None` if there are none.
+    pub fn report(&self) -> Option<Problems> {
         let mut problems = self.problems.borrow().clone();
         problems.sort_by_key(|p| p.line);
         problems.dedup();
-        (!problems.is_empty()).then_some(Report(problems))
+        (!problems.is_empty()).then_some(Problems(problems))
     }
 
     /// Replaces `${NAME}` and `${NAME:-default}`. Anything else that starts with a dollar sign is left alone.
@@ -88,16 +96,30 @@ impl<'e> Document<'e> {
 
 /// A table that is being read.
 pub struct Table<'d, 'i> {
+    /// The document that it is part of.
     pub document: &'d Document<'d>,
+    /// Where it stands: `summary[0].column[2]`; empty for the root.
     pub path: String,
+    /// Where it stands, in bytes from the start of the document.
     pub offset: usize,
+    /// Where its keys stand in the table of keys: `summary.column`; empty for the root.
+    section: String,
     table: &'d DeTable<'i>,
-    known: RefCell<Vec<&'static str>>,
+    /// The keys that were asked for.
+    asked: RefCell<Vec<&'static str>>,
 }
 
 impl<'d, 'i> Table<'d, 'i> {
-    pub fn new(document: &'d Document<'d>, path: String, offset: usize, table: &'d DeTable<'i>) -> Table<'d, 'i> {
-        Table { document, path, offset, table, known: RefCell::new(Vec::new()) }
+    /// Begins to read a document.
+    pub fn root(document: &'d Document<'d>, table: &'d DeTable<'i>) -> Table<'d, 'i> {
+        let asked = RefCell::new(Vec::new());
+        Table { document, path: String::new(), offset: 0, section: String::new(), table, asked }
+    }
+
+    /// Begins to read the table that is the value of a key, or one of them.
+    fn below(&self, key: &str, path: String, offset: usize, table: &'d DeTable<'i>) -> Table<'d, 'i> {
+        let section = if self.section.is_empty() { key.to_string() } else { format!("{}.{key}", self.section) };
+        Table { document: self.document, path, offset, section, table, asked: RefCell::new(Vec::new()) }
     }
 
     fn path_of(&self, key: &str) -> String {
@@ -107,8 +129,16 @@ impl<'d, 'i> Table<'d, 'i> {
     }
 
     fn get(&self, key: &'static str) -> Option<&'d Spanned<DeValue<'i>>> {
-        self.known.borrow_mut().push(key);
+        debug_assert!(keys::names(&self.section).contains(&key), "[{}] {key}: not in the table of keys", self.section);
+        self.asked.borrow_mut().push(key);
         self.table.iter().find(|(k, _)| k.get_ref() == key).map(|(_, v)| v)
+    }
+
+    /// Returns the value of a key that is read as a type.
+    fn get_as(&self, key: &'static str, key_type: KeyType) -> Option<&'d Spanned<DeValue<'i>>> {
+        let listed = keys::find(&self.section, key).map(|key| key.key_type);
+        debug_assert_eq!(listed, Some(key_type), "[{}] {key}: the table of keys has another type", self.section);
+        self.get(key)
     }
 
     fn wrong_type(&self, key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) {
@@ -123,12 +153,12 @@ impl<'d, 'i> Table<'d, 'i> {
         self.document.problem(self.offset, &self.path, message);
     }
 
-    /// True if the key is there.
+    /// Returns true if the key is there.
     pub fn has(&self, key: &'static str) -> bool {
         self.get(key).is_some()
     }
 
-    /// The offset of a key's value, or of the table.
+    /// Returns the offset of a key's value, or of the table.
     pub fn offset_of(&self, key: &'static str) -> usize {
         self.get(key).map_or(self.offset, |v| v.span().start)
     }
@@ -141,9 +171,14 @@ impl<'d, 'i> Table<'d, 'i> {
         }
     }
 
-    /// A string.
+    /// Returns a string.
     pub fn string(&self, key: &'static str) -> Option<At<String>> {
-        let value = self.get(key)?;
+        self.text_as(key, KeyType::Text)
+    }
+
+    /// Returns the text of a key of a type that stands in quotes.
+    fn text_as(&self, key: &'static str, key_type: KeyType) -> Option<At<String>> {
+        let value = self.get_as(key, key_type)?;
         let text = self.text(self.path_of(key), value);
         if text.is_none() {
             self.wrong_type(key, value, "a string in quotes");
@@ -151,7 +186,7 @@ impl<'d, 'i> Table<'d, 'i> {
         text
     }
 
-    /// A string that must be there and not be empty.
+    /// Returns a string that must be there and not be empty.
     pub fn required(&self, key: &'static str, example: &str) -> Option<At<String>> {
         if !self.has(key) {
             self.missing(key, example);
@@ -165,9 +200,9 @@ impl<'d, 'i> Table<'d, 'i> {
         Some(text)
     }
 
-    /// A list of strings.
+    /// Returns a list of strings.
     pub fn strings(&self, key: &'static str) -> Option<Vec<At<String>>> {
-        let value = self.get(key)?;
+        let value = self.get_as(key, KeyType::TextList)?;
         let DeValue::Array(items) = value.get_ref() else {
             self.wrong_type(key, value, "a list of strings, as in [\"a\", \"b\"]");
             return None;
@@ -182,9 +217,9 @@ impl<'d, 'i> Table<'d, 'i> {
         Some(out)
     }
 
-    /// A number; whole numbers are taken too.
+    /// Returns a number; whole numbers are taken too.
     pub fn float(&self, key: &'static str) -> Option<f64> {
-        let value = self.get(key)?;
+        let value = self.get_as(key, KeyType::Number)?;
         let number = match value.get_ref() {
             DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
             DeValue::Integer(number) => integer(number).map(|n| n as f64),
@@ -199,9 +234,9 @@ impl<'d, 'i> Table<'d, 'i> {
         }
     }
 
-    /// A whole number that is not negative.
+    /// Returns a whole number that is not negative.
     pub fn count(&self, key: &'static str) -> Option<At<usize>> {
-        let value = self.get(key)?;
+        let value = self.get_as(key, KeyType::WholeNumber)?;
         let number = match value.get_ref() {
             DeValue::Integer(number) => integer(number).and_then(|n| usize::try_from(n).ok()),
             _ => None,
@@ -215,10 +250,23 @@ impl<'d, 'i> Table<'d, 'i> {
         }
     }
 
-    /// A duration in nanoseconds: a number with a unit, several may be joined (`1h30m`).
+    /// Returns a duration in nanoseconds: a number with a unit, several may be joined (`1h30m`).
     pub fn duration(&self, key: &'static str) -> Option<At<i64>> {
-        let text = self.string(key)?;
-        match duration(&text.value) {
+        let text = self.text_as(key, KeyType::Duration)?;
+        self.duration_of(text)
+    }
+
+    /// Returns a duration in nanoseconds, or `None` for the word `forever`.
+    pub fn duration_or_forever(&self, key: &'static str) -> Option<At<Option<i64>>> {
+        let text = self.text_as(key, KeyType::DurationOrForever)?;
+        if text.value == "forever" {
+            return Some(At { value: None, offset: text.offset, path: text.path });
+        }
+        self.duration_of(text).map(|at| At { value: Some(at.value), offset: at.offset, path: at.path })
+    }
+
+    fn duration_of(&self, text: At<String>) -> Option<At<i64>> {
+        match units::duration(&text.value) {
             Some(value) => Some(At { value, offset: text.offset, path: text.path }),
             None => {
                 let message =
@@ -229,10 +277,10 @@ impl<'d, 'i> Table<'d, 'i> {
         }
     }
 
-    /// A size in bytes: a number and a unit, as in `1GiB`.
+    /// Returns a size in bytes: a number and a unit, as in `1GiB`.
     pub fn bytes(&self, key: &'static str) -> Option<At<u64>> {
-        let text = self.string(key)?;
-        match bytes(&text.value) {
+        let text = self.text_as(key, KeyType::Size)?;
+        match units::bytes(&text.value) {
             Some(value) => Some(At { value, offset: text.offset, path: text.path }),
             None => {
                 let message =
@@ -243,11 +291,15 @@ impl<'d, 'i> Table<'d, 'i> {
         }
     }
 
-    /// A sub-table. A missing one is `None`.
+    /// Returns a sub-table. A missing one is `None`.
     pub fn table(&self, key: &'static str) -> Option<Table<'d, 'i>> {
-        let value = self.get(key)?;
+        self.table_as(key, KeyType::Section)
+    }
+
+    fn table_as(&self, key: &'static str, key_type: KeyType) -> Option<Table<'d, 'i>> {
+        let value = self.get_as(key, key_type)?;
         match value.get_ref() {
-            DeValue::Table(table) => Some(Table::new(self.document, self.path_of(key), value.span().start, table)),
+            DeValue::Table(table) => Some(self.below(key, self.path_of(key), value.span().start, table)),
             _ => {
                 self.wrong_type(key, value, &format!("a table, as in [{key}]"));
                 None
@@ -255,9 +307,19 @@ impl<'d, 'i> Table<'d, 'i> {
         }
     }
 
-    /// An array of tables. A missing one is empty.
+    /// Reads a section that may be missing and reports its unknown keys.
+    pub fn section<T>(&self, key: &'static str, read: impl FnOnce(Option<&Table<'d, 'i>>) -> T) -> T {
+        let table = self.table(key);
+        let value = read(table.as_ref());
+        if let Some(table) = table {
+            table.finish();
+        }
+        value
+    }
+
+    /// Returns a list of tables. A missing one is empty.
     pub fn tables(&self, key: &'static str) -> Vec<Table<'d, 'i>> {
-        let Some(value) = self.get(key) else { return Vec::new() };
+        let Some(value) = self.get_as(key, KeyType::SectionList) else { return Vec::new() };
         let DeValue::Array(items) = value.get_ref() else {
             let message = format!("must be a list of tables: write [[{key}]] with two brackets");
             self.document.problem(value.span().start, &self.path_of(key), message);
@@ -268,7 +330,7 @@ impl<'d, 'i> Table<'d, 'i> {
             match item.get_ref() {
                 DeValue::Table(table) => {
                     let path = format!("{}[{i}]", self.path_of(key));
-                    out.push(Table::new(self.document, path, item.span().start, table));
+                    out.push(self.below(key, path, item.span().start, table));
                 }
                 _ => self.wrong_type(key, item, "a table in { }"),
             }
@@ -276,32 +338,34 @@ impl<'d, 'i> Table<'d, 'i> {
         out
     }
 
-    /// All entries as strings: a table whose keys the user chooses.
-    pub fn entries(&self) -> Vec<(String, At<String>)> {
+    /// Returns a sub-table whose keys the user chooses, as strings. A missing one is empty.
+    pub fn entries(&self, key: &'static str) -> Vec<(String, At<String>)> {
+        let Some(free) = self.table_as(key, KeyType::FreeTable) else { return Vec::new() };
         let mut out = Vec::new();
-        for (key, value) in self.table {
-            match self.text(self.path_of(key.get_ref()), value) {
+        for (key, value) in free.table {
+            match free.text(free.path_of(key.get_ref()), value) {
                 Some(text) => out.push((key.get_ref().to_string(), text)),
-                None => self.wrong_type(key.get_ref(), value, "a string in quotes"),
+                None => free.wrong_type(key.get_ref(), value, "a string in quotes"),
             }
         }
         out
     }
 
-    /// Reports the keys that nobody asked for.
+    /// Reports the keys that the table of keys does not have.
     pub fn finish(&self) {
-        let known = self.known.borrow();
+        let known = keys::names(&self.section);
+        let asked = self.asked.borrow();
+        for name in &known {
+            debug_assert!(asked.contains(name), "[{}] {name}: in the table of keys, but nobody reads it", self.section);
+        }
         for key in self.table.keys() {
             let name = key.get_ref().as_ref();
             if known.contains(&name) {
                 continue;
             }
-            let mut options: Vec<_> = known.iter().copied().collect();
-            options.sort_unstable();
-            options.dedup();
-            let message = match nearest(name, &options) {
+            let message = match nearest(name, &known) {
                 Some(near) => format!("unknown key: did you mean `{near}`?"),
-                None => format!("unknown key: remove it; known here are {}", options.join(", ")),
+                None => format!("unknown key: remove it; known here are {}", known.join(", ")),
             };
             self.document.problem(key.span().start, &self.path_of(name), message);
         }
@@ -314,88 +378,4 @@ fn article(noun: &str) -> &'static str {
 
 fn integer(number: &toml::de::DeInteger<'_>) -> Option<i64> {
     i64::from_str_radix(&number.as_str().replace('_', ""), number.radix()).ok()
-}
-
-/// Nanoseconds of a text like `90s`, `1h30m` or `7d`; `None` if it is something else or does not fit.
-pub fn duration(text: &str) -> Option<i64> {
-    let mut rest = text.trim();
-    let mut total: i64 = 0;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: i64 = rest[..digits].parse().ok()?;
-        let unit_end = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |n| digits + n);
-        let unit: i64 = match rest[digits..unit_end].trim() {
-            "ms" => 1_000_000,
-            "s" => 1_000_000_000,
-            "m" => 60_000_000_000,
-            "h" => 3_600_000_000_000,
-            "d" => 86_400_000_000_000,
-            _ => return None,
-        };
-        total = total.checked_add(number.checked_mul(unit)?)?;
-        rest = &rest[unit_end..];
-    }
-    Some(total)
-}
-
-/// Bytes of a text like `64MiB`; `None` if it is something else or does not fit.
-pub fn bytes(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let unit = match text[digits..].trim() {
-        "B" => 1,
-        "KiB" | "KB" => 1 << 10,
-        "MiB" | "MB" => 1 << 20,
-        "GiB" | "GB" => 1 << 30,
-        _ => return None,
-    };
-    text[..digits].parse::<u64>().ok()?.checked_mul(unit)
-}
-
-/// The known word that is most like `word`, if one is near enough to be what was meant.
-pub fn nearest<'o>(word: &str, options: &[&'o str]) -> Option<&'o str> {
-    let near = |option: &&&str| distance(word, option) <= 1 + option.len().min(word.len()) / 3;
-    options.iter().filter(near).min_by_key(|option| distance(word, option)).copied()
-}
-
-/// Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations() {
-        assert_eq!(duration("10m"), Some(600_000_000_000));
-        assert_eq!(duration("1h30m"), Some(5_400_000_000_000));
-        assert_eq!(duration("0s"), Some(0));
-        assert_eq!(duration("250ms"), Some(250_000_000));
-        assert_eq!(duration("36500d"), Some(36_500 * 86_400_000_000_000));
-        for bad in ["", "10", "m", "10x", "-1s", "1.5h", "999999999d"] {
-            assert_eq!(duration(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn suggestions_are_near() {
-        assert_eq!(nearest("methid", &["method", "name"]), Some("method"));
-        assert_eq!(nearest("colour", &["method", "name"]), None);
-    }
 }

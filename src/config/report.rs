@@ -25,9 +25,9 @@ impl fmt::Display for Problem {
 
 /// The problems of one configuration, in order of line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report(pub Vec<Problem>);
+pub struct Problems(pub Vec<Problem>);
 
-impl fmt::Display for Report {
+impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, problem) in self.0.iter().enumerate() {
             if i > 0 {
@@ -39,4 +39,4 @@ impl fmt::Display for Report {
     }
 }
 
-impl std::error::Error for Report {}
+impl std::error::Error for Problems {}

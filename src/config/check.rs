@@ -1,0 +1,81 @@
+//! The whole configuration: reads every section, and returns it checked or all that is wrong with it.
+
+use super::durability::{Durability, durability};
+use super::flush::{Flush, flush};
+use super::lateness::lateness;
+use super::limits::limits;
+use super::missing::missing_horizon;
+use super::read::{Document, Environment, Table};
+use super::report::Problems;
+use super::retention::{Retention, retention};
+use super::root;
+use super::sink::{SinkConfig, sink};
+use super::summary::summaries;
+use crate::engine::schema::Schema;
+use std::path::PathBuf;
+use std::sync::Arc;
+use toml::de::DeTable;
+
+/// A configuration that has been checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where state lives.
+    pub state_dir: PathBuf,
+    /// Where rows go.
+    pub sink: SinkConfig,
+    /// When rows are written.
+    pub flush: Flush,
+    /// What a power loss may take.
+    pub durability: Durability,
+    /// How long the sink keeps what.
+    pub retention: Retention,
+    /// What is computed.
+    pub schema: Arc<Schema>,
+    /// Things that are allowed but most likely not what was meant.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Checks a configuration.
+    ///
+    /// # Errors
+    /// Every problem, each with its line, path and remedy.
+    pub fn check(text: &str, environment: &Environment<'_>) -> Result<Config, Problems> {
+        let document = Document::new(text, environment);
+        let (parsed, errors) = DeTable::parse_recoverable(text);
+        for error in errors {
+            document.problem(error.span().map_or(0, |s| s.start), "", error.message().replace('\n', ", "));
+        }
+        // A document that is not TOML has only those problems: what the rest seems to say is guesswork.
+        if let Some(report) = document.report() {
+            return Err(report);
+        }
+        let root = Table::root(&document, parsed.get_ref());
+        let config = build(&root);
+        root.finish();
+        match (document.report(), config) {
+            (None, Some(config)) => Ok(config),
+            (Some(report), _) => Err(report),
+            (None, None) => Err(Problems(vec![])),
+        }
+    }
+}
+
+/// Reads every section before anything is given up, so that all problems are found.
+fn build(root: &Table<'_, '_>) -> Option<Config> {
+    let mut warnings = Vec::new();
+    let zone = root::zone(root);
+    let state_dir = root::state_dir(root);
+    root::later(root, &mut warnings);
+    let sink = sink(root, &state_dir);
+    let flush = flush(root);
+    let lateness = lateness(root);
+    let missing_horizon = missing_horizon(root);
+    let (limits, journal_bytes) = limits(root);
+    let durability = durability(root, journal_bytes);
+    let retention = retention(root, lateness);
+    let summaries = summaries(root, &mut warnings)?;
+    let judges = summaries.iter().any(|summary| !summary.scores.is_empty());
+    let schema = Schema { zone: Arc::new(zone?), lateness, missing_horizon, limits, summaries, judges };
+    Some(Config { state_dir, sink: sink?, flush, durability, retention, schema: Arc::new(schema), warnings })
+}

@@ -1,0 +1,80 @@
+//! `[[summary.column]]`: what one column of the tables shows.
+
+use super::names::column_name;
+use super::nearest::nearest;
+use super::read::{At, Table};
+use super::source::source;
+use crate::engine::schema::{Method, Source};
+
+/// A column as written.
+pub struct ColumnDraft {
+    /// `name`
+    pub name: At<String>,
+    /// `method`
+    pub method: Method,
+    /// `sources`, by priority.
+    pub sources: Vec<Source>,
+    /// `rules`: names of anomalies.
+    pub rules: Vec<At<String>>,
+}
+
+/// Reads one column; `None` if there is a problem, which is reported.
+pub fn column(table: &Table<'_, '_>) -> Option<ColumnDraft> {
+    let document = table.document;
+    let name = table.required("name", "name = \"avg_cpu\"");
+    if let Some(name) = &name {
+        column_name(table, name);
+    }
+    let method = table.required("method", "method = \"avg\"").and_then(|text| {
+        let known = Method::of(&text.value);
+        if known.is_none() {
+            let words: Vec<&str> = Method::ALL.iter().map(|(word, _)| *word).collect();
+            let hint = match nearest(&text.value, &words) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => format!("write one of {}, or a percentile as in \"p95\"", words.join(", ")),
+            };
+            let message = format!("unknown method {:?}: {hint}", text.value);
+            document.problem_at(&text, message);
+        }
+        known
+    });
+    // For people; nothing is computed from it.
+    let _ = table.string("unit");
+    let has_sources = table.has("sources");
+    let sources: Vec<_> = table.tables("sources").iter().map(source).collect();
+    let has_rules = table.has("rules");
+    let rules = table.strings("rules").unwrap_or_default();
+    for (i, rule) in rules.iter().enumerate() {
+        if rules[..i].iter().any(|earlier| earlier.value == rule.value) {
+            document.problem_at(rule, "stands twice: it would count twice; keep one");
+        }
+    }
+    table.finish();
+    match method {
+        Some(Method::Anomalies) => {
+            if has_sources {
+                let path = format!("{}.sources", table.path);
+                let message = "an anomalies column has `rules`, not sources: a rule names the column that it watches";
+                document.problem(table.offset_of("sources"), &path, message);
+            }
+            if rules.is_empty() {
+                table.missing("rules", "rules = [\"overheat\"] and an [[anomaly]] of that name");
+            }
+        }
+        Some(_) => {
+            if has_rules {
+                let path = format!("{}.rules", table.path);
+                document.problem(
+                    table.offset_of("rules"),
+                    &path,
+                    "only a column with method = \"anomalies\" has rules",
+                );
+            }
+            if sources.is_empty() {
+                table.missing("sources", "sources = [{ measurement = \"cpu\", field = \"usage_idle\" }]");
+            }
+        }
+        None => {}
+    }
+    Some(ColumnDraft { name: name?, method: method?, sources: sources.into_iter().collect::<Option<_>>()?, rules })
+}

@@ -1,0 +1,138 @@
+//! `[[summary]]`: a pair of tables, its key and its windows.
+
+use super::anomaly::{AnomalyDraft, anomalies};
+use super::assemble::assemble;
+use super::column::{ColumnDraft, column};
+use super::names::{column_name, names_differ};
+use super::read::{At, Table};
+use super::units::{DAY, MINUTE, SECOND};
+use crate::engine::ids::DefIndex;
+use crate::engine::schema::{AccumulatorDef, Rule, Summary};
+use crate::engine::zone::WindowKind;
+use std::collections::BTreeSet;
+
+/// Longest name of a summary: `<name>_hourly_partial` must fit the 64 characters of an identifier.
+const SUMMARY_NAME_MAX: usize = 48;
+/// Key tags of one summary: 191 characters each must fit an index of 3072 bytes.
+const KEY_TAGS_MAX: usize = 3;
+
+/// Reads all summaries and the anomalies that they refer to; `None` if there is a problem, which is reported.
+pub fn summaries(root: &Table<'_, '_>, warnings: &mut Vec<String>) -> Option<Vec<Summary>> {
+    let rules = anomalies(root);
+    let mut used = BTreeSet::new();
+    let mut out: Vec<Summary> = Vec::new();
+    let tables = root.tables("summary");
+    if tables.is_empty() {
+        root.missing("[[summary]]", "[[summary]] name = \"device_summary\", key = [\"host\"] and its columns");
+    }
+    let complete = tables.len();
+    for table in &tables {
+        if let Some(summary) = summary(table, &rules, &mut used) {
+            if let Some(other) = out.iter().find(|s| s.name.eq_ignore_ascii_case(&summary.name)) {
+                let message = format!("there is a summary {:?} already: names must differ", other.name);
+                table.document.problem(table.offset_of("name"), &format!("{}.name", table.path), message);
+            }
+            out.push(summary);
+        }
+        table.finish();
+    }
+    for rule in &rules {
+        if !used.contains(&rule.name.value) {
+            warnings.push(format!("the anomaly {:?} is in no column's rules: nothing counts it", rule.name.value));
+        }
+    }
+    (complete == out.len() && !out.is_empty()).then_some(out)
+}
+
+fn summary(table: &Table<'_, '_>, rules: &[AnomalyDraft], used: &mut BTreeSet<String>) -> Option<Summary> {
+    let document = table.document;
+    let name = table.required("name", "name = \"device_summary\"");
+    if let Some(name) = &name {
+        let word = name.value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !word || name.value.starts_with(|c: char| c.is_ascii_digit()) || name.value.len() > SUMMARY_NAME_MAX {
+            let message =
+                format!("is part of table names: letters, digits and _, at most {SUMMARY_NAME_MAX} characters");
+            document.problem_at(name, message);
+        }
+    }
+    let timezone_tag = table.string("timezone_tag").map(|tag| tag.value);
+    let key = key(table);
+    let windows = windows(table);
+    let expect_every = match table.duration("expect_every") {
+        None => MINUTE,
+        Some(at) => {
+            if at.value < SECOND || at.value > DAY {
+                document.problem_at(&at, "must be from \"1s\" to \"24h\"");
+            }
+            at.value.max(SECOND)
+        }
+    };
+    let column_tables = table.tables("column");
+    if column_tables.is_empty() {
+        table.missing("column", "[[summary.column]] name = \"avg_cpu\", method = \"avg\" and its sources");
+    }
+    let drafts: Vec<_> = column_tables.iter().map(column).collect();
+    let names = drafts.iter().flatten().map(|draft| &draft.name);
+    let differ = names_differ(table, key.iter().flatten().chain(names));
+    let drafts: Vec<ColumnDraft> = drafts.into_iter().collect::<Option<_>>()?;
+    let (columns, accumulators) = assemble(table, &drafts, rules, used)?;
+    if !differ {
+        return None;
+    }
+    let score = |(def, accumulator): (usize, &AccumulatorDef)| match accumulator.rule {
+        // A summary has at most 65,536 accumulators: `assemble` sees to it.
+        Some(Rule::ZScore(score)) => Some((DefIndex::of(def), score)),
+        _ => None,
+    };
+    let scores = accumulators.iter().enumerate().filter_map(score).collect();
+    Some(Summary {
+        name: name?.value,
+        key: key?.into_iter().map(|k| k.value).collect(),
+        windows: windows?,
+        expect_every,
+        columns,
+        accumulators,
+        timezone_tag,
+        scores,
+    })
+}
+
+fn key(table: &Table<'_, '_>) -> Option<Vec<At<String>>> {
+    let document = table.document;
+    let Some(key) = table.strings("key") else {
+        if !table.has("key") {
+            table.missing("key", "key = [\"host\"]");
+        }
+        return None;
+    };
+    if key.is_empty() || key.len() > KEY_TAGS_MAX {
+        let message = format!("must name 1 to {KEY_TAGS_MAX} tags, as in [\"host\"]");
+        document.problem(table.offset_of("key"), &format!("{}.key", table.path), message);
+        return None;
+    }
+    key.iter().for_each(|tag| column_name(table, tag));
+    Some(key)
+}
+
+fn windows(table: &Table<'_, '_>) -> Option<Vec<WindowKind>> {
+    let Some(names) = table.strings("windows") else {
+        return (!table.has("windows")).then(|| vec![WindowKind::Hourly, WindowKind::Daily]);
+    };
+    let mut windows = BTreeSet::new();
+    for name in &names {
+        match name.value.as_str() {
+            "hourly" => windows.insert(WindowKind::Hourly),
+            "daily" => windows.insert(WindowKind::Daily),
+            _ => {
+                table.document.problem_at(name, "write \"hourly\" or \"daily\"");
+                return None;
+            }
+        };
+    }
+    if windows.is_empty() {
+        let path = format!("{}.windows", table.path);
+        table.document.problem(table.offset_of("windows"), &path, "must name \"hourly\", \"daily\" or both");
+        return None;
+    }
+    Some(windows.into_iter().collect())
+}
