@@ -136,9 +136,10 @@ impl<'d, 'i> Table<'d, 'i> {
 
     /// Returns the value of a key that is read as a type.
     fn get_as(&self, key: &'static str, key_type: KeyType) -> Option<&'d Spanned<DeValue<'i>>> {
+        let value = self.get(key);
         let listed = keys::find(&self.section, key).map(|key| key.key_type);
         debug_assert_eq!(listed, Some(key_type), "[{}] {key}: the table of keys has another type", self.section);
-        self.get(key)
+        value
     }
 
     fn wrong_type(&self, key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) {
