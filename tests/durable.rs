@@ -85,7 +85,6 @@ fn a_changed_key_is_named() {
     holds(&site, &lines(0..400));
 }
 
-/// A device that names its zone in a tag, and moves.
 /// A summary file that cannot be read is set aside by name, and a new one gets everything that the state holds.
 #[test]
 fn a_broken_summary_file_is_set_aside_and_made_anew() {
@@ -96,8 +95,8 @@ fn a_broken_summary_file_is_set_aside_and_made_anew() {
     assert_eq!(site.value("PRAGMA wal_checkpoint(TRUNCATE)"), 0);
     let whole = std::fs::read(&path).expect("a file");
     assert!(whole.len() > 20_000, "{} bytes", whole.len());
-    // No database at all; and one that shows it only behind its first page.
-    for (number, from) in [(1, 0), (2, 4096)] {
+    // A header that makes no sense behind the 16 bytes that say SQLite; and one that shows it only behind its first page.
+    for (number, from) in [(1, 16), (2, 4096)] {
         let mut broken = whole.clone();
         broken[from..].fill(0x5a);
         std::fs::write(&path, &broken).expect("writable");
@@ -113,6 +112,7 @@ fn a_broken_summary_file_is_set_aside_and_made_anew() {
     }
 }
 
+/// A device that names its zone in a tag, and moves.
 #[test]
 fn a_device_changes_its_zone_between_two_processes() {
     let site = Site::new();
