@@ -79,6 +79,9 @@ fn every_broken_rule_shows() {
         Mutant::RunsAreOne,
         Mutant::RowsAreNotGuarded,
         Mutant::AcknowledgedBeforeWritten,
+        Mutant::FlushIsNotSecured,
+        Mutant::WaitingIsNotFetched,
+        Mutant::OthersAreNotRead,
     ];
     for mutant in mutants {
         match first_failure(0..SEEDS, mutant) {

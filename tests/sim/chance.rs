@@ -102,3 +102,11 @@ pub fn until_death<T>(death: u64, work: impl FnOnce() -> T) -> Option<T> {
         Err(panic) => resume_unwind(panic),
     }
 }
+
+/// Runs something during which the process does not die.
+pub fn alive<T>(work: impl FnOnce() -> T) -> T {
+    let death = DEATH.replace(0);
+    let result = work();
+    DEATH.set(death);
+    result
+}

@@ -1,10 +1,11 @@
 //! The engine, the journal, the stored state and the sink's protocol in one seeded world where everything fails.
 //!
-//! What runs is the product: [`Shared`], [`Keeper`], the journal and the flush. What fails are its ports: the disk, the
+//! What runs is the product: [`Shared`], [`Keeper`], the journal and the flush; while a flush waits for the sink, everything else
+//! goes on. What fails are its ports: the disk, the
 //! store, the server, the clock, and the process itself, which dies at any call of a port.
 //!
-//! [`Shared`]: telegraf_rollup::driver::shared::Shared
-//! [`Keeper`]: telegraf_rollup::driver::keeper::Keeper
+//! [`Shared`]: telegraf_rollup::driver::intake::shared::Shared
+//! [`Keeper`]: telegraf_rollup::driver::owner::keeper::Keeper
 // Allowed because not every file of tests uses all of it.
 #![allow(dead_code)]
 
@@ -41,4 +42,10 @@ pub enum Mutant {
     RowsAreNotGuarded,
     /// A lost statement counts as carried out.
     AcknowledgedBeforeWritten,
+    /// A flush begins before the journal is safe.
+    FlushIsNotSecured,
+    /// Windows that wait in stored state are not fetched for a flush.
+    WaitingIsNotFetched,
+    /// A flush does not read what other writers have.
+    OthersAreNotRead,
 }

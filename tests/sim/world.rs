@@ -6,10 +6,13 @@ use super::disk::SimDisk;
 use super::points::{Batch, Fate, HOUR, Points};
 use super::server::Server;
 use super::store::SimStore;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use telegraf_rollup::config::Config;
 use telegraf_rollup::driver::deliver::delivery::deliver;
+use telegraf_rollup::driver::deliver::vault::{Vault, WindowPlace};
 use telegraf_rollup::driver::flush::pass::{FlushMemory, Scope};
 use telegraf_rollup::driver::intake::journaling::Journaling;
 use telegraf_rollup::driver::intake::shared::Shared;
@@ -19,12 +22,16 @@ use telegraf_rollup::durable::disk::Disk;
 use telegraf_rollup::durable::journal::frame::Frame;
 use telegraf_rollup::durable::journal::write::Journal;
 use telegraf_rollup::durable::journal::{adopt, name};
+use telegraf_rollup::durable::state_error::StateError;
 use telegraf_rollup::engine::Engine;
 use telegraf_rollup::engine::aggregate::partial::Partial;
 use telegraf_rollup::engine::aggregate::row;
 use telegraf_rollup::engine::aggregate::row::Cell;
-use telegraf_rollup::engine::schema::Schema;
+use telegraf_rollup::engine::schema::{Schema, Summary};
 use telegraf_rollup::engine::zone::WindowKind;
+use telegraf_rollup::sink::port::{
+    FoundPartial, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo,
+};
 
 const CONFIG: &str = r#"
 state_dir = "unused"
@@ -58,15 +65,114 @@ const MEMORY: usize = 50;
 /// The living process of a site.
 struct Process {
     shared: Arc<Shared>,
-    /// `None` while it is a guest.
-    keeper: Option<Keeper>,
+    /// `None` while it is a guest. A flush that waits for the sink does not hold it.
+    keeper: Option<Rc<RefCell<Keeper>>>,
     memory: FlushMemory,
+    /// A flush waits for the sink.
+    is_flushing: bool,
     journaling: Journaling,
     run: u128,
     /// Its file as a guest is part of the journal, if it is the owner.
     is_adopted: bool,
     /// A write that the disk does not answer.
     stalled: Option<(Journaling, Frame)>,
+}
+
+/// The keeper as the flush of another thread sees it: it is held during a call alone.
+struct SimVault {
+    keeper: Rc<RefCell<Keeper>>,
+    mutant: Mutant,
+}
+
+impl Vault for SimVault {
+    fn writer(&self) -> Arc<str> {
+        self.keeper.borrow().writer().clone()
+    }
+
+    fn secure(&mut self, shared: &Shared, now: i64) -> Result<(), StateError> {
+        if self.mutant == Mutant::FlushIsNotSecured {
+            return Ok(());
+        }
+        self.keeper.borrow_mut().secure(shared, now)
+    }
+
+    fn hydrate(&mut self, shared: &Shared, after: Option<WindowPlace>) -> Result<Option<WindowPlace>, StateError> {
+        if self.mutant == Mutant::WaitingIsNotFetched {
+            return Ok(None);
+        }
+        self.keeper.borrow_mut().hydrate(shared, after)
+    }
+
+    fn save(&mut self, shared: &Shared, now: i64) -> Result<(), StateError> {
+        self.keeper.borrow_mut().save(shared, now)
+    }
+}
+
+/// The server as one flush sees it. It is slow: everything else goes on between its statements.
+struct SlowSink<'w> {
+    server: Server,
+    world: &'w mut World,
+    site: usize,
+    /// How often the state had been saved when that was looked at for the last time.
+    saved: u64,
+    is_slow: bool,
+}
+
+impl SlowSink<'_> {
+    fn wait(&mut self) {
+        while self.is_slow && chance::percent(40) {
+            self.saved = self.world.meanwhile(self.site, self.saved);
+        }
+    }
+}
+
+impl Sink for SlowSink<'_> {
+    fn prepare(&mut self, schema: &Schema) -> Result<(), SinkError> {
+        self.wait();
+        self.server.prepare(schema)
+    }
+
+    fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord]) -> Result<Vec<Refused>, SinkError> {
+        self.wait();
+        let result = self.server.put_partials(summary, records);
+        self.wait();
+        result
+    }
+
+    fn read_partials(
+        &mut self,
+        summary: &Summary,
+        ranges: &[PartialRange],
+        states: States<'_>,
+    ) -> Result<Vec<FoundPartial>, SinkError> {
+        self.wait();
+        let result = self.server.read_partials(summary, ranges, states);
+        self.wait();
+        result
+    }
+
+    fn put_rows(
+        &mut self,
+        summary: &Summary,
+        kind: WindowKind,
+        rows: &[RowRecord],
+        now: i64,
+    ) -> Result<Vec<Refused>, SinkError> {
+        self.wait();
+        let result = self.server.put_rows(summary, kind, rows, now);
+        self.wait();
+        result
+    }
+
+    fn purge(&mut self, summary: &Summary, kind: Option<WindowKind>, age: i64, now: i64) -> Result<u64, SinkError> {
+        self.server.purge(summary, kind, age, now)
+    }
+
+    fn disconnect(&mut self) {}
+
+    fn inspect(&mut self, schema: &Schema) -> Result<Vec<TableInfo>, SinkError> {
+        self.server.inspect(schema)
+    }
 }
 
 /// A machine with its state directory.
@@ -97,6 +203,8 @@ pub struct World {
     points: Points,
     now: i64,
     mutant: Mutant,
+    /// Nothing fails and nothing is slow any more.
+    is_calm: bool,
     pub trace: Vec<String>,
 }
 
@@ -111,6 +219,7 @@ pub fn run(seed: u64, mutant: Mutant) -> Result<(), String> {
         points: Points::default(),
         now: 1_700_000_000_000_000_000 + chance::below(48) as i64 * HOUR / 2,
         mutant,
+        is_calm: false,
         trace: Vec::new(),
     };
     let sites = 1 + usize::from(chance::percent(30));
@@ -246,6 +355,7 @@ impl World {
             shared,
             keeper: None,
             memory: FlushMemory::default(),
+            is_flushing: false,
             journaling,
             run,
             is_adopted: true,
@@ -300,7 +410,7 @@ impl World {
             keeper.absorb(file);
         }
         process.is_adopted = is_adopted;
-        process.keeper = Some(keeper);
+        process.keeper = Some(Rc::new(RefCell::new(keeper)));
         let text = format!("owns the state, from {}, {} frames", recovered.position, recovered.frames);
         self.note(site, text);
     }
@@ -317,6 +427,13 @@ impl World {
         if self.sites[site].process.is_none() {
             return;
         }
+        if let Some((batch, lines)) = self.new_batch(site) {
+            self.mortal(site, 4, |world| world.take(site, batch, &lines));
+        }
+    }
+
+    /// Makes up the lines of a batch, and its number.
+    fn new_batch(&mut self, site: usize) -> Option<(usize, Vec<String>)> {
         let batch = self.points.batches.len();
         let life = self.sites[site].life;
         // Until it has left, it may or may not be counted.
@@ -328,10 +445,10 @@ impl World {
             lines.extend(self.line(site, batch));
         }
         if lines.is_empty() {
-            return;
+            return None;
         }
         self.note(site, format!("batch {batch}: {}", lines.concat().trim_end().replace('\n', " | ")));
-        self.mortal(site, 4, |world| world.take(site, batch, &lines));
+        Some((batch, lines))
     }
 
     fn line(&mut self, site: usize, batch: usize) -> Option<String> {
@@ -429,30 +546,89 @@ impl World {
 
     fn flush(&mut self, site: usize) {
         let (now, running) = (self.now, chance::percent(70));
-        let mut server = self.server.clone();
         let saved = self.sites[site].store.saved();
         if store_fails() && self.sites[site].process.as_ref().is_some_and(|p| !p.is_adopted) {
             // The sink may have what the next owner reads behind the lines of another guest.
             self.is_exposed(site);
         }
-        let Some(Process { shared, keeper: Some(keeper), memory, journaling, .. }) = &mut self.sites[site].process
-        else {
-            return;
-        };
-        let result = deliver(keeper, shared, &mut server, memory, now, Scope::Everything { running });
-        let failed = journaling.has_failed();
+        let Some(process) = &mut self.sites[site].process else { return };
+        let Some(keeper) = process.keeper.clone() else { return };
+        let (shared, journaling) = (process.shared.clone(), process.journaling.clone());
+        let mut memory = std::mem::take(&mut process.memory);
+        process.is_flushing = true;
+        let before = self.points.batches.len();
+        let mutant = self.mutant;
+        let is_slow = !self.is_calm && chance::percent(40);
+        let mut sink = SlowSink { server: self.server.clone(), world: self, site, saved, is_slow };
+        let result = deliver(
+            &mut SimVault { keeper, mutant },
+            &shared,
+            &mut sink,
+            &mut memory,
+            now,
+            Scope::Everything { running },
+        );
+        let saved = sink.saved;
+        if let Some(process) = &mut self.sites[site].process {
+            (process.memory, process.is_flushing) = (memory, false);
+        }
         let text = format!("flush at {}: {:?}", now / 1_000_000_000, result.as_ref().map_err(ToString::to_string));
         self.note(site, text);
         if self.sites[site].store.saved() > saved {
             self.is_covered(site);
-        } else if failed || self.sites[site].disk.has_dropped() {
-            self.sites[site].sync_failed = true;
-            if store_fails() {
-                self.is_exposed(site);
-            }
+        } else if journaling.has_failed() || self.sites[site].disk.has_dropped() {
+            self.may_be_exposed(site);
         } else if result.is_ok() {
-            self.synced(site);
+            self.synced(site, before);
         }
+        // What came meanwhile may be in the sink, and not be safe in the journal.
+        let points = &self.points;
+        let is_safe = |point: usize| points.last_batch(point).is_some_and(|b| b.synced || b.covered);
+        let came = |point: usize| (before..points.batches.len()).any(|batch| points.was_in(point, batch));
+        self.sites[site].recent.retain(|point| !came(*point) || is_safe(*point));
+    }
+
+    /// A sync has failed: what was flushed may not be safe in the journal.
+    fn may_be_exposed(&mut self, site: usize) {
+        self.sites[site].sync_failed = true;
+        if store_fails() {
+            self.is_exposed(site);
+        }
+    }
+
+    /// What goes on while a flush of a site waits for the sink, `saved` being how often its state was saved when that was
+    /// looked at for the last time. Returns how often it has been saved.
+    fn meanwhile(&mut self, site: usize, saved: u64) -> u64 {
+        // What the flush itself has saved covers what came before.
+        if self.sites[site].store.saved() > saved {
+            self.is_covered(site);
+        }
+        if self.sites[site].process.as_ref().is_some_and(|process| process.journaling.has_failed())
+            || self.sites[site].disk.has_dropped()
+        {
+            self.may_be_exposed(site);
+        }
+        self.trace.push("  { meanwhile".to_string());
+        match chance::below(12) {
+            0..4 => {
+                if let Some((batch, lines)) = self.new_batch(site) {
+                    self.take(site, batch, &lines);
+                }
+            }
+            4..8 => self.checkpoint(site),
+            8 => self.sync(site),
+            9 => self.clock(),
+            10 => self.answer_of_the_disk(site),
+            _ => {
+                let other = self.any_site();
+                let is_free = |p: &Process| p.keeper.is_some() && !p.is_flushing;
+                if self.sites[other].process.as_ref().is_some_and(is_free) {
+                    chance::alive(|| self.flush(other));
+                }
+            }
+        }
+        self.trace.push("  }".to_string());
+        self.sites[site].store.saved()
     }
 
     /// What was not synced and has been flushed must not be sent again: after a power loss it would count as new.
@@ -478,19 +654,20 @@ impl World {
     fn sync(&mut self, site: usize) {
         let Some(process) = &self.sites[site].process else { return };
         if process.journaling.sync().is_ok() && !self.sites[site].disk.has_dropped() {
-            self.synced(site);
+            self.synced(site, self.points.batches.len());
         } else {
             self.sites[site].sync_failed = true;
         }
         self.note(site, "sync");
     }
 
-    fn synced(&mut self, site: usize) {
+    /// The batches before the one that is named are safe in the journal.
+    fn synced(&mut self, site: usize, before: usize) {
         if self.sites[site].sync_failed {
             return;
         }
         let life = self.sites[site].life;
-        let batches = self.points.batches.iter_mut();
+        let batches = self.points.batches.iter_mut().take(before);
         batches.filter(|b| b.site == site && b.life <= life && b.journaled).for_each(|b| b.synced = true);
     }
 
@@ -498,11 +675,13 @@ impl World {
         let now = self.now;
         let is_first = self.mutant == Mutant::JournalIsRemovedFirst;
         let Some(Process { shared, keeper: Some(keeper), .. }) = &mut self.sites[site].process else { return };
+        let mut keeper = keeper.borrow_mut();
         let disk = keeper.disk();
         if is_first && let Some(Some(position)) = shared.with_position(|_, position| position) {
             let _ = adopt::remove_before(&*disk, position);
         }
         let result = keeper.checkpoint(shared, now);
+        drop(keeper);
         let position = result.as_ref().ok().copied().flatten();
         self.note(site, format!("checkpoint: {:?}", result.as_ref().map_err(ToString::to_string)));
         let Some(position) = position else { return };
@@ -570,6 +749,7 @@ impl World {
     /// All is well again, and everything is written.
     fn end(&mut self) {
         chance::set_faults(Faults::default());
+        self.is_calm = true;
         self.trace.push("  all is well again".to_string());
         for round in 0..3 {
             self.server.catch_up(true);
