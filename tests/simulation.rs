@@ -9,7 +9,7 @@ mod process;
 mod sim;
 
 use process::Process;
-use sim::{Mutant, chance, server::Server, world};
+use sim::{Mutant, chance, lives, server::Server, world};
 use std::sync::atomic::{AtomicU64, Ordering};
 use telegraf_rollup::config::Config;
 use telegraf_rollup::engine::aggregate::row::Cell;
@@ -24,8 +24,11 @@ fn seeds() -> u64 {
     std::env::var("ROLLUP_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(SEEDS)
 }
 
+/// Runs the history of a seed.
+type History = fn(u64, Mutant) -> Result<(), String>;
+
 /// Runs seeds on all cores until one fails: the lowest that was found.
-fn first_failure(seeds: std::ops::Range<u64>, mutant: Mutant) -> Option<(u64, String)> {
+fn first_failure(history: History, seeds: std::ops::Range<u64>, mutant: Mutant) -> Option<(u64, String)> {
     let next = AtomicU64::new(seeds.start);
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let mut failures: Vec<(u64, String)> = std::thread::scope(|scope| {
@@ -35,7 +38,7 @@ fn first_failure(seeds: std::ops::Range<u64>, mutant: Mutant) -> Option<(u64, St
                 if seed >= seeds.end {
                     return None;
                 }
-                if let Err(wrong) = world::run(seed, mutant) {
+                if let Err(wrong) = history(seed, mutant) {
                     next.store(seeds.end, Ordering::Relaxed);
                     return Some((seed, wrong));
                 }
@@ -60,7 +63,7 @@ fn whatever_fails_nothing_is_lost_and_nothing_counts_twice() {
         world::run(seed, Mutant::None).unwrap_or_else(|wrong| panic!("{wrong}"));
     }
     let seeds = seeds();
-    if let Some((seed, wrong)) = first_failure(0..seeds, Mutant::None) {
+    if let Some((seed, wrong)) = first_failure(world::run, 0..seeds, Mutant::None) {
         panic!("{wrong}\nagain: ROLLUP_SEED={seed} cargo test --test simulation whatever");
     }
     println!("{seeds} histories");
@@ -83,11 +86,29 @@ fn every_broken_rule_shows() {
         Mutant::WaitingIsNotFetched,
         Mutant::OthersAreNotRead,
     ];
-    for mutant in mutants {
-        match first_failure(0..SEEDS, mutant) {
+    let lives = [
+        Mutant::TicketIsNotCompared,
+        Mutant::FlusherIsWaitedFor,
+        Mutant::PanicIsNotSavedAgain,
+        Mutant::ClaimIsNotHeld,
+        Mutant::FlushNumberStays,
+    ];
+    let all = mutants.map(|mutant| (world::run as History, mutant)).into_iter();
+    for (history, mutant) in all.chain(lives.map(|mutant| (lives::run as History, mutant))) {
+        match first_failure(history, 0..SEEDS, mutant) {
             Some((seed, _)) => println!("{mutant:?}: seed {seed}"),
             None => panic!("{mutant:?} makes no difference"),
         }
+    }
+}
+
+/// Processes come and go, panic and are killed, and the sink needs up to a minute and a half a statement.
+#[test]
+fn whoever_owns_the_state_waits_for_no_sink_and_nothing_is_lost() {
+    let seed = std::env::var("ROLLUP_SEED").ok().and_then(|n| n.parse().ok());
+    let seeds = seed.map_or(0..seeds(), |seed: u64| seed..seed + 1);
+    if let Some((seed, wrong)) = first_failure(lives::run, seeds, Mutant::None) {
+        panic!("{wrong}\nagain: ROLLUP_SEED={seed} cargo test --test simulation whoever");
     }
 }
 

@@ -11,6 +11,7 @@
 
 pub mod chance;
 pub mod disk;
+pub mod lives;
 pub mod points;
 pub mod server;
 pub mod store;
@@ -48,4 +49,14 @@ pub enum Mutant {
     WaitingIsNotFetched,
     /// A flush does not read what other writers have.
     OthersAreNotRead,
+    /// A thread that comes back from the disk takes whatever stream is parked.
+    TicketIsNotCompared,
+    /// The keeper waits for a flush.
+    FlusherIsWaitedFor,
+    /// What a panicked checkpoint took out is not saved again.
+    PanicIsNotSavedAgain,
+    /// A state directory is claimed that another process owns.
+    ClaimIsNotHeld,
+    /// A flush that was abandoned is answered by the next owner's keeper.
+    FlushNumberStays,
 }
