@@ -6,8 +6,8 @@
 //!
 //! Lines of computers are ROLLUP_BENCH_LINES, 4,000,000 without it, and lines of gateways, which are short, twice as many.
 //!
-//! "Of stream" is the part of the user time that the threads of the stream have used; the rest is the courier's: the start, the
-//! state, the rows. Every round runs `cat FILE | cat` and `cat FILE | telegraf-rollup run` one after the other, the latter with a fresh state
+//! "Of stream" is the part of the user time that the threads of the stream have used; the rest is that of the keeper and the
+//! flusher: the start, the state, the rows. Every round runs `cat FILE | cat` and `cat FILE | telegraf-rollup run` one after the other, the latter with a fresh state
 //! directory, its journal and a SQLite sink. CPU time is that of the program alone. The start, the last flush and the last
 //! checkpoint are part of every figure.
 

@@ -376,7 +376,7 @@ fn set_aside(target: &Target) {
     assert!(memory.quarantine.figures().count == 0);
     assert_eq!(target.value("SELECT COUNT(*) FROM aside_hourly"), "3");
 
-    // What somebody has mended is tried at once when it is asked for.
+    // A row that somebody has corrected is tried at once when it is asked for.
     target.execute("DELETE FROM aside_hourly");
     refuse(target, "aside_hourly");
     point("mended", 80_000.0, START + 850 * SECOND);

@@ -1,4 +1,4 @@
-//! A month of names that change: what is done leaves memory and stored state, and what comes back is right.
+//! A month of names that change: series and devices expire, and those that return are right.
 
 #[path = "support/process.rs"]
 mod process;
@@ -288,7 +288,7 @@ fn a_journal_is_read_back_after_heads_have_got_other_names() {
         process.take(&lines(hour, 20), now);
         process.flush(&mut sink, now + SECOND).unwrap_or_else(|e| panic!("{e}"));
         process.checkpoint(now + 2 * SECOND);
-        // In the journal alone: whoever reads it back must find these devices, and no others.
+        // In the journal alone: recovery must find these devices, and no others.
         process.take(&lines(hour, 20).iter().map(|line| line.replace("host=c", "host=d")).collect::<Vec<_>>(), now);
         process.shared.expire(now + 3 * SECOND, &Default::default());
         let more = format!("cpu,host=after{hour} v=1 {now}\n");

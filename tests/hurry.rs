@@ -108,7 +108,7 @@ impl World {
     }
 }
 
-/// Whoever is cut off leaves hours and days of the first devices, not hours of all and days of none.
+/// A flush that is cut off leaves hours and days of the first devices, not hours of all and days of none.
 #[test]
 fn rows_of_days_do_not_wait_for_all_hours() {
     let mut world = World::new(2_500);

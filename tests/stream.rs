@@ -229,7 +229,7 @@ fn what_comes_fast_goes_on_without_a_copy() {
     assert!(written < total as u64 / 10 * 9, "{written} of {total} bytes were copied");
 }
 
-/// Whoever does not trust it can do without.
+/// An operator who does not trust it can do without.
 #[cfg(target_os = "linux")]
 #[test]
 fn with_copy_every_byte_is_written() {
@@ -367,7 +367,7 @@ fn a_broken_configuration_is_reported_and_picked_up_when_it_is_mended() {
     stdin.write_all(first.as_bytes()).expect("a reader");
     let n = stdout.read(&mut buffer).expect("readable");
     assert_eq!(&buffer[..n], first.as_bytes());
-    // The log names every problem before the file is mended.
+    // The log names every problem before the file is corrected.
     let mut log = Vec::new();
     while !String::from_utf8_lossy(&log).contains("fortnight") {
         let n = stderr.read(&mut buffer).expect("readable");

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// One thing to mend.
+/// One thing to correct.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Line in the file, from 1.

@@ -66,7 +66,7 @@ fn is_ours(_: &Path) -> io::Result<bool> {
 
 /// A guest's sign of life beside its journal file: locked while the guest runs.
 ///
-/// Invariant: whoever sees the file sees the mark, which is set before the file is made.
+/// Invariant: where the file is, the mark is, which is set before the file is made.
 #[derive(Debug)]
 pub struct GuestMark {
     path: PathBuf,

@@ -1,4 +1,4 @@
-//! Why stored state could not be used, by what can be done about it.
+//! Why stored state could not be used, sorted by the remedy.
 
 use std::io;
 

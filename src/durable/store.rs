@@ -43,8 +43,8 @@ pub trait Store: Send {
         count: usize,
     ) -> Result<Vec<StoredWindow>, StateError>;
 
-    /// Forgets what the sink has of windows that end after `from` (nanoseconds since the epoch). Gives how many windows are
-    /// not done now.
+    /// Forgets what the sink has of windows that end after `from` (nanoseconds since the epoch). Returns how many
+    /// windows are not done now.
     ///
     /// # Errors
     /// Nothing was changed.
@@ -56,7 +56,7 @@ pub trait Store: Send {
     /// The state cannot be used.
     fn open_devices(&mut self) -> Result<HashSet<DeviceId>, StateError>;
 
-    /// Sets aside what is there, which is of no use, and begins with an empty state. Returns the names of what was set aside.
+    /// Sets a state aside that is of no use, and begins with an empty one. Returns the names of the files set aside.
     ///
     /// # Errors
     /// The state cannot be used.

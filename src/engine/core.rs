@@ -2,6 +2,9 @@
 //!
 //! The fields are shared by the rooms beside this file, each of which adds what it does to [`Engine`]: [`super::ingest`] takes
 //! lines, [`super::export`] says what is due, [`super::persist`] stores and restores, [`super::rules`] judges.
+//!
+//! Invariants: the devices that a series feeds are not gone, and list the series; `runs` and `zones` only grow, so an
+//! index of them is good for the life of the engine.
 
 use super::counters::Counters;
 use super::ids::{DeviceIndex, HeadNumber, Key, RunIndex, SeriesId, SummaryIndex, ZoneIndex};

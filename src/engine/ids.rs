@@ -56,5 +56,5 @@ pub const UNMATCHED: SeriesIndex = SeriesIndex(u32::MAX);
 /// No head.
 pub const NO_HEAD: HeadNumber = HeadNumber(u32::MAX);
 
-/// The text of the key tags of a device, shared by whoever speaks of it.
+/// The text of the key tags of a device, shared by all that speak of it.
 pub type Key = Arc<[String]>;

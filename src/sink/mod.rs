@@ -2,7 +2,7 @@
 //!
 //! (1) [`Sink::put_partials`] upserts this writer's partials; (2) [`Sink::read_partials`] reads all writers' partials of
 //! the same keys; (3) [`Sink::put_rows`] upserts the rows that were merged from them, guarded by their revision. It is
-//! right because every writer writes before it reads, and partials only grow: whoever comes last sees everything, and
+//! right because every writer writes before it reads, and partials only grow: the last writer sees everything, and
 //! a row of fewer points never replaces a row of more. Every step can be repeated, reordered or interrupted.
 //!
 //! A partial belongs to a run: what one process has seen of a window. Only that process adds to it, so of two copies of it

@@ -45,7 +45,7 @@ const REFUSED_MAX: usize = 100;
 /// How often a statement that the server aborted is sent again.
 const ABORTED_TRIES_MAX: u32 = 10;
 
-/// What a session needs, whatever the server's defaults are. `literal` in `statements` relies on it: a backslash is an escape,
+/// What a session needs, whatever the server's defaults are. `literal` in `sql` relies on it: a backslash is an escape,
 /// and no character holds one.
 const SESSION: &str = "SET character_set_client=utf8mb4, character_set_connection=utf8mb4, character_set_results=utf8mb4, \
     time_zone='+00:00', sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'";
@@ -84,8 +84,8 @@ const REFUSALS: [u16; 20] = [
     4161, // unknown data
 ];
 
-/// What no repetition mends: the statement itself, a limit of the server, or something that it does not have; each with what
-/// a person can do.
+/// What no repetition helps: the statement itself, a limit of the server, or something that it does not have; each with
+/// what a person can do.
 const HOPELESS: [(u16, &str); 19] = [
     (1054, "a column is missing: was the table changed by hand?"),
     (1059, "a name is too long for this server: shorten the name of the summary or the column"),
@@ -323,7 +323,7 @@ impl MySqlSink {
         }
     }
 
-    /// Executes a statement, again if the server aborts it. Gives the server's reason if it refuses a row.
+    /// Executes a statement, again if the server aborts it. Returns the server's reason if it refuses a row.
     fn execute(&mut self, what: &str, sql: &str) -> Result<Option<String>, SinkError> {
         self.with(what, async |connection| {
             let mut tries = 0;
@@ -350,7 +350,7 @@ impl MySqlSink {
         }
     }
 
-    /// Executes a statement with as many rows of values at a time as fit. Gives those that were refused.
+    /// Executes a statement with as many rows of values at a time as fit. Returns those that were refused.
     fn put(
         &mut self,
         what: &str,
@@ -413,7 +413,7 @@ impl MySqlSink {
         self.with(what, async |connection| connection.query(sql).await)
     }
 
-    /// A query with values, for what comes from outside of the statements.
+    /// A query with values that are not part of its text.
     fn ask(&mut self, what: &str, sql: &str, values: Vec<Value>) -> Result<Vec<mysql_async::Row>, SinkError> {
         self.with(what, async |connection| connection.exec(sql, Params::Positional(values.clone())).await)
     }

@@ -18,7 +18,7 @@ pub struct PartialRecord {
     pub run: Arc<str>,
     /// Points folded in: a lower number never replaces a higher one.
     pub rev: u64,
-    /// JSON; see [`crate::engine::partial`].
+    /// JSON; see [`crate::engine::aggregate::partial`].
     pub state: String,
 }
 
@@ -159,8 +159,7 @@ pub trait Sink {
     /// The database is away, or its tables do not fit and may not be changed.
     fn prepare(&mut self, schema: &Schema) -> Result<(), SinkError>;
 
-    /// Step 1. Gives those that were refused; the others are
-    /// written.
+    /// Step 1. Returns those that were refused; the others are written.
     ///
     /// # Errors
     /// Some or all records may not have been written: put them again.
@@ -177,7 +176,8 @@ pub trait Sink {
         states: States<'_>,
     ) -> Result<Vec<FoundPartial>, SinkError>;
 
-    /// Step 3. `now` (nanoseconds since the epoch) becomes `updated_at`. Gives those that were refused; the others are written.
+    /// Step 3. `now` (nanoseconds since the epoch) becomes `updated_at`. Returns those that were refused; the others
+    /// are written.
     ///
     /// # Errors
     /// Some or all rows may not have been written: compute and put them again.
@@ -190,7 +190,7 @@ pub trait Sink {
     ) -> Result<Vec<Refused>, SinkError>;
 
     /// Deletes rows (`kind`), or partials (`None`), of windows that started longer ago than `age` nanoseconds, by the clock of the
-    /// database if it has one, else by `now`. Gives how many are gone; there may be more for the next time.
+    /// database if it has one, else by `now`. Returns how many are gone; there may be more for the next time.
     ///
     /// # Errors
     /// Some may be gone.

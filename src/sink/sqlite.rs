@@ -164,7 +164,7 @@ impl Sqlite {
         }
     }
 
-    /// Executes a statement for each of some rows of values, in one transaction. Gives those that were refused.
+    /// Executes a statement for each of some rows of values, in one transaction. Returns those that were refused.
     fn put<'a>(&self, sql: &str, rows: impl Iterator<Item = Vec<Bound<'a>>>) -> Result<Vec<Refused>, SinkError> {
         let connection = self.connection()?;
         let run = || -> rusqlite::Result<Vec<Refused>> {

@@ -1,5 +1,8 @@
 //! The flusher: the thread that speaks to the sink. It flushes, deletes what is old, and waits for the network as long as it
 //! takes; nobody waits for it. What it needs of the stored state it asks the keeper for, which never waits for a network.
+//!
+//! Invariants: it does one job at a time; its memory between flushes is that of one engine, and emptied for another; it
+//! says when it ends, however it does.
 
 use super::delivery::{DeliveryError, deliver, make_tables};
 use super::session::connected;
@@ -106,7 +109,7 @@ pub struct FlushReport {
 /// What the flusher says to the keeper.
 pub enum FlusherSays {
     Flushed(Box<FlushReport>),
-    /// The sink was set aside outside of a flush: whoever owns the state is to write everything again.
+    /// The sink was set aside outside of a flush: the owner of the state is to write everything again.
     Emptied,
     /// The thread has ended.
     Gone,

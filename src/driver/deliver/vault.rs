@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// A window in stored state: device and start.
 pub type WindowPlace = (DeviceId, i64);
 
-/// The stored state, as whoever writes to the sink sees it.
+/// The stored state, as a flush sees it.
 pub trait Vault {
     /// The name of the state among the writers of a sink.
     fn writer(&self) -> Arc<str>;

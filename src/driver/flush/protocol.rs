@@ -1,7 +1,7 @@
 //! The three steps of the sink for base windows: put our partials, read those of all writers, put the rows merged from them.
 //!
-//! It knows no engine: jobs go in, outcomes come out, so that whoever has partials can write windows by it. Every step can be
-//! repeated, reordered or interrupted, see [`crate::sink`].
+//! It knows no engine: jobs go in, outcomes come out, so that every holder of partials can write windows by it. Every
+//! step can be repeated, reordered or interrupted, see [`crate::sink`].
 //!
 //! Invariants: a row is made from an answer that holds all we know to have been written, or it is not made; a job that is
 //! refused holds up no other one.

@@ -1,11 +1,11 @@
-//! The journal as the threads share it: the stream's thread writes, the courier syncs, retires and switches.
+//! The journal as the threads share it: the stream's thread writes, the keeper retires and switches, a thread syncs.
 //!
 //! A disk that is stuck cannot be interrupted. So a batch is written while nobody holds the engine's lock and while the
-//! stream can be taken over by another thread, see [`super::relay`]. After a write that failed, batches pass unjournaled
-//! until a look at the disk, at first after [`RETRY_AFTER`], says that writing is possible again.
+//! stream can be taken over by another thread, see [`crate::driver::stream::relay`]. After a write that failed, batches
+//! pass unjournaled until a look at the disk, at first after [`RETRY_AFTER`], says that writing is possible again.
 //!
-//! Invariant: batches are written in the order in which they were folded. Whoever needs the lock of the journal and that of
-//! the engine takes the journal's first.
+//! Invariants: batches are written in the order in which they were folded; a thread that needs the lock of the journal
+//! and that of the engine takes the journal's first.
 
 use crate::durable::journal::frame::Frame;
 use crate::durable::journal::sync::Syncer;

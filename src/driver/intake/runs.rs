@@ -1,8 +1,11 @@
-//! When another run may begin: behind each gap of the journal, but not for ever more of them.
+//! When another run may begin: behind a gap of the journal, but not behind every one.
 //!
-//! What comes behind a gap is another run's. A disk that fails and recovers again and again would make a run each time, and
-//! each run is a row in the sink for every window that it has a point of. So a new run waits for a pause, which doubles with
-//! each; meanwhile lines are counted and not journaled, and checkpoints protect them.
+//! The lines behind a gap are another run's. A disk that fails and recovers again and again would make a run each time,
+//! and each run is a row in the sink for every window that it has a point of. So a new run waits for a pause, which
+//! doubles with each; meanwhile lines are counted and not journaled, and checkpoints protect them.
+//!
+//! Invariant: between two runs lies at least the pause, also where the clock is set back; the pause is a minute to an
+//! hour.
 
 /// The first pause between two runs, in nanoseconds.
 const PAUSE_FIRST: i64 = 60 * 1_000_000_000;

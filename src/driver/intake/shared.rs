@@ -12,6 +12,10 @@
 //! state is being recovered are kept, up to [`BACKLOG_BYTES_MAX`], with their time of arrival, and journaled like any
 //! other. The stream waits for none of it but the reading of the configuration, which says where the journal is, and for
 //! that no longer than for the journal itself.
+//!
+//! Invariants: nobody holds the lock while it reads or writes a file, a pipe or a socket; a batch is folded under one
+//! lock, so a checkpoint holds whole batches; behind lines that are not in the journal, the journal goes on as another
+//! run.
 
 use super::backlog::Backlog;
 use super::journaling::{Held, Journaling};
@@ -73,7 +77,7 @@ struct Inner {
     journaling: Option<Journaling>,
     /// Matched lines of the batch in hand.
     batch: Encoder,
-    /// Lines have passed that are not in the journal: what comes behind them there is another run's.
+    /// Lines have passed that are not in the journal: the lines behind them there are another run's.
     has_gap: bool,
     /// When the next run may begin.
     pace: RunPace,
@@ -83,7 +87,7 @@ struct Inner {
 }
 
 impl Inner {
-    /// What comes from now on is another run's, in a segment of its own.
+    /// Begins another run, in a segment of its own: lines that arrive from now on are that run's.
     fn begin_run(&mut self, run: u128) {
         self.has_gap = false;
         self.is_paused = false;
@@ -155,7 +159,7 @@ impl Drop for Flushing<'_> {
 /// Series or devices that are looked at under one lock to see whether they have expired.
 const EXPIRED_A_SLICE: usize = 500;
 
-/// How often whoever else wants the engine lets the stream go first.
+/// How often another thread that wants the engine lets the stream go first.
 const YIELDS_MAX: u32 = 1_000;
 /// Panics after which the engine is switched off: something is wrong that skipping a line does not cure.
 const PANICS_MAX: u32 = 100;
@@ -233,8 +237,8 @@ impl Shared {
         self.lock()
     }
 
-    /// Uses the engine in slices, each under the lock for itself: `work` gets where to go on, and gives where the next slice
-    /// begins.
+    /// Uses the engine in slices, each under the lock for itself: `work` gets where to go on, and returns where the
+    /// next slice begins.
     pub fn slices(&self, mut work: impl FnMut(&mut Engine, usize) -> Option<usize>) {
         let mut from = Some(0);
         while let Some(at) = from {
@@ -299,7 +303,7 @@ impl Shared {
         }
     }
 
-    /// What comes from now on is another run's.
+    /// Begins another run: lines that arrive from now on are that run's.
     pub fn begin_run(&self) {
         self.lock().begin_run((self.runs)());
     }
@@ -406,8 +410,8 @@ impl Shared {
         }
     }
 
-    /// Notes that stored state is empty: all of it is due, and what comes from now on is another run's. Returns how many
-    /// windows were there that are not in memory.
+    /// Notes that stored state is empty: all of it is due, and another run begins. Returns how many windows were there
+    /// that are not in memory.
     pub fn begin_anew(&self) -> u64 {
         let run = (self.runs)();
         let mut inner = self.lock_second();

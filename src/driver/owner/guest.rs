@@ -1,4 +1,7 @@
 //! What a process has of a state directory that it does not own: a journal file of its own, and the mark beside it.
+//!
+//! Invariant: the mark is set before the file is made, and held until the process owns the directory or is a plain
+//! pipe.
 
 use crate::driver::intake::journaling::Journaling;
 use crate::durable::claim::GuestMark;

@@ -1,4 +1,4 @@
-//! Performs what the lifecycle says, and returns what has come of it.
+//! Performs the actions of the lifecycle, and returns their outcomes as events.
 //!
 //! It waits for the disk of the state directory alone, never for a network: rows are written by the [`Flusher`]. It takes the
 //! engine's lock for short slices only.
@@ -96,7 +96,7 @@ impl OwnerWork {
         }
     }
 
-    /// Performs an action. Returns what comes of it.
+    /// Performs an action. Returns the event that it leads to.
     pub(super) fn perform(&mut self, action: Action) -> Option<Event> {
         fault(action);
         match action {
@@ -416,7 +416,7 @@ impl OwnerWork {
         Some(Event::FlushEnded { end, random: random() as u64 })
     }
 
-    /// Leaves a request for whoever owns the state: the sink is empty.
+    /// Leaves a request for the owner of the state: the sink is empty.
     pub(super) fn ask_for_everything(&self) {
         let Some(config) = &self.config else { return };
         let asked = requests::ask(&config.state_dir, Resend { from: i64::MIN });

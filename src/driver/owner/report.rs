@@ -1,4 +1,6 @@
 //! What the log says of lines that were not counted.
+//!
+//! Invariant: the log says each count once; `seen` is what it has said.
 
 use super::figures::Figures;
 use crate::engine::Counters;
@@ -38,7 +40,7 @@ impl LossReport {
                 (now - self.started) / 60_000_000_000,
                 figures.unmatched.join("  ")
             );
-            // Once is enough: whoever looks at the log finds it.
+            // Once is enough.
             self.has_matched = true;
         }
     }

@@ -1,4 +1,6 @@
 //! A table of deadlines. Pure: time is an argument, in nanoseconds of a clock that is never set back.
+//!
+//! Invariant: a timer has one deadline at most, the last that was set; one that is taken is not set any more.
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

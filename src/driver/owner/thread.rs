@@ -1,6 +1,9 @@
 //! The keeper's thread: it waits for messages and deadlines, asks the [`Lifecycle`], and has actions performed ([`OwnerWork`]).
 //!
 //! An action that panics is contained: the life goes on, with everything that is ours.
+//!
+//! Invariant: this thread alone steps the lifecycle; actions are performed in its order, and a panic of one is an
+//! event.
 
 use super::lifecycle::{Action, Event, Lifecycle};
 use super::message::Message;

@@ -1,7 +1,7 @@
 //! Where the stream is parked while its batch is settled. Pure: time is an argument, and what is parked is any value.
 //!
-//! Invariants: one stream at most is parked; whoever parked it takes back that very stream or nothing, whatever has been parked
-//! since.
+//! Invariants: one stream at most is parked; a ticket takes back the very stream that it was given for, or nothing,
+//! even if another has been parked since.
 
 use std::time::Duration;
 

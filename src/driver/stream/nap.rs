@@ -4,6 +4,8 @@
 //! read, before anything is done with them. What a nap may hold back is bounded: it is shorter than the time in which the
 //! writer would fill a quarter of the pipe. It switches itself off where it does not pay: for lines that are far apart, and
 //! for streams so fast that every read is large.
+//!
+//! Invariants: no nap is longer than [`NAP_MAX`]; after one that was in vain follow [`READS_AWAKE`] reads without one.
 
 use std::time::{Duration, Instant};
 

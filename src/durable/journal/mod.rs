@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Numbers are little-endian. `length` counts from `type` on, `crc` is CRC-32 over salt, run and the same bytes, `received`
-//! is the time of arrival in nanoseconds since the epoch. The only type so far is 2: entries, see [`super::entries`]. A
+//! is the time of arrival in nanoseconds since the epoch. The only type so far is 2: entries, see [`entries`]. A
 //! *position* is a number of bytes of frames since the journal began, headers not counted. What could not be written leaves
 //! a gap in the positions. `run` is the process that took the lines.
 //!

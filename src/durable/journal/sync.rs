@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Syncer {
     disk: Arc<dyn Disk>,
     state: Arc<Mutex<Unsynced>>,
-    /// Held while something is being synced: whoever comes then has to wait for that too.
+    /// Held while something is being synced: a sync that is asked for then waits for that too.
     working: Arc<Mutex<()>>,
     /// A sync has failed since this was asked last.
     has_failed: Arc<AtomicBool>,

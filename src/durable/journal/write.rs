@@ -1,4 +1,7 @@
 //! The writing end of the journal.
+//!
+//! Invariants: after a frame that was not written, none is until one begins a segment; a guest has one file, and
+//! nothing lies behind a gap in it; nothing is written behind a guest's file before that is part of the journal.
 
 use super::adopt::{SPARES_MAX, adopt_known};
 use super::frame::{Frame, GUEST_SALT, MAGIC, SEGMENT_HEAD_BYTES, complete};
@@ -72,7 +75,7 @@ impl Journal {
     }
 
     /// The journal of a process that does not own the state: one file, in the name of its run. `announce` shows to
-    /// whoever owns the state that the file is in use; without it the file is not made.
+    /// the owner of the state that the file is in use; without it the file is not made.
     pub fn guest(disk: Arc<dyn Disk>, run: u128, announce: impl Fn() -> io::Result<()> + Send + 'static) -> Journal {
         let (salt, announce) = (run as u64 | GUEST_SALT, Box::new(announce));
         let owner = JournalOwner::Guest { name: guest_name(run), salt, announce };
@@ -80,7 +83,7 @@ impl Journal {
     }
 
     /// Makes the file of this process's time as a guest part of the journal, at the position where the journal begins.
-    /// Gives the position behind it, and whether it was done; if not, it will be before anything else is written.
+    /// Returns the position behind it, and whether it was done; if not, it will be before anything else is written.
     pub fn adopt(&mut self, guest: String, position: u64, bytes: u64) -> (u64, io::Result<()>) {
         self.guest = Some(GuestFileAt { name: guest, position, bytes });
         (position + bytes, self.adopt_guest())
@@ -140,7 +143,7 @@ impl Journal {
         let result = self.write(frame);
         self.needs_first = result.is_err();
         if let (Err(_), JournalOwner::Guest { .. }) = (&result, &self.owner) {
-            // There is no next file: what is there of the frame has to go, and nothing may come behind the gap.
+            // There is no next file: the torn frame has to go, and nothing may be written behind the gap.
             if let Some(segment) = &self.segment {
                 let _ = segment.truncate(self.segment_bytes);
             }
@@ -168,7 +171,7 @@ impl Journal {
         complete(&mut frame.bytes, self.salt, frame.received);
         if let Err(error) = segment.append(&frame.bytes) {
             if matches!(self.owner, JournalOwner::State) {
-                // A reader stops at what is there of it, and goes on with the next segment.
+                // A reader stops at the torn frame, and goes on with the next segment.
                 self.segment = None;
                 if fresh {
                     self.forget_file(position);

@@ -3,8 +3,10 @@
 //! One transaction for each checkpoint, synced before it counts (`synchronous = FULL`). Partials are the same JSON text as
 //! in the sink, so that a changed configuration finds what it knows and keeps what it does not.
 //!
-//! A state of a newer version, and one that cannot be read, is set aside under another name together with its journal,
-//! never overwritten.
+//! A state that is of no use is set aside under another name, never overwritten: one of a newer version together with
+//! its journal, one that is broken alone, because the journal holds the last lines.
+//!
+//! Invariants: a checkpoint is in it whole or not at all; at most [`COPIES_MAX`] copies of what was set aside are kept.
 
 use super::columns;
 use crate::durable::private;

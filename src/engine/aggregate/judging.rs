@@ -72,7 +72,8 @@ impl Judging {
         }
     }
 
-    /// Settles what a rule judges by, unless it is settled. Gives how many of the values that have waited are flagged.
+    /// Settles what a rule judges by, unless it is settled. Returns how many of the values that have waited are
+    /// flagged.
     pub fn settle(&mut self, def: DefIndex, threshold: f64, baseline: Option<Baseline>) -> u64 {
         if self.baseline(def).is_none() {
             self.baselines.push((def, baseline));

@@ -1,4 +1,4 @@
-//! What the sink has: noted by what was written, and taken back where the sink has lost it.
+//! What the sink has: noted when it was written, and taken back where the sink has lost it.
 
 use crate::engine::core::Engine;
 use crate::engine::ids::{DeviceIndex, RunIndex};

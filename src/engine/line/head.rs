@@ -52,7 +52,7 @@ pub fn decode_head(line: &[u8]) -> Result<(Head, usize), usize> {
 /// The offset of the first blank that no backslash escapes, if the line has the plain form that nearly every line has:
 /// no leading blank, sections separated by a space.
 ///
-/// The bytes before it identify a series without being decoded: the cache key of [`crate::engine::plan`].
+/// The bytes before it identify a series without being decoded: the cache key of [`crate::engine::series::plan`].
 #[inline]
 pub fn plain_head_end(line: &[u8]) -> Option<usize> {
     let mut from = 0;

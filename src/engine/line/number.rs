@@ -193,8 +193,8 @@ pub(super) fn skip(line: &[u8], at: usize) -> Option<usize> {
     (count > 0 && end - from <= FLOAT_BYTES_SAFE && value_ends(line, end)).then_some(end)
 }
 
-/// The rule: reads a number with its suffix, the first byte of which is a sign, a point or a digit, and gives the offset behind
-/// it. Grammar and range are Telegraf's; a float that overflows is refused, one that underflows is 0.
+/// The rule: reads a number with its suffix, the first byte of which is a sign, a point or a digit. Returns the offset
+/// behind it, too. Grammar and range are Telegraf's; a float that overflows is refused, one that underflows is 0.
 ///
 /// # Errors
 /// The offset at which Telegraf's parser would give up.

@@ -4,9 +4,9 @@
 //! what Telegraf rejects downstream must not be counted here. `tests/vectors.rs` holds this file to rows that were run
 //! on that parser.
 //!
-//! Two users share the scanner. [`crate::engine::frame`] asks only where a line ends, because a quoted string may hold
-//! raw newlines and an error makes the rest of the physical line void, quotes included. [`decode`] and [`fields`] ask
-//! what the line says.
+//! Two users share the scanner. [`crate::engine::line::frame`] asks only where a line ends, because a quoted string may
+//! hold raw newlines and an error makes the rest of the physical line void, quotes included. [`decode`] and [`fields`]
+//! ask what the line says.
 //!
 //! Invariants: no byte of the input is copied unless a token holds an escape; every position that is returned lies
 //! inside the slice that was given.
@@ -90,7 +90,7 @@ pub fn skip_blanks(line: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// True if a newline (LF or CRLF) or the end of the slice stands at `at`; gives the offset behind it.
+/// True if a newline (LF or CRLF) or the end of the slice stands at `at`; returns the offset behind it.
 #[inline]
 fn line_end(line: &[u8], at: usize) -> Option<usize> {
     match line.get(at) {

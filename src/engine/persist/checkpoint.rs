@@ -5,8 +5,8 @@
 //! checkpoint. So the copy is the state at the moment of [`Engine::begin_checkpoint`], between two batches of lines.
 //!
 //! Invariant: while a checkpoint is being taken, what has its number has been copied, and nothing else has been changed since
-//! it began. Lines and the answers of the sink may come meanwhile, and copy what they are about to change; whoever takes
-//! checkpoints does nothing else to the engine until the copy is complete.
+//! it began. Lines and the answers of the sink may come meanwhile, and copy what they are about to change; the thread
+//! that takes checkpoints does nothing else to the engine until the copy is complete.
 
 use super::copying::Copying;
 use super::stored::{

@@ -1,4 +1,6 @@
 //! A checkpoint that is being taken.
+//!
+//! Invariant: `devices` and `series` are what is left to be copied; all before them has been.
 
 use super::stored::Stored;
 

@@ -1,4 +1,6 @@
 //! Windows that have come back to memory while stored state may hold more of them, and how they are completed.
+//!
+//! Invariant: a window that is not complete is neither due nor saved.
 
 use super::stored::{StoredPart, StoredWindow};
 use crate::engine::core::Engine;

@@ -2,6 +2,8 @@
 //!
 //! Recovery is the stored state plus the lines behind it, through the same engine, with the same times of arrival and in
 //! the name of the runs that took them; see [`crate::engine::window::device`].
+//!
+//! Invariant: ids of series and devices that the schema leaves out are not given to others.
 
 use super::stored::{Stored, StoredSeries, StoredSlot, WINDOWS_KEPT};
 use crate::engine::aggregate::moments::Moments;

@@ -1,4 +1,6 @@
 //! Windows that leave memory and wait in stored state, and how they come back to be written.
+//!
+//! Invariant: a window leaves memory only when it is saved, complete, not pinned, and without a pending point.
 
 use super::stored::{StoredWindow, WINDOWS_KEPT};
 use crate::engine::core::Engine;

@@ -4,7 +4,7 @@
 //! up the stream. If it could not be written, [`Engine::mark_all_unsaved`] makes the next one complete.
 //!
 //! Recovery is the stored state plus the lines behind it, through the same engine, with the same times of arrival and in
-//! the name of the runs that took them; see [`super::device`].
+//! the name of the runs that took them; see [`crate::engine::window::device`].
 
 use crate::engine::aggregate::moments::Moments;
 use crate::engine::aggregate::partial::Partial;

@@ -5,8 +5,8 @@
 //! order in which they were seen first, so that a stream of very many of them reads memory from front to back.
 //!
 //! Invariants: at most so many heads are cached that feed something, and as many that feed nothing; a cached head has the
-//! plain form of [`crate::engine::scan::plain_head_end`], so the comparison of its bytes and of the blank behind them is
-//! sufficient.
+//! plain form of [`crate::engine::line::head::plain_head_end`], so the comparison of its bytes and of the blank behind
+//! them is sufficient.
 
 use crate::engine::ids::{HeadNumber, NO_HEAD, SeriesIndex, UNMATCHED};
 use foldhash::fast::FixedState;
@@ -196,8 +196,8 @@ impl Heads {
         }
     }
 
-    /// Lists the series of the heads that are expected next, those that feed something. Gives how many they are, and a number
-    /// without a meaning: what the heads need is read for it.
+    /// Lists the series of the heads that are expected next, those that feed something. Returns how many they are, and
+    /// a number without a meaning: the heads are read for it.
     pub fn expected(&self, into: &mut [SeriesIndex]) -> (usize, u64) {
         let (mut count, mut sum) = (0, 0);
         let mut next = self.heads.get(self.last.at());

@@ -8,6 +8,9 @@
 //! Different spellings of one series (tags in another order, other escapes) share the series. Series that feed the same
 //! accumulators share the list of them, the [`Shape`]; what differs, devices and pending points, lies in memory in the order
 //! in which the series were seen first, which is the order in which they come.
+//!
+//! Invariants: an identity has one series at most; an id of a series or a slot names one at a time; the slots of a
+//! series stand one behind the other, as do its places, and are free when it is removed.
 
 use super::compile::Compiled;
 use super::feed::{Field, Place, Shape, Slot, Target};

@@ -1,7 +1,7 @@
 //! Sifting heads: most series of a stream feed nothing, and that shows without decoding them.
 //!
 //! A head that is seen first is walked once, by the grammar. If no source asks for its measurement and its tags as they stand
-//! on the wire, it feeds nothing. Whatever else there is to say of a head, [`super::plan::compile`] says it.
+//! on the wire, it feeds nothing. Whatever else there is to say of a head, [`super::compile::compile`] says it.
 
 use crate::engine::line::head::split_head;
 use crate::engine::line::token::unescape_token;

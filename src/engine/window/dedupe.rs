@@ -1,6 +1,6 @@
 //! The memory of counted points that recognizes a duplicate, as InfluxDB would have it.
 //!
-//! The newest point of a series is not here: it is pending in its [`crate::engine::plan::Slot`], where the last
+//! The newest point of a series is not here: it is pending in its [`crate::engine::series::feed::Slot`], where the last
 //! value wins. This memory holds the last `limits.dedupe_points` points that were counted before: an older point that
 //! is seen again is a duplicate and changes nothing, or, if it carries another value, a conflict.
 //!
@@ -343,15 +343,15 @@ impl Dedupe {
         }
     }
 
-    /// Begins to copy what has changed since the last copy; gives where the oldest entry is. What is remembered meanwhile
-    /// does not show.
+    /// Begins to copy what has changed since the last copy. Returns where the oldest entry is. What is remembered
+    /// meanwhile does not show.
     pub fn begin_copy(&mut self) -> u64 {
         self.pending = std::mem::take(&mut self.unsaved);
         self.last_unsaved = usize::MAX;
         self.oldest as u64
     }
 
-    /// Goes on with a copy: gives `count` chunks, and those that had to be copied meanwhile. True with the last ones.
+    /// Goes on with a copy. Returns `count` chunks, and those that had to be copied meanwhile; true with the last ones.
     pub fn copy_slice(&mut self, count: usize) -> (Vec<(u64, Vec<u8>)>, bool) {
         for _ in 0..count {
             let Some(chunk) = self.pending.first().copied() else { break };

@@ -4,7 +4,7 @@
 //! has not been written. Nothing is queued: what is not acknowledged is what must be sent.
 //!
 //! A window consists of parts, one for each run (process) that has seen points of it. A part only grows, and only its own
-//! run adds to it; whoever has a copy of it, after a restart or on a cloned machine, has a part of the same history. So the
+//! run adds to it; a copy of it, after a restart or on a cloned machine, is a part of the same history. So the
 //! sink may keep the longest of all that are written, and nothing is lost or counted twice.
 //!
 //! Invariants: `windows` and `days` are sorted by start and do not overlap; every window lies in one day of `days`.

@@ -1,4 +1,7 @@
 //! Which device has a key.
+//!
+//! Invariants: a key has one device at most; none is made beyond `limits.devices`; the place of a device that is gone
+//! is free until another takes it.
 
 use super::device::Device;
 use crate::engine::ids::{DeviceId, DeviceIndex};

@@ -1,9 +1,11 @@
-//! The short way of a line that follows the last one of its series, as nearly every line does.
+//! The fast path of a line that follows the last one of its series, as nearly every line does.
 //!
 //! Its points go to one device, each is newer than the one that is pending in its slot, and both lie in the window that took
 //! the device's last point. Then there is nothing to look for: the pending points are folded, the new ones are pending, and
 //! what the window keeps of both is changed once for the whole line. Any point that is different, and those behind it, go
-//! the long way, [`Fold::point`], which does the same: a test holds the one to the other.
+//! the slow path, [`Fold::point`].
+//!
+//! Invariant: both leave the same state, which a test holds them to.
 
 use super::fold::Fold;
 use crate::engine::aggregate::partial::Partial;

@@ -3,6 +3,9 @@
 //! The newest point of a series is *pending*: while it is the newest, a later value for the same time replaces it. It is
 //! folded when a newer one comes. Whether it is among the values of a window is decided then; what changes meanwhile is the
 //! window's `rev` and `version`.
+//!
+//! Invariants: the pending point of a slot is its newest with a timestamp; a point with a timestamp that is folded is
+//! put into the memory of duplicates; a change of what the row of a window shows raises its `version`.
 
 use super::dedupe::{Dedupe, Seen};
 use super::device::Device;

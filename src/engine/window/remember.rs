@@ -1,4 +1,6 @@
 //! How a device remembers windows that leave memory, for rules that judge by a baseline.
+//!
+//! Invariant: `past` is sorted by start, and as long as the longest baseline and [`SPARE`] at most.
 
 use super::device::{Device, Window};
 use super::past::Past;
