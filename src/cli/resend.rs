@@ -14,7 +14,7 @@ const DAY: i64 = 25 * 3_600 * 1_000_000_000;
 #[derive(Args)]
 #[command(
     after_help = "For a table that was emptied, or a backup that was restored: every row can be written again, as often as \
-    one likes. The state holds windows for as long as lateness.max lets points come; the oldest day may be incomplete then.\n\nExamples:\n  \
+    one likes. Rows that the sink has refused are tried at once. The state holds windows for as long as lateness.max lets points come; the oldest day may be incomplete then.\n\nExamples:\n  \
     telegraf-rollup resend --config rollup.toml\n  \
     telegraf-rollup resend --config rollup.toml --from '2026-11-01 00:00:00'"
 )]

@@ -86,7 +86,7 @@ const REFUSALS: [u16; 20] = [
 
 /// What no repetition helps: the statement itself, a limit of the server, or something that it does not have; each with
 /// what a person can do.
-const HOPELESS: [(u16, &str); 19] = [
+const HOPELESS: [(u16, &str); 17] = [
     (1054, "a column is missing: was the table changed by hand?"),
     (1059, "a name is too long for this server: shorten the name of the summary or the column"),
     (1064, "this server does not understand the statement: is it MySQL 8.0.17 or newer, or MariaDB 10.6 or newer?"),
@@ -102,10 +102,8 @@ const HOPELESS: [(u16, &str); 19] = [
     (1253, "this server's character sets do not fit together"),
     (1273, "this server lacks the collation: use MySQL 8.0.17 or newer, or MariaDB 10.6 or newer"),
     (1286, "this server lacks the storage engine InnoDB"),
-    (1290, "the server is read-only: write to the primary"),
     (1293, "this server refuses the table's definition"),
     (1305, "this server lacks a function: use MySQL 8.0.17 or newer, or MariaDB 10.6 or newer"),
-    (1836, "the server is read-only: write to the primary"),
 ];
 
 /// What an error of the server is about.

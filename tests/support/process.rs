@@ -13,6 +13,7 @@ use telegraf_rollup::driver::owner::keeper::{Keeper, own_journal, own_position};
 use telegraf_rollup::durable::disk::{Disk, Folder};
 use telegraf_rollup::durable::journal::write::Journal;
 use telegraf_rollup::durable::state::db::StateDb;
+use telegraf_rollup::durable::store::Store;
 use telegraf_rollup::engine::Engine;
 use telegraf_rollup::engine::schema::Schema;
 use telegraf_rollup::sink::port::{Sink, SinkError};
@@ -31,14 +32,18 @@ impl Process {
     /// Starts a process on a folder, as the owner of the state there. `runs` makes names.
     pub fn begin(folder: &Path, schema: &Arc<Schema>, runs: fn() -> u128) -> Process {
         let disk: Arc<dyn Disk> = Arc::new(Folder::new(folder.join("journal")));
+        let (store, aside) = StateDb::open(folder).expect("a folder");
+        assert!(aside.is_none());
+        Process::begin_on(disk, Box::new(store), schema, runs)
+    }
+
+    /// Starts a process on a journal's folder and stored state.
+    pub fn begin_on(disk: Arc<dyn Disk>, store: Box<dyn Store>, schema: &Arc<Schema>, runs: fn() -> u128) -> Process {
         let run = runs();
         let shared = Arc::new(Shared::starting(run, runs));
         let journaling = Journaling::new(Journal::guest(disk.clone(), run, || Ok(())));
         shared.configured(Engine::new(schema.clone()), Some(journaling));
-        let (store, aside) = StateDb::open(folder).expect("a folder");
-        assert!(aside.is_none());
-        let opened =
-            Keeper::open(Box::new(store), disk.clone(), schema, &[], run, format!("{run:x}")).expect("a state");
+        let opened = Keeper::open(store, disk.clone(), schema, &[], run, format!("{run:x}")).expect("a state");
         let (mut keeper, recovered) = (opened.keeper, opened.journal);
         let mut file = None;
         shared.start(

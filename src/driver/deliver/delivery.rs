@@ -36,6 +36,7 @@ pub fn deliver(
     let Some(schema) = shared.with(|engine| engine.schema().clone()) else { return Ok(Flushed::default()) };
     // Before anything is fetched for a sink that is away.
     connected(sink, &schema, |sink| {
+        memory.quarantine.begin_delivery();
         vault.secure(shared, now)?;
         let writer = vault.writer();
         let foreign = write_waiting(vault, shared, sink, memory, now);

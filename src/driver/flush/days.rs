@@ -40,6 +40,8 @@ pub enum DayDone {
     Needless,
     /// It is in quarantine and was not tried.
     Held,
+    /// The sink's answer lacks a partial that this flush has written or read: no row is made of it.
+    Missing,
     /// The sink refuses it, or it cannot be computed; `version` changes with what is in the day.
     Refused {
         reason: String,
@@ -53,7 +55,7 @@ pub struct Days {
     /// By device and start of the day.
     closed: HashMap<(DeviceIndex, i64), Closed>,
     /// By device and start of the hour.
-    fresh: HashMap<(DeviceIndex, i64), Fresh>,
+    fresh: BTreeMap<(DeviceIndex, i64), Fresh>,
 }
 
 /// What the hours of a day come to that start before a time.
@@ -66,6 +68,8 @@ struct Closed {
 /// An hour, merged over all writers.
 struct Fresh {
     print: u64,
+    /// The runs that the sink has of it, each with its revision.
+    runs: Box<[(Arc<str>, u64)]>,
     hour: Partial,
 }
 
@@ -78,12 +82,13 @@ fn print<'f>(partials: impl Iterator<Item = &'f FoundPartial>) -> u64 {
 impl Days {
     /// Keeps an hour that has just been written for the row of its day.
     pub fn keep_fresh(&mut self, device: DeviceIndex, start: i64, there: &[FoundPartial], hour: Partial) {
-        self.fresh.insert((device, start), Fresh { print: print(there.iter()), hour });
+        let runs = there.iter().map(|f| (f.run.clone(), f.rev)).collect();
+        self.fresh.insert((device, start), Fresh { print: print(there.iter()), runs, hour });
     }
 
     /// Ends a flush: its hours are not fresh any more.
     pub fn forget_fresh(&mut self) {
-        self.fresh = HashMap::new();
+        self.fresh = BTreeMap::new();
     }
 }
 
@@ -100,6 +105,17 @@ impl FoundDay<'_> {
     fn is_fresh(&self, days: &Days, start: i64) -> bool {
         let fresh = days.fresh.get(&(self.job.device, start));
         fresh.is_some_and(|fresh| self.hours.get(&start).is_some_and(|found| print(found.iter()) == fresh.print))
+    }
+
+    /// True if the answer lacks what this flush has found before: it is of an earlier moment, from a replica for example.
+    fn is_stale(&self, days: &Days) -> bool {
+        let (device, Span { start, end }) = (self.job.device, self.job.span);
+        let mut fresh = days.fresh.range((device, start)..(device, end));
+        fresh.any(|((_, at), fresh)| {
+            let found = self.hours.get(at).map_or(&[][..], |found| found);
+            let has = |run: &str, rev: u64| found.iter().any(|f| *f.run == *run && f.rev >= rev);
+            print(found.iter()) != fresh.print && !fresh.runs.iter().all(|(run, rev)| has(run, *rev))
+        })
     }
 
     /// Returns the hours whose states have to be read, as one span.
@@ -199,6 +215,10 @@ fn put(session: &mut Session<'_>, days: &mut Days, found: &[Option<FoundDay<'_>>
     let mut done = vec![DayDone::Held; found.len()];
     for (place, day) in found.iter().enumerate() {
         let Some(day) = day else { continue };
+        if day.is_stale(days) {
+            done[place] = DayDone::Missing;
+            continue;
+        }
         done[place] = DayDone::Written;
         match row(session.summary, days, day) {
             // A running day of which nothing is known yet has no row.

@@ -82,7 +82,6 @@ pub fn flush(
     let _flushing = engine.begin_flush();
     // Of a flush that has failed.
     memory.days.forget_fresh();
-    memory.quarantine.begin_flush();
     let mut flushed = Flushed::default();
     let mut empty_max = if scope == Scope::Last { EMPTY_ROWS_AT_THE_END } else { usize::MAX };
     let writer: Arc<str> = writer.into();

@@ -48,7 +48,7 @@ pub struct QuarantineFigures {
     pub count: usize,
     /// The first few of them.
     pub first: Vec<RefusedRow>,
-    /// Rows that were refused and not remembered in the last flush.
+    /// Rows that were refused and not remembered in the last delivery.
     pub beyond: u64,
 }
 
@@ -56,7 +56,7 @@ pub struct QuarantineFigures {
 #[derive(Debug, Default)]
 pub struct Quarantine {
     held: BTreeMap<RowPlace, RefusedRow>,
-    /// Refused rows of this flush for which there was no room.
+    /// Refused rows of this delivery for which there was no room.
     beyond: u64,
     /// Rows that have been named in the log.
     named: u64,
@@ -115,8 +115,8 @@ impl Quarantine {
         self.held.values_mut().for_each(|row| row.again_at = i64::MIN);
     }
 
-    /// Begins a flush: counts anew what there is no room for.
-    pub fn begin_flush(&mut self) {
+    /// Begins a delivery: counts anew what there is no room for.
+    pub fn begin_delivery(&mut self) {
         self.beyond = 0;
     }
 
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn what_is_held_and_what_is_shown_is_bounded() {
         let mut quarantine = Quarantine::default();
-        quarantine.begin_flush();
+        quarantine.begin_delivery();
         (0..HELD_MAX as u32 + 7).for_each(|n| refuse(&mut quarantine, n, 5));
         let figures = quarantine.figures();
         assert_eq!((figures.count, figures.first.len(), figures.beyond), (HELD_MAX, SHOWN_MAX, 7));
@@ -159,7 +159,7 @@ mod tests {
         // One that is known is refused again, also where there is no room.
         refuse(&mut quarantine, 3, 9);
         assert_eq!(quarantine.figures().count, HELD_MAX);
-        quarantine.begin_flush();
+        quarantine.begin_delivery();
         quarantine.taken(place(3));
         refuse(&mut quarantine, HELD_MAX as u32, 9);
         assert_eq!((quarantine.figures().count, quarantine.figures().beyond), (HELD_MAX, 0));

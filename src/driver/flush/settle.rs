@@ -113,6 +113,13 @@ pub fn days(
     now: i64,
 ) {
     let table = row_table_name(summary, WindowKind::Daily);
+    let missing = done.iter().filter(|done| **done == DayDone::Missing).count();
+    if missing > 0 {
+        log::warn!(
+            "{missing} rows of {table} are not written yet: the sink's answer lacks what was just written; does the sink read \
+             from a replica?"
+        );
+    }
     let mut written: Vec<&DayJob> = Vec::with_capacity(jobs.len());
     for (job, done) in jobs.iter().zip(done) {
         let place = RowPlace { device: job.device, start: job.span.start, is_day: true };
@@ -124,7 +131,8 @@ pub fn days(
             DayDone::Refused { reason, version } => {
                 quarantine.put(place, *version, &job.key, &table, reason.clone(), now);
             }
-            DayDone::Held => {}
+            // It stays due.
+            DayDone::Held | DayDone::Missing => {}
         }
     }
     for slice in written.chunks(COPIES_A_SLICE) {
