@@ -9,42 +9,26 @@ mod oracle;
 mod support;
 
 use std::io::{BufRead, Read, Write};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Output, Stdio};
+use std::time::Duration;
 use support::servers::{Database, Kind, PASSWORD, TLS_ONLY_PASSWORD, TLS_ONLY_USER, USER};
+use support::site::{Site, wait_for};
 use support::{feed, program, repository, same_csv, tables_csv};
 
-struct Run {
-    folder: tempfile::TempDir,
-    config: String,
+/// A site whose rows go into a server's database. `sink` is what stands below `[sink]`.
+fn site(sink: &str, config: &str) -> Site {
+    Site::with(&format!("{config}\n[sink]\n{sink}\n"))
 }
 
-impl Run {
-    /// A run with its own state into a server's database. `sink` is what stands below `[sink]`.
-    fn new(sink: &str, config: &str) -> Run {
-        let folder = tempfile::tempdir().expect("a folder");
-        let text = format!("state_dir = {:?}\n{config}\n[sink]\n{sink}\n", folder.path());
-        std::fs::write(folder.path().join("rollup.toml"), text).expect("writable");
-        Run { folder, config: config.to_string() }
-    }
+/// What `check` says.
+fn check(site: &Site) -> Output {
+    site.tool("check", "state").output().expect("the program starts")
+}
 
-    fn command(&self) -> Command {
-        let mut command = program();
-        command.args(["run", "--config"]).arg(self.folder.path().join("rollup.toml"));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    fn check(&self) -> Output {
-        let mut command = program();
-        command.args(["check", "--config"]).arg(self.folder.path().join("rollup.toml"));
-        command.output().expect("the program starts")
-    }
-
-    fn oracle(&self, input: &[u8]) -> String {
-        let rows = oracle::rollup(&self.config, input, &oracle::Options { now_ns: None, ..Default::default() });
-        oracle::to_csv(&self.config, &rows)
-    }
+/// The rows that the lines of a site make by another implementation.
+fn expected(site: &Site, input: &[u8]) -> String {
+    let rows = oracle::rollup(&site.config, input, &oracle::Options { now_ns: None, ..Default::default() });
+    oracle::to_csv(&site.config, &rows)
 }
 
 /// All tables of a configuration in a database, in the format of `replay --format csv`.
@@ -105,14 +89,6 @@ fn same_rows(found: &str, expected: &str) -> Result<(), String> {
     )
 }
 
-fn wait_for(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < limit, "waited too long for {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 const CONFIG: &str = r#"
 timezone = "Europe/Berlin"
 [flush]
@@ -169,8 +145,8 @@ fn every_case(kind: Kind) {
         let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
         let config = std::fs::read_to_string(folder.join("config.toml")).expect("a configuration");
         let input = std::fs::read(folder.join("input.influx")).expect("an input");
-        let run = Run::new(&make(&database, &name), &config);
-        let output = feed(&mut run.command(), &input);
+        let run = site(&make(&database, &name), &config);
+        let output = feed(&mut run.command("state"), &input);
         assert!(output.stdout == input, "{name}: stdout is not the input");
         let log = String::from_utf8_lossy(&output.stderr);
         assert!(!log.contains("E! "), "{name}: {log}");
@@ -178,8 +154,8 @@ fn every_case(kind: Kind) {
         let found = rows(&database, &name, &config);
         same_rows(&found, &expected).unwrap_or_else(|e| panic!("{kind} {name}: {e}\n{log}"));
         // The same flush again changes nothing: every step can be repeated.
-        let fresh = Run::new(&format!("url = {:?}", database.url(USER, PASSWORD, &name)), &config);
-        assert!(String::from_utf8_lossy(&fresh.check().stdout).contains("rows, the newest window"), "{name}");
+        let fresh = site(&format!("url = {:?}", database.url(USER, PASSWORD, &name)), &config);
+        assert!(String::from_utf8_lossy(&check(&fresh).stdout).contains("rows, the newest window"), "{name}");
     }
 }
 
@@ -189,8 +165,8 @@ struct Stream {
 }
 
 impl Stream {
-    fn start(run: &Run) -> Stream {
-        let mut child = run.command().stderr(Stdio::inherit()).spawn().expect("the program starts");
+    fn start(run: &Site) -> Stream {
+        let mut child = run.command("state").stderr(Stdio::inherit()).spawn().expect("the program starts");
         let mut stdout = child.stdout.take().expect("a pipe");
         let reader = std::thread::spawn(move || {
             let mut out = Vec::new();
@@ -214,7 +190,7 @@ impl Stream {
 /// The server goes away (by `stop`) in the middle of the stream and comes back.
 fn survives(kind: Kind, stop: fn(&mut Database), back: fn(&mut Database)) {
     let Some(mut database) = Database::start(kind) else { return };
-    let run = Run::new(&make(&database, "d"), CONFIG);
+    let run = site(&make(&database, "d"), CONFIG);
     let mut stream = Stream::start(&run);
     let third = |i: usize| points(i * 700..(i + 1) * 700);
     stream.send(&third(0));
@@ -231,7 +207,7 @@ fn survives(kind: Kind, stop: fn(&mut Database), back: fn(&mut Database)) {
     wait_for("the rows of the whole stream", Duration::from_secs(120), || count(&database) == "2100");
     let input: Vec<u8> = (0..3).flat_map(third).collect();
     assert!(stream.end() == input, "stdout is not the input");
-    same_rows(&rows(&database, "d", CONFIG), &run.oracle(&input)).unwrap_or_else(|e| panic!("{kind}: {e}"));
+    same_rows(&rows(&database, "d", CONFIG), &expected(&run, &input)).unwrap_or_else(|e| panic!("{kind}: {e}"));
     assert_eq!(database.value("SELECT MIN(is_final) FROM d.s_hourly"), "1");
     assert_eq!(database.value("SELECT MAX(writers) FROM d.s_daily"), "1");
 }
@@ -266,7 +242,7 @@ fn no_room(kind: Kind) {
         database.restart_with(&[&file, "--innodb-file-per-table=0"]);
     };
     room(&mut database, 32);
-    let run = Run::new(&make(&database, "d"), CONFIG);
+    let run = site(&make(&database, "d"), CONFIG);
     database.query("CREATE TABLE d.filler (n INT AUTO_INCREMENT PRIMARY KEY, text LONGTEXT)");
     let fill = |size: u32| {
         (0..10_000).find_map(|_| {
@@ -277,7 +253,7 @@ fn no_room(kind: Kind) {
         let error = fill(size).unwrap_or_else(|| panic!("{kind} never has no room"));
         assert!(error.contains("is full"), "{error}");
     }
-    let mut stream = run.command().stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut stream = run.command("state").stderr(Stdio::piped()).spawn().expect("the program starts");
     let input = points(0..700);
     stream.stdin.as_mut().expect("a pipe").write_all(&input).expect("a reader");
     let mut log = std::io::BufReader::new(stream.stderr.take().expect("a pipe"));
@@ -300,7 +276,7 @@ fn no_room(kind: Kind) {
     stream.stdout.take().expect("a pipe").read_to_end(&mut out).expect("readable");
     assert!(stream.wait().expect("it ends").success());
     assert!(out == input, "stdout is not the input");
-    same_rows(&rows(&database, "d", CONFIG), &run.oracle(&input)).unwrap_or_else(|e| panic!("{kind}: {e}"));
+    same_rows(&rows(&database, "d", CONFIG), &expected(&run, &input)).unwrap_or_else(|e| panic!("{kind}: {e}"));
 }
 
 #[test]
@@ -316,7 +292,7 @@ fn mariadb_has_no_room() {
 fn several_writers(kind: Kind) {
     let Some(database) = Database::start(kind) else { return };
     let sink = make(&database, "d");
-    let runs: Vec<_> = (0..4).map(|_| Run::new(&sink, CONFIG)).collect();
+    let runs: Vec<_> = (0..4).map(|_| site(&sink, CONFIG)).collect();
     let input = |i: usize| points((0..2100).filter(move |n| n / 3 % 4 == i));
     let mut streams: Vec<_> = runs.iter().take(3).map(Stream::start).collect();
     for round in 0..4 {
@@ -331,9 +307,9 @@ fn several_writers(kind: Kind) {
     }
     streams.into_iter().for_each(|stream| drop(stream.end()));
     // The fourth comes when the others have left.
-    feed(&mut runs[3].command(), &input(3));
+    feed(&mut runs[3].command("state"), &input(3));
     let all: Vec<u8> = (0..4).flat_map(input).collect();
-    same_rows(&rows(&database, "d", CONFIG), &runs[0].oracle(&all)).unwrap_or_else(|e| panic!("{kind}: {e}"));
+    same_rows(&rows(&database, "d", CONFIG), &expected(&runs[0], &all)).unwrap_or_else(|e| panic!("{kind}: {e}"));
     assert_eq!(database.value("SELECT CONCAT(MIN(writers), ' ', MAX(writers)) FROM d.s_daily"), "4 4");
     assert_eq!(database.value("SELECT SUM(revision) - SUM(samples) FROM d.s_hourly"), "0");
 }
@@ -345,17 +321,18 @@ fn columns_are_added(kind: Kind) {
     let (before, after) = CONFIG.split_once("  [[summary.column]]\n  name = \"max_v\"").expect("two columns");
     let old = format!("{before}{}", "");
     assert!(after.contains("anomaly"));
-    feed(&mut Run::new(&sink, &old).command(), &points(0..300));
+    feed(&mut site(&sink, &old).command("state"), &points(0..300));
     let fixed = format!("{sink}\nmigrate = \"check\"");
     // With migrate = "check" the table is left as it is, and what it cannot hold is left out.
-    let output = feed(&mut Run::new(&fixed, CONFIG).command(), &points(300..600));
+    let output = feed(&mut site(&fixed, CONFIG).command("state"), &points(300..600));
     assert!(String::from_utf8_lossy(&output.stderr).contains("column \"max_v\" is missing in s_hourly"));
     assert_eq!(database.value("SELECT SUM(samples) FROM d.s_hourly"), "600");
-    feed(&mut Run::new(&sink, CONFIG).command(), &points(600..900));
+    feed(&mut site(&sink, CONFIG).command("state"), &points(600..900));
     assert_eq!(database.value("SELECT SUM(samples) FROM d.s_hourly"), "900");
     assert!(database.value("SELECT COUNT(max_v) FROM d.s_daily") != "0");
     // A missing table is made by a person then; the log has the statement.
-    let output = feed(&mut Run::new(&fixed, &CONFIG.replace("name = \"s\"", "name = \"t\"")).command(), &points(0..9));
+    let output =
+        feed(&mut site(&fixed, &CONFIG.replace("name = \"s\"", "name = \"t\"")).command("state"), &points(0..9));
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(
         log.contains("the table t_hourly is missing") && log.contains("CREATE TABLE IF NOT EXISTS `t_hourly`"),
@@ -367,10 +344,10 @@ fn columns_are_added(kind: Kind) {
 fn a_changed_key_is_named(kind: Kind) {
     let Some(database) = Database::start(kind) else { return };
     let sink = make(&database, "d");
-    feed(&mut Run::new(&sink, CONFIG).command(), &points(0..300));
+    feed(&mut site(&sink, CONFIG).command("state"), &points(0..300));
     let changed = CONFIG.replace("key = [\"host\"]", "key = [\"site\", \"host\"]");
     assert_ne!(changed, CONFIG);
-    let output = feed(&mut Run::new(&sink, &changed).command(), b"m,site=a,host=b v=1 1700000000000000000\n");
+    let output = feed(&mut site(&sink, &changed).command("state"), b"m,site=a,host=b v=1 1700000000000000000\n");
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(
         log.contains("has the primary key (host, window_start)") && log.contains("(site, host, window_start)"),
@@ -384,10 +361,10 @@ fn errors_instruct(kind: Kind) {
     let Some(database) = Database::start(kind) else { return };
     make(&database, "d");
     let said = |sink: String| {
-        let run = Run::new(&sink, CONFIG);
-        let output = feed(&mut run.command(), &points(0..9));
+        let run = site(&sink, CONFIG);
+        let output = feed(&mut run.command("state"), &points(0..9));
         assert!(output.stdout == points(0..9), "stdout is not the input");
-        let checked = run.check();
+        let checked = check(&run);
         assert!(!checked.status.success(), "check finds it too");
         let log = format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&checked.stderr));
         assert!(!log.contains("wrong-word") && !log.contains(PASSWORD), "the log shows a password: {log}");
@@ -438,19 +415,19 @@ fn encryption(kind: Kind) {
         let tls = ca.map(|ca| format!("tls = \"verify-full\"\nca_file = {ca:?}\n"));
         url + &tls.unwrap_or_default()
     };
-    let output = feed(&mut Run::new(&sink(Some(&database.ca_pem())), CONFIG).command(), &points(0..50));
+    let output = feed(&mut site(&sink(Some(&database.ca_pem())), CONFIG).command("state"), &points(0..50));
     assert!(!String::from_utf8_lossy(&output.stderr).contains("E! "), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(database.value("SELECT SUM(samples) FROM d.s_hourly"), "50");
     // A name that the certificate does not have.
     let elsewhere = another_name(database.port());
     let named = sink(Some(&database.ca_pem())).replace(&format!("127.0.0.1:{}", database.port()), &elsewhere);
-    let output = feed(&mut Run::new(&named, CONFIG).command(), &points(50..99));
+    let output = feed(&mut site(&named, CONFIG).command("state"), &points(50..99));
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(log.contains("no trusted encrypted connection") && log.contains("does not name this host"), "{log}");
-    let output = feed(&mut Run::new(&sink(Some(&database.other_ca_pem())), CONFIG).command(), &points(50..99));
+    let output = feed(&mut site(&sink(Some(&database.other_ca_pem())), CONFIG).command("state"), &points(50..99));
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(log.contains("no trusted encrypted connection") && log.contains("sink.ca_file"), "{log}");
-    let output = feed(&mut Run::new(&sink(None), CONFIG).command(), &points(50..99));
+    let output = feed(&mut site(&sink(None), CONFIG).command("state"), &points(50..99));
     assert!(String::from_utf8_lossy(&output.stderr).contains("E! "));
     assert_eq!(database.value("SELECT SUM(samples) FROM d.s_hourly"), "50");
 
@@ -464,22 +441,22 @@ fn encryption(kind: Kind) {
     let credentials = tempfile::tempdir().expect("a folder");
     std::fs::write(credentials.path().join("mysql.password"), "known-pw\n").expect("writable");
     for (sink, is_let_in) in [(&url, false), (&known, true)] {
-        let run = Run::new(sink, CONFIG);
-        let output = feed(run.command().env("CREDENTIALS_DIRECTORY", credentials.path()), &points(50..99));
+        let run = site(sink, CONFIG);
+        let output = feed(run.command("state").env("CREDENTIALS_DIRECTORY", credentials.path()), &points(50..99));
         let log = String::from_utf8_lossy(&output.stderr);
         assert_eq!(log.contains("E! "), !is_let_in, "{log}");
         assert!(!log.contains("known-pw"), "the log shows a password: {log}");
     }
     assert_eq!(database.value("SELECT SUM(samples) FROM d.s_hourly"), "99");
     let missing = known.replace("client.pem", "absent.pem");
-    let output = feed(&mut Run::new(&missing, CONFIG).command(), &points(0..9));
+    let output = feed(&mut site(&missing, CONFIG).command("state"), &points(0..9));
     assert!(String::from_utf8_lossy(&output.stderr).contains("E! "), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Keys are compared byte for byte: case, trailing blanks, emoji, bytes that are not UTF-8, long ones.
 fn keys_are_bytes(kind: Kind) {
     let Some(database) = Database::start(kind) else { return };
-    let run = Run::new(&make(&database, "d"), CONFIG);
+    let run = site(&make(&database, "d"), CONFIG);
     let at = 1_729_980_000_000_000_000_i64;
     let mut input = Vec::new();
     let long = "ü".repeat(300);
@@ -490,7 +467,7 @@ fn keys_are_bytes(kind: Kind) {
         input.extend_from_slice(host);
         input.extend_from_slice(format!(" v={i} {at}\n").as_bytes());
     }
-    let output = feed(&mut run.command(), &input);
+    let output = feed(&mut run.command("state"), &input);
     assert!(!String::from_utf8_lossy(&output.stderr).contains("E! "), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(database.value("SELECT COUNT(*) FROM d.s_hourly"), "8");
     assert_eq!(database.value("SELECT max_v FROM d.s_daily WHERE host = 'PC-01'"), "1");
@@ -503,12 +480,12 @@ fn keys_are_bytes(kind: Kind) {
 fn a_changed_type_is_named(kind: Kind) {
     let Some(database) = Database::start(kind) else { return };
     let sink = make(&database, "d");
-    feed(&mut Run::new(&sink, CONFIG).command(), &points(0..300));
+    feed(&mut site(&sink, CONFIG).command("state"), &points(0..300));
     database.query("ALTER TABLE d.s_hourly MODIFY avg_v VARCHAR(20) NULL");
-    let run = Run::new(&sink, CONFIG);
-    let output = feed(&mut run.command(), &points(300..600));
+    let run = site(&sink, CONFIG);
+    let output = feed(&mut run.command("state"), &points(300..600));
     assert!(output.stdout == points(300..600), "stdout is not the input");
-    let checked = run.check();
+    let checked = check(&run);
     assert!(!checked.status.success());
     for log in [&output.stderr, &checked.stderr] {
         let log = String::from_utf8_lossy(log);
@@ -516,17 +493,17 @@ fn a_changed_type_is_named(kind: Kind) {
     }
     // A number of another type takes numbers.
     database.query("ALTER TABLE d.s_hourly MODIFY avg_v DECIMAL(20,6) NULL");
-    feed(&mut run.command(), &points(600..900));
+    feed(&mut run.command("state"), &points(600..900));
     assert_eq!(database.value("SELECT SUM(samples) FROM d.s_hourly"), "900");
 }
 
 /// The tables of `schema` are those that `run` makes; `--apply` makes them, and completes them.
 fn schema_prints_and_applies(kind: Kind) {
     let Some(database) = Database::start(kind) else { return };
-    let run = Run::new(&make(&database, "d"), CONFIG);
+    let run = site(&make(&database, "d"), CONFIG);
     let schema = |more: &[&str]| {
         let mut command = program();
-        command.args(["schema", "--config"]).arg(run.folder.path().join("rollup.toml")).args(more);
+        command.args(["schema", "--config"]).arg(run.configure("state")).args(more);
         let output = command.output().expect("the program starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("UTF-8")
@@ -541,7 +518,7 @@ fn schema_prints_and_applies(kind: Kind) {
     database.query("ALTER TABLE d.s_hourly DROP COLUMN max_v");
     schema(&["--apply"]);
     assert_eq!(database.value("SELECT COUNT(max_v) FROM d.s_hourly"), "0");
-    feed(&mut run.command(), &points(0..300));
+    feed(&mut run.command("state"), &points(0..300));
     assert_eq!(database.value("SELECT SUM(samples) FROM d.s_hourly"), "300");
 }
 
@@ -549,13 +526,13 @@ fn schema_prints_and_applies(kind: Kind) {
 /// goes.
 fn resend_fills_an_emptied_table(kind: Kind) {
     let Some(database) = Database::start(kind) else { return };
-    let run = Run::new(&make(&database, "d"), CONFIG);
-    let path = run.folder.path().join("rollup.toml");
+    let run = site(&make(&database, "d"), CONFIG);
+    let path = run.configure("state");
     let tool = |name: &str| program().arg(name).arg("--config").arg(&path).output().expect("the program starts");
     let early = tool("status");
     assert!(String::from_utf8_lossy(&early.stderr).contains("has `run` counted a line"), "{early:?}");
     assert!(String::from_utf8_lossy(&tool("resend").stderr).contains("there is no state"));
-    feed(&mut run.command(), &points(0..2000));
+    feed(&mut run.command("state"), &points(0..2000));
     let rows = || rows(&database, "d", CONFIG);
     let before = rows();
     for table in ["s_hourly", "s_daily", "s_hourly_partial"] {
@@ -590,19 +567,19 @@ fn partitions_by_month(kind: Kind) {
     let Some(database) = Database::start(kind) else { return };
     let sink = make(&database, "d");
     let config = CONFIG.replace("name = \"s\"", "name = \"device_summary\"");
-    feed(&mut Run::new(&sink, &config).command(), &points(0..300));
+    feed(&mut site(&sink, &config).command("state"), &points(0..300));
     let text = std::fs::read_to_string(repository("docs/sink.md")).expect("the recipe");
     let sql = text.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a statement");
     database.query(&format!("USE d; {sql}"));
-    let run = Run::new(&sink, &config);
+    let run = site(&sink, &config);
     let november = 1_794_000_000_000_000_000_i64; // 2026-11-06
     let line = |v: i64, at: i64| format!("m,host=p v={v} {at}\n").into_bytes();
-    feed(&mut run.command(), &[points(300..600), line(1, november)].concat());
+    feed(&mut run.command("state"), &[points(300..600), line(1, november)].concat());
     assert_eq!(database.value("SELECT SUM(samples) FROM d.device_summary_hourly"), "601");
     assert_eq!(database.value("SELECT COUNT(*) FROM d.device_summary_hourly PARTITION (p2026_11)"), "1");
     database.query("USE d; ALTER TABLE device_summary_hourly DROP PARTITION p2026_11, p_next");
     let hour = 3_600_000_000_000;
-    let output = feed(&mut run.command(), &[line(2, november + hour), points(600..601)].concat());
+    let output = feed(&mut run.command("state"), &[line(2, november + hour), points(600..601)].concat());
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(log.contains("set aside") && log.contains("partition"), "{log}");
     assert_eq!(database.value("SELECT SUM(samples) FROM d.device_summary_hourly"), "601");
@@ -610,7 +587,7 @@ fn partitions_by_month(kind: Kind) {
     database.query(
         "USE d; ALTER TABLE device_summary_hourly ADD PARTITION (PARTITION p2026_11 VALUES LESS THAN ('2026-12-01'))",
     );
-    feed(&mut run.command(), &line(4, november + hour + 1));
+    feed(&mut run.command("state"), &line(4, november + hour + 1));
     assert_eq!(database.value("SELECT SUM(samples) FROM d.device_summary_hourly"), "603");
 }
 

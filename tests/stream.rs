@@ -5,9 +5,10 @@ mod support;
 
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use support::site::{Site, wait_for};
 use support::{feed, program, repository, same_csv, sqlite_csv};
 use telegraf_rollup::config::Config;
 use telegraf_rollup::driver::intake::shared::Shared;
@@ -31,46 +32,6 @@ key = ["host"]
   sources = [{ measurement = "m", field = "v" }]
 "#;
 
-struct Run {
-    folder: tempfile::TempDir,
-}
-
-impl Run {
-    fn new(config: &str) -> Run {
-        let run = Run { folder: tempfile::tempdir().expect("a folder") };
-        run.write(config);
-        run
-    }
-
-    fn write(&self, config: &str) {
-        let text = format!("state_dir = {:?}\n{config}", self.folder.path());
-        std::fs::write(self.folder.path().join("rollup.toml"), text).expect("writable");
-    }
-
-    fn command(&self) -> Command {
-        let mut command = program();
-        command.args(["run", "--config"]).arg(self.folder.path().join("rollup.toml"));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    fn start(&self) -> Child {
-        self.command().spawn().expect("the program starts")
-    }
-
-    fn rows(&self, config: &str) -> String {
-        sqlite_csv(&self.folder.path().join("summary.db"), config)
-    }
-}
-
-fn wait_for(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < limit, "waited too long for {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// A made-up line of a number, long enough that a pipe holds few of them.
 fn line(number: usize) -> String {
     let pad = "x".repeat(number * 7 % 900);
@@ -79,18 +40,18 @@ fn line(number: usize) -> String {
 
 #[test]
 fn a_torn_tail_is_dropped_and_logged() {
-    let run = Run::new(CONFIG);
-    let output = feed(&mut run.command(), b"m,host=a v=1 1700000000000000000\nm,host=a v=2 17000000");
+    let run = Site::with(CONFIG);
+    let output = feed(&mut run.command("state"), b"m,host=a v=1 1700000000000000000\nm,host=a v=2 17000000");
     assert_eq!(output.stdout, b"m,host=a v=1 1700000000000000000\n");
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(log.contains("W! the input ended within a line"), "{log}");
-    assert!(run.rows(CONFIG).contains(",a,1.0,1,1,"), "{}", run.rows(CONFIG));
+    assert!(run.rows().contains(",a,1.0,1,1,"), "{}", run.rows());
 }
 
 #[test]
 fn an_unfinished_line_is_forwarded_after_a_second_and_counted_when_it_ends() {
-    let run = Run::new(CONFIG);
-    let mut child = run.start();
+    let run = Site::with(CONFIG);
+    let mut child = run.start("state");
     let (mut stdin, mut stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
     stdin.write_all(b"m,host=a v=12").expect("a reader");
     let start = Instant::now();
@@ -120,13 +81,13 @@ fn an_unfinished_line_is_forwarded_after_a_second_and_counted_when_it_ends() {
     stdout.read_to_end(&mut rest).expect("readable");
     assert_eq!(rest, b"\\\\ x=1 5\n");
     assert!(child.wait().expect("it ends").success());
-    assert!(run.rows(CONFIG).contains(",a,1234.0,1,1,"), "{}", run.rows(CONFIG));
+    assert!(run.rows().contains(",a,1234.0,1,1,"), "{}", run.rows());
 }
 
 #[test]
 fn a_huge_line_passes_without_being_held() {
-    let run = Run::new(CONFIG);
-    let mut child = run.start();
+    let run = Site::with(CONFIG);
+    let mut child = run.start("state");
     let (mut stdin, mut stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
     let mut input = b"m,host=a,k=".to_vec();
     input.extend(std::iter::repeat_n(b'a', 80 << 20));
@@ -143,14 +104,14 @@ fn a_huge_line_passes_without_being_held() {
     assert!(out == expected, "stdout is not the input");
     assert!(child.wait().expect("it ends").success());
     // The line of 80 MiB is not read; the one behind it is.
-    assert!(run.rows(CONFIG).contains(",a,2.0,1,1,"), "{}", run.rows(CONFIG));
+    assert!(run.rows().contains(",a,2.0,1,1,"), "{}", run.rows());
 }
 
 #[test]
 fn a_kill_at_any_moment_leaves_whole_lines() {
     for round in 0..12_u64 {
-        let run = Run::new(CONFIG);
-        let mut child = run.start();
+        let run = Site::with(CONFIG);
+        let mut child = run.start("state");
         let (mut stdin, mut stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
         let writer = std::thread::spawn(move || {
             let batch: String = (0..60_000).map(line).collect();
@@ -192,8 +153,8 @@ fn what_comes_fast_goes_on_without_a_copy() {
     const ROUNDS: usize = 6;
     let bulk: String = (0..200_000).map(|n| format!("other,host=h{} v={n}i {n}\n", n % 7)).collect();
     let long = format!("other v=\"{}\" 1\n", "x".repeat(300_000));
-    let run = Run::new(CONFIG);
-    let mut child = run.start();
+    let run = Site::with(CONFIG);
+    let mut child = run.start("state");
     let (mut stdin, mut stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
     let mut expected = Vec::new();
     for round in 0..ROUNDS {
@@ -233,8 +194,8 @@ fn what_comes_fast_goes_on_without_a_copy() {
 #[cfg(target_os = "linux")]
 #[test]
 fn with_copy_every_byte_is_written() {
-    let run = Run::new(CONFIG);
-    let mut child = run.command().arg("--copy").spawn().expect("the program starts");
+    let run = Site::with(CONFIG);
+    let mut child = run.command("state").arg("--copy").spawn().expect("the program starts");
     let (mut stdin, mut stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
     let input: String = (0..200_000).map(|n| format!("other,host=h{} v={n}i {n}\n", n % 7)).collect();
     let bytes = input.clone();
@@ -254,8 +215,8 @@ fn a_kill_leaves_whole_lines_of_what_is_not_copied() {
     let bulk: String = (0..400_000).map(|n| format!("other,host=h{} v={n}i {n}\n", n % 7)).collect();
     let mut least = 1.0;
     for round in 0..12_u64 {
-        let run = Run::new(CONFIG);
-        let mut child = run.start();
+        let run = Site::with(CONFIG);
+        let mut child = run.start("state");
         let (mut stdin, mut stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
         let input = bulk.clone();
         let writer = std::thread::spawn(move || {
@@ -284,8 +245,8 @@ fn a_kill_leaves_whole_lines_of_what_is_not_copied() {
 
 #[test]
 fn a_reader_that_comes_late_gets_everything() {
-    let run = Run::new(CONFIG);
-    let mut child = run.start();
+    let run = Site::with(CONFIG);
+    let mut child = run.start("state");
     let (mut stdin, mut stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
     let input: String = (0..500).map(line).collect();
     stdin.write_all(input.as_bytes()).expect("a reader");
@@ -302,8 +263,8 @@ fn a_reader_that_comes_late_gets_everything() {
 
 #[test]
 fn a_reader_that_never_reads_does_not_keep_it() {
-    let run = Run::new(CONFIG);
-    let mut child = run.start();
+    let run = Site::with(CONFIG);
+    let mut child = run.start("state");
     let (mut stdin, stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
     // More than fits into stdout, less than fits into both pipes.
     let input: String = (0..)
@@ -321,14 +282,14 @@ fn a_reader_that_never_reads_does_not_keep_it() {
     child.stderr.take().expect("a pipe").read_to_string(&mut log).expect("UTF-8");
     assert!(log.contains("nobody reads stdout"), "{log}");
     drop(stdout);
-    assert!(run.rows(CONFIG).lines().count() > 1, "what was counted was written");
+    assert!(run.rows().lines().count() > 1, "what was counted was written");
 }
 
 #[test]
 fn a_stderr_that_nobody_reads_holds_up_nothing() {
     let problems: String = (0..2_000).map(|n| format!("unknown_key_{n} = {n}\n")).collect();
-    let run = Run::new(&problems);
-    let mut child = run.start();
+    let run = Site::with(&problems);
+    let mut child = run.start("state");
     let _stderr = child.stderr.take().expect("a pipe");
     let input: String = (0..500).map(line).collect();
     let output = support::feed_child(child, input.as_bytes());
@@ -338,8 +299,8 @@ fn a_stderr_that_nobody_reads_holds_up_nothing() {
 
 #[test]
 fn signals_do_not_end_it_before_the_input_does() {
-    let run = Run::new(CONFIG);
-    let mut child = run.start();
+    let run = Site::with(CONFIG);
+    let mut child = run.start("state");
     let (mut stdin, mut stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
     let mut buffer = [0; 128];
     for (number, signal) in ["TERM", "INT", "HUP"].into_iter().enumerate() {
@@ -353,13 +314,13 @@ fn signals_do_not_end_it_before_the_input_does() {
     }
     drop(stdin);
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
-    assert!(run.rows(CONFIG).contains(",h0,0.0,1,1,"), "{}", run.rows(CONFIG));
+    assert!(run.rows().contains(",h0,0.0,1,1,"), "{}", run.rows());
 }
 
 #[test]
 fn a_broken_configuration_is_reported_and_picked_up_when_it_is_mended() {
-    let run = Run::new("timezone = \"Mars/Olympus\"\n[flush]\nevery = \"1 fortnight\"\n");
-    let mut child = run.start();
+    let mut run = Site::with("timezone = \"Mars/Olympus\"\n[flush]\nevery = \"1 fortnight\"\n");
+    let mut child = run.start("state");
     let (mut stdin, mut stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
     let mut stderr = child.stderr.take().expect("a pipe");
     let mut buffer = [0; 128];
@@ -373,8 +334,9 @@ fn a_broken_configuration_is_reported_and_picked_up_when_it_is_mended() {
         let n = stderr.read(&mut buffer).expect("readable");
         log.extend_from_slice(&buffer[..n]);
     }
-    run.write(CONFIG);
-    let made = || run.folder.path().join("summary.db").exists();
+    run.config = CONFIG.to_string();
+    run.configure("state");
+    let made = || run.path("state/summary.db").exists();
     wait_for("the engine to start", Duration::from_secs(30), made);
     std::thread::sleep(Duration::from_millis(200));
     let second = "m,host=a v=2 1700000001000000000\n";
@@ -389,7 +351,7 @@ fn a_broken_configuration_is_reported_and_picked_up_when_it_is_mended() {
     for wanted in ["E! ", "3 problem(s)", "line 2: timezone", "line 4: flush.every", "missing key `[[summary]]`"] {
         assert!(log.contains(wanted), "{wanted:?} is not in the log:\n{log}");
     }
-    let rows = run.rows(CONFIG);
+    let rows = run.rows();
     assert!(rows.contains(",a,2.0,1,1,"), "what came after the repair is counted, and nothing else:\n{rows}");
 }
 
@@ -404,7 +366,7 @@ fn a_missing_configuration_does_not_stop_the_stream() {
 
 #[test]
 fn a_panic_in_the_engine_costs_one_line_and_no_byte() {
-    let run = Run::new(CONFIG);
+    let run = Site::with(CONFIG);
     let mut input = String::new();
     for number in 0..2000 {
         input += &line(number);
@@ -412,7 +374,7 @@ fn a_panic_in_the_engine_costs_one_line_and_no_byte() {
             input += "m,host=h1 v=1000000,poison=1 1700000000000000000\n";
         }
     }
-    let output = feed(run.command().env("TELEGRAF_ROLLUP_FAULT_PANIC", "poison"), input.as_bytes());
+    let output = feed(run.command("state").env("TELEGRAF_ROLLUP_FAULT_PANIC", "poison"), input.as_bytes());
     assert!(output.status.success());
     assert!(output.stdout == input.as_bytes(), "stdout is not the input");
     let log = String::from_utf8_lossy(&output.stderr);
@@ -420,16 +382,16 @@ fn a_panic_in_the_engine_costs_one_line_and_no_byte() {
     assert!(log.lines().all(|l| ["E! ", "W! ", "I! "].iter().any(|p| l.starts_with(p))), "{log}");
     // The rows are those of the input without the poisoned lines.
     let good: String = (0..2000).map(line).collect();
-    let other = Run::new(CONFIG);
-    feed(&mut other.command(), good.as_bytes());
-    same_csv(&run.rows(CONFIG), &other.rows(CONFIG)).expect("the same rows");
+    let other = Site::with(CONFIG);
+    feed(&mut other.command("state"), good.as_bytes());
+    same_csv(&run.rows(), &other.rows()).expect("the same rows");
 }
 
 #[test]
 fn an_engine_that_keeps_failing_is_switched_off() {
-    let run = Run::new(CONFIG);
+    let run = Site::with(CONFIG);
     let input: String = (0..500).map(line).collect();
-    let output = feed(run.command().env("TELEGRAF_ROLLUP_FAULT_PANIC", "host="), input.as_bytes());
+    let output = feed(run.command("state").env("TELEGRAF_ROLLUP_FAULT_PANIC", "host="), input.as_bytes());
     assert!(output.stdout == input.as_bytes(), "stdout is not the input");
     assert!(output.status.success());
     assert!(output.stderr.len() < 20_000, "the log is flooded");
@@ -437,13 +399,10 @@ fn an_engine_that_keeps_failing_is_switched_off() {
 
 #[test]
 fn a_sink_that_cannot_be_written_does_not_stop_the_stream() {
-    let run = Run::new("[sink]\nurl = \"sqlite:///proc/no/such/place.db\"\n[lateness]\nmax = \"forever\"\n");
-    let config = std::fs::read_to_string(run.folder.path().join("rollup.toml")).expect("readable");
-    let tail = CONFIG.split_once("[[summary]]").expect("a summary").1;
-    std::fs::write(run.folder.path().join("rollup.toml"), format!("{config}[[summary]]{tail}")).expect("writable");
+    let run = Site::with(&format!("[sink]\nurl = \"sqlite:///proc/no/such/place.db\"\n{CONFIG}"));
     let input: String = (0..2000).map(line).collect();
     let start = Instant::now();
-    let output = feed(&mut run.command(), input.as_bytes());
+    let output = feed(&mut run.command("state"), input.as_bytes());
     assert!(output.stdout == input.as_bytes(), "stdout is not the input");
     assert!(String::from_utf8_lossy(&output.stderr).contains("E! the sink needs your help"));
     assert!(start.elapsed() < Duration::from_secs(5));
@@ -454,10 +413,10 @@ fn an_unreachable_server_does_not_delay_the_end() {
     // A listener that accepts and says nothing: a connection attempt hangs.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    let run = Run::new(&format!("[sink]\nurl = \"mysql://u:secret-word@127.0.0.1:{port}/d\"\n{CONFIG}"));
+    let run = Site::with(&format!("[sink]\nurl = \"mysql://u:secret-word@127.0.0.1:{port}/d\"\n{CONFIG}"));
     let input: String = (0..2000).map(line).collect();
     let start = Instant::now();
-    let output = feed(&mut run.command(), input.as_bytes());
+    let output = feed(&mut run.command("state"), input.as_bytes());
     assert!(start.elapsed() < Duration::from_secs(5), "Telegraf would have killed it");
     assert!(output.stdout == input.as_bytes(), "stdout is not the input");
     let log = String::from_utf8_lossy(&output.stderr);
@@ -467,24 +426,24 @@ fn an_unreachable_server_does_not_delay_the_end() {
 
 #[test]
 fn output_mode_writes_nothing_and_counts_everything() {
-    let run = Run::new(CONFIG);
+    let run = Site::with(CONFIG);
     let input: String = (0..2000).map(line).collect();
-    let output = feed(run.command().arg("--output"), input.as_bytes());
+    let output = feed(run.command("state").arg("--output"), input.as_bytes());
     assert!(output.status.success());
     assert!(output.stdout.is_empty() && output.stderr.is_empty());
-    let other = Run::new(CONFIG);
-    feed(&mut other.command(), input.as_bytes());
-    same_csv(&run.rows(CONFIG), &other.rows(CONFIG)).expect("the same rows");
+    let other = Site::with(CONFIG);
+    feed(&mut other.command("state"), input.as_bytes());
+    same_csv(&run.rows(), &other.rows()).expect("the same rows");
 }
 
 #[test]
 fn rows_appear_while_the_stream_runs() {
     let config = format!("[flush]\nevery = \"1s\"\n{CONFIG}");
-    let run = Run::new(&config);
-    let mut child = run.start();
+    let run = Site::with(&config);
+    let mut child = run.start("state");
     let mut stdin = child.stdin.take().expect("a pipe");
     stdin.write_all(line(7).as_bytes()).expect("a reader");
-    let database = run.folder.path().join("summary.db");
+    let database = run.path("state/summary.db");
     let ready = |path: &Path| path.exists() && sqlite_csv(path, &config).contains(",h2,7.0,1,1,");
     wait_for("the first row", Duration::from_secs(30), || ready(&database));
     stdin.write_all(line(2).as_bytes()).expect("a reader");

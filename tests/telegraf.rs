@@ -18,12 +18,9 @@ use support::{repository, same_csv, sqlite_csv};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < PATIENCE, "waited too long for {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+/// Waits until something is so.
+fn wait_for(what: &str, done: impl FnMut() -> bool) {
+    support::site::wait_for(what, PATIENCE, done);
 }
 
 /// A Telegraf with its folder: `rollup.toml`, `out.influx`, the log, the state.

@@ -67,7 +67,7 @@ impl Points {
         self.points.len() - 1
     }
 
-    /// Sends a point in a batch, with a value of its own or with the last one again. Gives the line.
+    /// Sends a point in a batch, with a value of its own or with the last one again. Returns the line.
     pub fn send(&mut self, point: usize, batch: usize, again: bool) -> String {
         let Point { device, at, sent, .. } = &mut self.points[point];
         let bit = match sent.last().filter(|_| again) {
