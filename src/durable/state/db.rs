@@ -119,7 +119,7 @@ fn set_aside(folder: &Path, with_journal: bool) -> Result<Vec<String>, StateErro
     let number = next_number(folder).map_err(failed)?;
     let mut moved = Vec::new();
     // The log first: one that stays must not be taken for that of the next state.
-    for name in FILES.into_iter().rev().into_iter().chain(with_journal.then_some("journal")) {
+    for name in FILES.into_iter().rev().chain(with_journal.then_some("journal")) {
         let (from, to) = (folder.join(name), folder.join(format!("{name}.set-aside-{number}")));
         if from.exists() {
             std::fs::rename(&from, &to).map_err(failed)?;
