@@ -113,22 +113,23 @@ enum About {
     Conflict,
     /// The row: it stays refused until something changes.
     Row,
-    /// Rights, names, accounts: a person has to act.
-    Setup,
-    /// The server, now.
-    Server,
+    /// The statement or the server; see [`MySqlSink::error`].
+    Whole,
 }
 
 fn about(code: u16) -> About {
     match code {
         ER_LOCK_DEADLOCK | ER_LOCK_WAIT_TIMEOUT | 8005 | 8022 | 8028 | 9007 => About::Conflict,
         _ if REFUSALS.contains(&code) => About::Row,
-        _ if HOPELESS.iter().any(|(known, _)| *known == code) => About::Setup,
-        ER_DBACCESS_DENIED | ER_ACCESS_DENIED | ER_BAD_DB | ER_TABLEACCESS_DENIED | ER_COLUMNACCESS_DENIED => {
-            About::Setup
-        }
-        _ => About::Server,
+        _ => About::Whole,
     }
+}
+
+/// Returns what a person can do about an error that no repetition mends; `None` for any other.
+fn advice(code: u16, message: &str) -> Option<&'static str> {
+    // MariaDB has one number for all that a storage engine has against a table; this is InnoDB's 1117.
+    let code = if code == 1005 && message.contains("errno: 185") { 1117 } else { code };
+    HOPELESS.iter().find(|(known, _)| *known == code).map(|(_, advice)| *advice)
 }
 
 /// Returns a warning if other users can read a password file.
@@ -246,8 +247,8 @@ impl MySqlSink {
                     "{server} has no database {database:?}: run CREATE DATABASE `{}` CHARACTER SET utf8mb4;",
                     database.replace('`', "``")
                 )),
-                code => match HOPELESS.iter().find(|(known, _)| *known == code) {
-                    Some((_, advice)) => SinkError::Setup(format!("{server}: error {code}: {}: {advice}", e.message)),
+                code => match advice(code, &e.message) {
+                    Some(advice) => SinkError::Setup(format!("{server}: error {code}: {}: {advice}", e.message)),
                     None => SinkError::Temporary(format!("{server}: error {code}: {}", e.message)),
                 },
             },
