@@ -418,20 +418,24 @@ fn a_large_state_does_not_hold_the_stream() {
     let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
     let (mut stdin, stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
     let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
+    let is_over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let over = is_over.clone();
     let recovered = std::thread::spawn(move || {
         let (mut all, mut at) = (String::new(), None);
         while log.read_line(&mut all).expect("UTF-8") > 0 {
             if at.is_none() && all.contains("recovered") {
                 at = Some(began.elapsed());
+                over.store(true, std::sync::atomic::Ordering::Relaxed);
             }
         }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
         (all, at.expect("it says so"))
     });
     let mut stdout = BufReader::new(stdout);
     let (mut sent, mut first, mut longest) = (0_i64, None, Duration::ZERO);
     let mut line = String::new();
-    // One line at a time, each of which must come back.
-    while began.elapsed() < Duration::from_secs(3) || (!recovered.is_finished() && sent < 1_000) {
+    // One line at a time, each of which must come back; some of them after the recovery, however long that takes.
+    while !is_over.load(std::sync::atomic::Ordering::Relaxed) || sent < 1_000 {
         let now = Instant::now();
         writeln!(stdin, "m,host=h{} v=1 {}", sent % DEVICES, START + 9_000_000_000 + sent).expect("it reads");
         line.clear();
