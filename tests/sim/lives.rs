@@ -26,9 +26,8 @@ use telegraf_rollup::driver::intake::journaling::Journaling;
 use telegraf_rollup::driver::intake::shared::Shared;
 use telegraf_rollup::driver::intake::taken::Taken;
 use telegraf_rollup::driver::owner::keeper::{Keeper, own_journal, own_position};
-use telegraf_rollup::driver::owner::lifecycle::{
-    Action, Admission, CHECKPOINT_EVERY, Claimed, Event, FlushEnd, FlushOrder, Lifecycle, Pace, STATUS_EVERY,
-};
+use telegraf_rollup::driver::owner::lifecycle::{Action, Admission, Claimed, Event, FlushEnd, FlushOrder, Lifecycle};
+use telegraf_rollup::driver::owner::pace::{CHECKPOINT_EVERY, Pace, STATUS_EVERY};
 use telegraf_rollup::driver::stream::berth::{Berth, Ticket};
 use telegraf_rollup::durable::disk::Disk;
 use telegraf_rollup::durable::journal::frame::Frame;

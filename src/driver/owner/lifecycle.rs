@@ -17,53 +17,13 @@
 //! Invariants: after [`Action::Finish`] there are no actions; one flush at most is at work; what waits for a network
 //! is never an action of this machine's thread, only the order to begin it.
 
+use super::pace::{
+    CHECKPOINT_BYTES, CHECKPOINT_EVERY, CHECKPOINT_PAUSE, CLAIM_EVERY, CLAIM_MAX, CONFIG_EVERY, END_RESERVE,
+    FIRST_FLUSH_MAX, FIRST_FLUSH_MIN, LEFT_OVER_AFTER, LOOK_EVERY, PANIC_PAUSE, PURGE_EVERY, Pace, REPORT_EVERY,
+    SECOND, STATE_EVERY, STATUS_EVERY,
+};
 use super::schedule::{Schedule, Timer};
 use crate::driver::backoff;
-
-const SECOND: i64 = 1_000_000_000;
-/// A bad configuration is read again after this time.
-const CONFIG_EVERY: i64 = 10 * SECOND;
-/// A state directory that cannot be used, or belongs to another user, is looked at again after this time.
-const STATE_EVERY: i64 = 10 * SECOND;
-/// How long matched lines wait for a state directory that somebody else owns.
-const CLAIM_MAX: i64 = 15 * SECOND;
-/// How often an owned state directory is tried again meanwhile.
-const CLAIM_EVERY: i64 = SECOND / 10;
-/// Without a matched line, a free state directory is taken after this time to write what is left over, and given back.
-const LEFT_OVER_AFTER: i64 = 30 * SECOND;
-/// The state is saved this often ...
-pub const CHECKPOINT_EVERY: i64 = 60 * SECOND;
-/// ... and when the journal has grown by this many bytes.
-pub const CHECKPOINT_BYTES: u64 = 8 << 20;
-/// A checkpoint is followed by a pause of at least this many times its duration, unless a minute has passed.
-const CHECKPOINT_PAUSE: i64 = 20;
-/// How often it is looked at the journal, at requests, and at who else waits.
-const LOOK_EVERY: i64 = SECOND;
-/// The first rows come within this time, whatever `flush.every` is.
-const FIRST_FLUSH_MAX: i64 = 60 * SECOND;
-/// The first flush waits at least this long, so that it has something to write.
-const FIRST_FLUSH_MIN: i64 = 2 * SECOND;
-/// Old rows are deleted this often.
-const PURGE_EVERY: i64 = 3_600 * SECOND;
-/// How often `status.json` is written.
-pub const STATUS_EVERY: i64 = 10 * SECOND;
-/// How often the log says what was not counted.
-const REPORT_EVERY: i64 = 60 * SECOND;
-/// After an error that nobody thought of, it is gone on after this time.
-const PANIC_PAUSE: i64 = 10 * SECOND;
-/// Of the time that the end may take, this much is kept for the last checkpoint.
-const END_RESERVE: i64 = SECOND;
-
-/// What the machine needs of a configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
-    /// Nanoseconds between two flushes.
-    pub flush_every: i64,
-    /// Nanoseconds between two writings of rows of running days.
-    pub daily_every: i64,
-    /// Any number: writers spread over the interval, so that a fleet does not arrive at once.
-    pub splay: u64,
-}
 
 /// Where it begins after a valid configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

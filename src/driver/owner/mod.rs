@@ -5,6 +5,7 @@ pub mod guest;
 pub mod keeper;
 pub mod lifecycle;
 mod message;
+pub mod pace;
 mod perform;
 pub mod report;
 pub mod requests;

@@ -9,8 +9,9 @@
 use super::figures::{Figures, FlushFigures};
 use super::guest::Guest;
 use super::keeper::{self, Keeper};
-use super::lifecycle::{Action, Admission, Claimed, Event, FlushEnd, FlushOrder, Pace, PipeReason};
+use super::lifecycle::{Action, Admission, Claimed, Event, FlushEnd, FlushOrder, PipeReason};
 use super::message::Message;
+use super::pace::Pace;
 use super::report::LossReport;
 use super::requests::{self, Resend};
 use super::status::{self, Speaker};
