@@ -63,7 +63,7 @@ impl Scope {
     }
 }
 
-/// Writes what is due at `now` to a sink that has been prepared.
+/// Writes what is due at `now` to a sink that has been prepared. A flush that is cut short leaves the rest due.
 ///
 /// # Errors
 /// The first failure of the sink; what had been written until then is acknowledged.
@@ -89,11 +89,12 @@ pub fn flush(
         let session = Session { sink: &mut *sink, summary, writer: &writer, now };
         let mut pass = Pass { engine, session, memory: &mut *memory, allowed: schema.lateness.allowed, scope };
         let busy = due::busy(engine, SummaryIndex::of(index), now);
-        for group in busy.chunks(DEVICES_A_GROUP) {
+        for group in busy.chunks(DEVICES_A_GROUP).take_while(|_| !engine.flushes_are_cut_short()) {
             pass.samples(group, &mut flushed)?;
         }
         // Rows without a sample come last: there may be very many of them, and little time.
-        for group in busy.chunks(DEVICES_A_GROUP_OF_EMPTY).filter(|_| scope != Scope::Windows) {
+        let wants_gaps = || scope != Scope::Windows && !engine.flushes_are_cut_short();
+        for group in busy.chunks(DEVICES_A_GROUP_OF_EMPTY).take_while(|_| wants_gaps()) {
             pass.gaps(group, &mut empty_max, &mut flushed)?;
         }
     }

@@ -143,6 +143,8 @@ pub struct Shared {
     stream_waits: AtomicBool,
     /// Flushes that are at work.
     flushing: AtomicUsize,
+    /// The process ends: a flush writes no further group.
+    ends_flushes: AtomicBool,
     /// Makes names for runs.
     runs: fn() -> u128,
 }
@@ -184,6 +186,7 @@ impl Shared {
             is_feeding: AtomicBool::new(false),
             stream_waits: AtomicBool::new(false),
             flushing: AtomicUsize::new(0),
+            ends_flushes: AtomicBool::new(false),
             runs,
         }
     }
@@ -313,6 +316,16 @@ impl Shared {
         let _inner = self.lock_second();
         self.flushing.fetch_add(1, Ordering::Relaxed);
         Flushing(self)
+    }
+
+    /// Makes a flush that is at work stop behind the rows that it is writing: the last checkpoint needs the time.
+    pub fn cut_flushes_short(&self) {
+        self.ends_flushes.store(true, Ordering::Relaxed);
+    }
+
+    /// True if a flush is to write no further group of devices.
+    pub fn flushes_are_cut_short(&self) -> bool {
+        self.ends_flushes.load(Ordering::Relaxed)
     }
 
     /// Says whether a thread waits for the journal's disk: until it comes back, nothing is handed to the journal.

@@ -20,7 +20,7 @@
 use super::pace::{
     CHECKPOINT_BYTES, CHECKPOINT_EVERY, CHECKPOINT_PAUSE, CLAIM_EVERY, CLAIM_MAX, CONFIG_EVERY, END_RESERVE,
     FIRST_FLUSH_MAX, FIRST_FLUSH_MIN, LEFT_OVER_AFTER, LOOK_EVERY, PANIC_PAUSE, PURGE_EVERY, Pace, REPORT_EVERY,
-    SECOND, STATE_EVERY, STATUS_EVERY,
+    SECOND, STATE_EVERY, STATUS_EVERY, last_save_max,
 };
 use super::schedule::{Schedule, Timer};
 use crate::driver::backoff;
@@ -130,8 +130,8 @@ pub enum Action {
     /// Save what could not be recovered from the journal if the process is cut off.
     SaveForTheEnd,
     SyncJournal,
-    /// Say that the last flush was not done in time.
-    SayUnfinished,
+    /// The last flush was not done in time: it writes no more, and this is said.
+    CutFlushShort,
     /// The state machine has ended.
     Finish,
 }
@@ -194,7 +194,11 @@ pub struct Lifecycle {
     has_refilled: bool,
     saved_at: i64,
     saved_bytes: u64,
+    /// What the slowest checkpoint took.
+    slowest_save: i64,
     pause_after_save: i64,
+    /// At the end: the state was saved before the last flush.
+    has_saved_first: bool,
     /// The process must be gone then.
     end_at: i64,
 }
@@ -215,7 +219,9 @@ impl Default for Lifecycle {
             has_refilled: false,
             saved_at: 0,
             saved_bytes: 0,
+            slowest_save: 0,
             pause_after_save: 0,
+            has_saved_first: false,
             end_at: i64::MAX,
         }
     }
@@ -274,7 +280,7 @@ impl Lifecycle {
             }
             (Timer::Flush, Phase::Owner) if !self.is_flushing => self.flush(now),
             (Timer::StartFlusher, _) => vec![Action::StartFlusher],
-            (Timer::GiveUpFlush, Phase::Ending) => [vec![Action::SayUnfinished], self.finish()].concat(),
+            (Timer::GiveUpFlush, Phase::Ending) => [vec![Action::CutFlushShort], self.finish(now)].concat(),
             _ => Vec::new(),
         }
     }
@@ -309,6 +315,7 @@ impl Lifecycle {
             },
             Event::Saved { took, journal_bytes } => {
                 (self.saved_at, self.saved_bytes) = (now, journal_bytes);
+                self.slowest_save = self.slowest_save.max(took);
                 // A large state under a fast stream: the journal grows, and is bounded, but saving does not take over.
                 self.pause_after_save = took.max(0).saturating_mul(CHECKPOINT_PAUSE);
                 Vec::new()
@@ -330,7 +337,7 @@ impl Lifecycle {
                 }
                 let was_flushing = std::mem::take(&mut self.is_flushing);
                 match self.phase {
-                    Phase::Ending => self.finish(),
+                    Phase::Ending => self.finish(now),
                     Phase::LeftOver => self.be_guest(vec![Action::Abandon]),
                     Phase::Owner if was_flushing => {
                         self.schedule.set(Timer::Flush, now + PANIC_PAUSE);
@@ -494,7 +501,7 @@ impl Lifecycle {
                 self.has_refilled = true;
                 return self.last_flush();
             }
-            Phase::Ending if self.is_last => return self.finish(),
+            Phase::Ending if self.is_last => return self.finish(now),
             Phase::Ending => return self.last_flush(),
             Phase::Owner => {}
             _ => return Vec::new(),
@@ -527,7 +534,10 @@ impl Lifecycle {
         match self.phase {
             Phase::Owner => {
                 self.phase = Phase::Ending;
-                let mut actions = vec![Action::SaveForTheEnd];
+                // A large state goes before the last rows: what they acknowledge is due again at the next start.
+                self.has_saved_first = last_save_max(self.slowest_save) > END_RESERVE;
+                let save = if self.has_saved_first { Action::Checkpoint } else { Action::SaveForTheEnd };
+                let mut actions = vec![save];
                 if self.is_flushing {
                     self.schedule.set(Timer::GiveUpFlush, self.end_at - END_RESERVE);
                 } else {
@@ -567,11 +577,13 @@ impl Lifecycle {
         vec![Action::Flush(FlushOrder { running: true, is_last: true, purge: false, retry_refused: false })]
     }
 
-    /// Saves the state for the last time.
-    fn finish(&mut self) -> Vec<Action> {
+    /// Saves the state for the last time, if it was not saved a moment ago and there is no time for it.
+    fn finish(&mut self, now: i64) -> Vec<Action> {
         self.phase = Phase::Ended;
         self.schedule.stop_all();
-        vec![Action::Checkpoint, Action::WriteStatus, Action::Finish]
+        let end = [Action::Checkpoint, Action::WriteStatus, Action::Finish];
+        let skips_saving = self.has_saved_first && now.saturating_add(last_save_max(self.slowest_save)) > self.end_at;
+        end[usize::from(skips_saving)..].to_vec()
     }
 
     /// Goes on after an error that nobody thought of: what was being done is done again after a pause.
@@ -853,7 +865,7 @@ mod tests {
     /// A sink that does not answer costs the last rows, and not the state.
     #[test]
     fn the_end_does_not_wait_for_a_sink() {
-        let unfinished = [Action::SayUnfinished, Action::Checkpoint, Action::WriteStatus, Action::Finish];
+        let unfinished = [Action::CutFlushShort, Action::Checkpoint, Action::WriteStatus, Action::Finish];
         for flush_first in [false, true] {
             let mut life = Life::owner();
             if flush_first {
@@ -867,6 +879,36 @@ mod tests {
         let mut life = Life::owner();
         life.event(END);
         assert_eq!(life.event(Event::FlusherLost), [Action::Checkpoint, Action::WriteStatus, Action::Finish]);
+    }
+
+    /// A state that takes long to save goes before the last rows, and is saved again if there is time for it.
+    #[test]
+    fn a_large_state_is_saved_before_the_last_rows() {
+        let saved = |took| Event::Saved { took, journal_bytes: 0 };
+        let large = || {
+            let mut life = Life::owner();
+            life.event(saved(SECOND * 3 / 4));
+            life.event(saved(SECOND / 10));
+            assert_eq!(life.event(END), [Action::Checkpoint, Action::Flush(LAST)]);
+            life
+        };
+        let end = [Action::Checkpoint, Action::WriteStatus, Action::Finish];
+        let mut quick = large();
+        quick.now += 2 * SECOND;
+        quick.event(saved(SECOND));
+        assert_eq!(quick.flush_ended(FlushEnd::Complete), end);
+        let mut slow = large();
+        slow.now += 2 * SECOND;
+        slow.event(saved(2 * SECOND));
+        assert_eq!(slow.flush_ended(FlushEnd::Complete), end[1..]);
+        let mut cut = large();
+        let began = cut.now / SECOND;
+        let unfinished = [Action::CutFlushShort, Action::WriteStatus, Action::Finish];
+        assert_eq!(cut.pass(4), unfinished.map(|action| (began + 3, action)));
+        let mut small = Life::owner();
+        small.event(saved(SECOND / 2));
+        assert_eq!(small.event(END), [Action::SaveForTheEnd, Action::Flush(LAST)]);
+        assert_eq!(small.flush_ended(FlushEnd::Complete), end);
     }
 
     #[test]

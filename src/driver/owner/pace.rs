@@ -35,6 +35,8 @@ pub const REPORT_EVERY: i64 = 60 * SECOND;
 pub const PANIC_PAUSE: i64 = 10 * SECOND;
 /// Of the time that the end may take, this much is kept for the last checkpoint.
 pub const END_RESERVE: i64 = SECOND;
+/// The last checkpoint may take this many times what the slowest one has taken: the last flush has changed everything.
+pub const END_RESERVE_TIMES: i64 = 2;
 
 /// What the machine needs of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,4 +47,9 @@ pub struct Pace {
     pub daily_every: i64,
     /// Any number: writers spread over the interval, so that a fleet does not arrive at once.
     pub splay: u64,
+}
+
+/// Returns how long the last checkpoint may take, if the slowest one so far took so long.
+pub fn last_save_max(slowest: i64) -> i64 {
+    slowest.max(0).saturating_mul(END_RESERVE_TIMES)
 }

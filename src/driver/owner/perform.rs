@@ -147,7 +147,8 @@ impl OwnerWork {
                     let _ = journaling.sync();
                 }
             }
-            Action::SayUnfinished => {
+            Action::CutFlushShort => {
+                self.flushed_engine().cut_flushes_short();
                 log::error!("the last flush was not done in time: the rows of the last minutes are incomplete");
             }
             Action::Finish => self.ended = true,
@@ -458,6 +459,7 @@ impl OwnerWork {
             self.sync_regularly(&journaling);
         }
         let took = self.begun.elapsed().saturating_sub(began);
+        log::debug!("the checkpoint took {} ms", took.as_millis());
         Some(Event::Saved { took: i64::try_from(took.as_nanos()).unwrap_or(i64::MAX), journal_bytes })
     }
 
