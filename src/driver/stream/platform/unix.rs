@@ -20,6 +20,22 @@ const ATOMIC_BYTES: usize = 4096;
 #[cfg(target_os = "linux")]
 const PIPE_BYTES_WANTED: usize = 1 << 20;
 
+/// Makes a pipe as large as an ordinary user gets it. Returns the bytes that it holds then; `None` if it is no pipe, or if that
+/// is not known.
+fn enlarge(fd: rustix::fd::BorrowedFd<'static>) -> Option<usize> {
+    #[cfg(target_os = "linux")]
+    {
+        // A refusal (not a pipe, or a quota) changes nothing but speed.
+        let _ = rustix::pipe::fcntl_setpipe_size(fd, PIPE_BYTES_WANTED);
+        rustix::pipe::fcntl_getpipe_size(fd).ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = fd;
+        None
+    }
+}
+
 /// Stdin.
 pub struct Input {
     fd: rustix::fd::BorrowedFd<'static>,
@@ -35,15 +51,7 @@ impl Input {
 
     /// Takes another descriptor than stdin.
     pub(super) fn of(fd: rustix::fd::BorrowedFd<'static>) -> Input {
-        #[cfg(target_os = "linux")]
-        let capacity = {
-            // A refusal (not a pipe, or a quota) changes nothing but speed.
-            let _ = rustix::pipe::fcntl_setpipe_size(fd, PIPE_BYTES_WANTED);
-            rustix::pipe::fcntl_getpipe_size(fd).ok()
-        };
-        #[cfg(not(target_os = "linux"))]
-        let capacity = None;
-        Input { fd, capacity }
+        Input { fd, capacity: enlarge(fd) }
     }
 
     /// Bytes that the pipe holds; `None` if stdin is not a pipe, or if that is not known.
@@ -159,14 +167,7 @@ impl Output {
 
     /// Takes another descriptor than stdout.
     pub(super) fn of(fd: rustix::fd::BorrowedFd<'static>) -> Output {
-        #[cfg(target_os = "linux")]
-        let capacity = {
-            let _ = rustix::pipe::fcntl_setpipe_size(fd, PIPE_BYTES_WANTED);
-            rustix::pipe::fcntl_getpipe_size(fd).ok()
-        };
-        #[cfg(not(target_os = "linux"))]
-        let capacity = None;
-        let mut output = Output { fd, capacity, written: 0, unread: VecDeque::new() };
+        let mut output = Output { fd, capacity: enlarge(fd), written: 0, unread: VecDeque::new() };
         // What somebody else has left in the pipe takes places, nobody knows how many.
         if let (Some(places), Some(left)) = (output.places(), output.pending().filter(|left| *left > 0)) {
             output.written = left;
