@@ -65,6 +65,19 @@ impl World {
         self.row("hourly", host, &format!("2024-03-05 {hour:02}:00:00"))
     }
 
+    /// Samples and whether it is final, of the row of 2024-03-05 or its hour 10.
+    fn samples(&self, host: &str, table: &str) -> Option<(i64, bool)> {
+        let start = if table == "daily" { "2024-03-05 00:00:00" } else { "2024-03-05 10:00:00" };
+        let c = Connection::open(&self.path).expect("a database");
+        let sql = format!("SELECT samples, is_final FROM s_{table} WHERE host = ? AND window_start = ?");
+        c.query_row(&sql, [host, start], |row| Ok((row.get(0)?, row.get(1)?))).ok()
+    }
+
+    fn text(&self, sql: &str) -> String {
+        let c = Connection::open(&self.path).expect("a database");
+        c.query_row(sql, [], |row| row.get(0)).expect("a row")
+    }
+
     fn day(&self, host: &str) -> Option<(i64, bool, i64)> {
         self.row("daily", host, "2024-03-05 00:00:00")
     }
@@ -123,6 +136,59 @@ fn the_limits_are_those_of_each_point_when_it_comes() {
     world.flush(TEN);
     assert_eq!(world.row("hourly", "a", "2004-03-10 10:00:00"), Some((1, true, 1)));
     assert_eq!(world.counters().late, 0);
+}
+
+/// A sample that is replaced by what is none, before or after the sink had its row.
+#[test]
+fn a_row_without_a_sample_is_there_only_if_one_with_a_sample_was() {
+    let mut world = World::new("allowed = \"10m\"");
+    let text = |world: &mut World, host: &str, at: i64, now: i64| {
+        let line = format!("m,host={host} v=\"off\" {at}\n");
+        assert!(world.engine.with(|engine| engine.ingest(line.as_bytes(), now)).expect("an engine"));
+    };
+    let at = TEN + 5 * MINUTE;
+    world.point("early", 1, at, at);
+    text(&mut world, "early", at, at);
+    world.point("late", 1, at, at);
+    world.flush(at + MINUTE);
+    assert_eq!((world.hour("early", 10), world.hour("late", 10)), (None, Some((1, false, 1))));
+    text(&mut world, "late", at, at + 2 * MINUTE);
+    // Provisional, final, and the same of the day.
+    for later in [3 * MINUTE, 2 * HOUR, 20 * HOUR, 21 * HOUR] {
+        world.flush(at + later);
+        let is_final = |end: i64| at + later >= end + 10 * MINUTE;
+        assert_eq!((world.hour("early", 10), world.day("early")), (None, None), "{later}");
+        assert_eq!(world.samples("late", "hourly"), Some((0, is_final(TEN + HOUR))), "{later}");
+        assert_eq!(world.samples("late", "daily"), Some((0, is_final(TEN + 14 * HOUR))), "{later}");
+    }
+    // A sample that comes after all has a row, and so has its day.
+    world.point("early", 7, TEN + 6 * MINUTE, at + 22 * HOUR);
+    world.flush(at + 22 * HOUR);
+    assert_eq!(world.hour("early", 10), Some((7, true, 3)));
+    assert_eq!(world.day("early"), Some((7, true, 3)));
+}
+
+/// A point that comes again with another value is no sample: there is no window for it where there was none.
+#[test]
+fn a_conflict_changes_nothing_but_the_mark() {
+    let mut world = World::new("allowed = \"10m\"");
+    let now = TEN + 20 * MINUTE;
+    for line in ["v=\"off\" 0", "v=3 60", "v=\"off\" 1200", "v=1 36000", "v=7 0", "v=7 1200", "v=7 60"] {
+        let (fields, seconds) = line.split_once(' ').expect("two words");
+        let at = TEN - HOUR + seconds.parse::<i64>().expect("seconds") * SECOND;
+        let at = if seconds == "0" { at - 24 * HOUR } else { at };
+        let line = format!("m,host=a {fields} {at}\n");
+        assert!(world.engine.with(|engine| engine.ingest(line.as_bytes(), TEN + 9 * HOUR)).expect("an engine"));
+    }
+    assert_eq!((world.counters().conflicts, world.counters().points), (3, 2));
+    for now in [now, TEN + 10 * HOUR, TEN + 40 * HOUR] {
+        world.flush(now);
+        assert_eq!(world.row("hourly", "a", "2024-03-04 09:00:00"), None);
+        assert_eq!(world.row("daily", "a", "2024-03-04 00:00:00"), None);
+    }
+    assert_eq!(world.hour("a", 9), Some((3, true, 3)));
+    let seen = world.text("SELECT last_seen FROM s_hourly WHERE window_start = '2024-03-05 09:00:00'");
+    assert_eq!(seen, "2024-03-05 09:01:00.000");
 }
 
 #[test]

@@ -221,8 +221,8 @@ fn put(session: &mut Session<'_>, days: &mut Days, found: &[Option<FoundDay<'_>>
         }
         done[place] = DayDone::Written;
         match row(session.summary, days, day) {
-            // A running day of which nothing is known yet has no row.
-            Ok(row) if row.summed.samples > 0 || row.span.end <= session.now => {
+            // A running day of which nothing is known yet has no row; one whose samples are gone has had one.
+            Ok(row) if row.summed.samples > 0 || !day.hours.is_empty() || row.span.end <= session.now => {
                 rows.push(row);
                 places.push(place);
             }

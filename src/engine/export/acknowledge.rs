@@ -2,6 +2,7 @@
 
 use crate::engine::core::Engine;
 use crate::engine::ids::{DeviceIndex, RunIndex};
+use crate::engine::window::device::EMPTY;
 use crate::engine::zone::Span;
 
 impl Engine {
@@ -26,6 +27,17 @@ impl Engine {
         window.final_written = is_final;
         window.unsaved = true;
         device.day_changed(start, zone);
+    }
+
+    /// Notes that a window without a sample needs nothing of the sink.
+    pub(super) fn leave_unwritten(&mut self, device: DeviceIndex, start: i64) {
+        self.before_settling(device);
+        let windows = &mut self.devices[device.at()].windows;
+        let Ok(place) = windows.binary_search_by_key(&start, |w| w.span.start) else { return };
+        let window = &mut windows[place];
+        (window.newest, window.may_be_empty) = (EMPTY, false);
+        (window.acknowledged, window.final_written) = (window.version, true);
+        window.unsaved = true;
     }
 
     /// Notes that the sink has lost the part of a run that it had: it is due again.

@@ -4,7 +4,7 @@ use crate::engine::core::Engine;
 use crate::engine::ids::{DeviceIndex, ZoneIndex};
 use crate::engine::series::feed::takes;
 use crate::engine::series::plan::FieldState;
-use crate::engine::window::device::EMPTY;
+use crate::engine::window::device::{EMPTY, Window};
 use crate::engine::zone::Span;
 
 /// A due window, to be fetched with [`Engine::snapshot`].
@@ -98,13 +98,22 @@ impl Engine {
     /// Finds out which windows of a device have lost their only samples, and when the last sample of the others was.
     fn look_for_empty(&mut self, device: usize) {
         self.before_settling(DeviceIndex::of(device));
+        self.settle_empty(device);
+    }
+
+    /// The same while the device is being copied for a checkpoint: what is stored is settled.
+    pub(crate) fn settle_empty(&mut self, device: usize) {
+        let is_open = |window: &Window| window.may_be_empty && window.is_complete;
+        if !self.devices[device].windows.iter().any(is_open) {
+            return;
+        }
         let fields = self.devices[device].series.iter().flat_map(|series| self.plans.fields(*series));
         let counts = |seen: FieldState<'_>| {
             let (at, sample) = seen.slot.pending?;
             seen.targets_of(device).any(|t| takes(&t.feeds, sample)).then_some(at)
         };
         let pending: Vec<i64> = fields.filter_map(counts).collect();
-        for window in self.devices[device].windows.iter_mut().filter(|window| window.may_be_empty) {
+        for window in self.devices[device].windows.iter_mut().filter(|window| is_open(window)) {
             window.may_be_empty = false;
             let folded = window.parts().filter(|p| p.partial.samples > 0).map(|p| p.partial.last_seen).max();
             let waiting = pending.iter().copied().filter(|at| window.span.contains(*at)).max();

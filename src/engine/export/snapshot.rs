@@ -40,9 +40,14 @@ impl Engine {
         windows.binary_search_by_key(&start, |w| w.span.start).ok().map(|place| windows[place].version)
     }
 
-    /// Returns a copy of a window, which stays in memory until it is [unpinned](Engine::unpin); `None` if it has left.
+    /// Returns a copy of a window, which stays in memory until it is [unpinned](Engine::unpin); `None` if it has left, or if
+    /// there is nothing to write: it lost its samples before the sink had a row of it.
     pub fn pin(&mut self, device: DeviceIndex, start: i64) -> Option<Snapshot> {
         let copy = self.snapshot(device, start)?;
+        if !copy.was_written && copy.parts.iter().all(|part| part.partial.samples == 0) {
+            self.leave_unwritten(device, start);
+            return None;
+        }
         self.set_pinned(device, start, true);
         Some(copy)
     }

@@ -211,11 +211,13 @@ impl Engine {
 
     /// Copies what has changed of a device and its windows.
     fn copy_device(&mut self, index: usize) {
-        let (Some(copying), Some(device)) = (&mut self.copying, self.devices.get_mut(index)) else { return };
+        let (Some(copying), Some(device)) = (&self.copying, self.devices.get_mut(index)) else { return };
         if index >= copying.devices.end || std::mem::replace(&mut device.checkpoint, self.checkpoint) == self.checkpoint
         {
             return;
         }
+        self.settle_empty(index);
+        let (Some(copying), Some(device)) = (&mut self.copying, self.devices.get_mut(index)) else { return };
         copying.is_void |= device.windows.iter().any(|w| !w.is_complete);
         let summary = &self.schema.summaries[device.summary.at()];
         if !summary.scores.is_empty() {

@@ -58,7 +58,7 @@ pub struct Window {
     pub version: u32,
     /// The version that the sink has.
     pub acknowledged: u32,
-    /// The sink has the row as final.
+    /// The sink has the row as final, or is to have none: it holds no sample, and no row of it was ever written.
     pub final_written: bool,
     /// Changed, in content or in what has been written, since the last checkpoint.
     pub unsaved: bool,
@@ -134,7 +134,7 @@ pub struct Day {
     /// One of its hours has been written since the day's row was. Stored for days that are final alone: all others are
     /// written once more after a restart.
     pub stale: bool,
-    /// The sink has the row as final.
+    /// The sink has the row as final, or none of its hours has had a row yet.
     pub final_written: bool,
 }
 
@@ -246,6 +246,22 @@ impl Device {
         &mut self.windows[self.recent]
     }
 
+    /// The window that holds `at`, if there is one: in memory, or in stored state, which is asked for it later. `None` if
+    /// there never was one.
+    pub fn known(&mut self, at: i64, zone: &Zone, run: RunIndex) -> Option<&mut Window> {
+        if self.window(at).is_none() {
+            if at >= self.evicted_until {
+                return None;
+            }
+            // No point comes into it, so no row without a sample is due anew.
+            let filled = (self.filled_until, self.filled_provisionally);
+            self.find_or_insert(at, zone, run);
+            (self.filled_until, self.filled_provisionally) = filled;
+            self.windows[self.recent].may_be_empty = true;
+        }
+        self.window(at)
+    }
+
     fn find_or_insert(&mut self, at: i64, zone: &Zone, run: RunIndex) {
         self.recent = self.windows.partition_point(|w| w.span.end <= at);
         if self.windows.get(self.recent).is_some_and(|w| w.span.contains(at)) {
@@ -286,7 +302,8 @@ impl Device {
             if self.days.len() < 4 {
                 self.days.reserve_exact(1);
             }
-            self.days.insert(place, Day { span, zone: self.zone, stale: false, final_written: false });
+            // Nothing of it is due before one of its hours has a row: if all lose their samples first, it gets none either.
+            self.days.insert(place, Day { span, zone: self.zone, stale: false, final_written: true });
         }
         &mut self.days[place]
     }

@@ -71,7 +71,6 @@ impl Fold<'_> {
                 Seen::Duplicate => self.counters.duplicates += 1,
                 Seen::Conflict => {
                     self.counters.conflicts += 1;
-                    self.touch(to, at, sample, self.run);
                     self.mark_stale(to, at, sample);
                 }
             },
@@ -121,12 +120,18 @@ impl Fold<'_> {
         }
     }
 
-    /// Marks the windows of a point that came again with another value.
+    /// Marks the windows of a point that came again with another value, as far as there are any. It is no sample: nothing else of
+    /// them changes but the revision, by which the mark gets to the sink.
     fn mark_stale(&mut self, (targets, places): (&[Target], &[Place]), at: i64, sample: Sample) {
         for target in targets.iter().filter(|target| takes(&target.feeds, sample)) {
-            if let Some(window) = self.devices[places[usize::from(target.place)].device.at()].window(at) {
-                window.part(self.run).partial.conflicts += 1;
-            }
+            let device = &mut self.devices[places[usize::from(target.place)].device.at()];
+            let zone = &self.zones[device.zone.at()];
+            let Some(window) = device.known(at, zone, self.run) else { continue };
+            let part = window.part(self.run);
+            part.partial.conflicts += 1;
+            part.rev += 1;
+            window.version = window.version.wrapping_add(1);
+            window.unsaved = true;
         }
     }
 
