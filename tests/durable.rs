@@ -138,6 +138,52 @@ fn a_device_changes_its_zone_between_two_processes() {
     assert_eq!(site.value("SELECT MAX(n) FROM s_hourly"), 12);
 }
 
+/// An hour shows the clock of the zone that has cut it: neither a late point of another zone nor another `timezone` moves it,
+/// in whichever process it is written again.
+#[test]
+fn old_hours_keep_their_clock() {
+    let site = Site::new();
+    let path = site.configure("state");
+    let text = std::fs::read_to_string(&path).expect("readable");
+    let with = |zone: &str| {
+        let key = "key = [\"host\"]\ntimezone_tag = \"tz\"";
+        let text = text.replace("key = [\"host\"]", key);
+        std::fs::write(&path, format!("timezone = \"{zone}\"\n{text}")).expect("writable");
+    };
+    // 2024-03-05T10:30:00Z
+    let at = |minutes: i64| (1_709_634_600 + 60 * minutes) * 1_000_000_000;
+    let run = |lines: &[String]| {
+        let mut command = program();
+        command.args(["run", "--config"]).arg(&path);
+        assert!(feed(&mut command, lines.concat().as_bytes()).status.success());
+    };
+    let berlin = |minutes: i64| format!("m,host=a,tz=Europe/Berlin v=1 {}\n", at(minutes));
+    let seoul = |minutes: i64| format!("m,host=a,tz=Asia/Seoul v=1 {}\n", at(minutes));
+    let plain = |minutes: i64| format!("m,host=b v=1 {}\n", at(minutes));
+    let clock = |host: &str, hour: i64| {
+        let start = format!("2024-03-05 {hour:02}:00:00");
+        let sql =
+            format!("SELECT substr(datetime, 12, 2) FROM s_hourly WHERE host = '{host}' AND window_start = '{start}'");
+        site.value(&format!("SELECT CAST(({sql}) AS INTEGER)"))
+    };
+    with("America/New_York");
+    run(&[berlin(0), plain(0)]);
+    run(&[seoul(240), plain(240)]);
+    // Each of a process of its own, by stored state.
+    run(&[seoul(1)]);
+    run(&[seoul(2), berlin(239)]);
+    with("Asia/Tokyo");
+    run(&[seoul(3), plain(3), plain(243), plain(300)]);
+    assert_eq!((clock("a", 10), clock("a", 14)), (11, 23));
+    assert_eq!((clock("b", 10), clock("b", 14), clock("b", 15)), (5, 9, 0));
+    assert_eq!(site.value("SELECT n FROM s_hourly WHERE host = 'a' AND window_start LIKE '%10:00:00'"), 4);
+    // The day of b began in New York, and is still that of the 5th.
+    assert_eq!(site.value("SELECT COUNT(*) FROM s_daily WHERE host = 'b' AND date = '2024-03-05' AND n = 5"), 1);
+    // A late point tells where the device was: what names no zone goes where it is.
+    run(&[format!("m,host=a v=1 {}\n", at(360))]);
+    assert_eq!(clock("a", 16), 1);
+}
+
 /// What a clone and its original write adds up: each counts what it has seen, and what they have in common once.
 /// The day that has begun in the old zone keeps its date, wherever the device is when its row is written again.
 #[test]

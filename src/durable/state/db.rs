@@ -26,7 +26,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Version of the tables below.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 const TABLES: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -34,7 +34,7 @@ CREATE TABLE device (id INTEGER PRIMARY KEY, summary TEXT NOT NULL, key TEXT NOT
 CREATE TABLE window (
   device INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, newest INTEGER NOT NULL,
   done INTEGER NOT NULL, written INTEGER NOT NULL, final INTEGER NOT NULL, parts TEXT NOT NULL,
-  PRIMARY KEY (device, start)) WITHOUT ROWID;
+  zone TEXT, PRIMARY KEY (device, start)) WITHOUT ROWID;
 CREATE INDEX window_open ON window (device, start) WHERE done = 0;
 CREATE INDEX window_end ON window (end) WHERE done = 1;
 CREATE TABLE series (id INTEGER PRIMARY KEY, head BLOB NOT NULL);
@@ -99,8 +99,8 @@ impl StateDb {
             transaction.execute_batch(TABLES).map_err(|e| StateError::value("its tables", e))?;
             transaction.pragma_update(None, "user_version", VERSION)?;
             transaction.commit()?;
-        } else if version == 1 {
-            super::upgrade::from_1(&connection)?;
+        } else {
+            super::upgrade::to_this_version(&connection, version)?;
         }
         Ok(StateDb { folder: folder.to_path_buf(), connection: Some(connection) })
     }
@@ -186,8 +186,8 @@ fn read_device(row: &Row<'_>) -> rusqlite::Result<Option<StoredDevice>> {
     }))
 }
 
-/// Columns: device, start, end, newest, written, final, name of the summary, parts.
-const WINDOW_COLUMNS: &str = "w.device, w.start, w.end, w.newest, w.written, w.final, d.summary, w.parts";
+/// Columns: device, start, end, newest, written, final, name of the summary, parts, name of the zone.
+const WINDOW_COLUMNS: &str = "w.device, w.start, w.end, w.newest, w.written, w.final, d.summary, w.parts, w.zone";
 
 /// Reads a window; `None` if its summary is not in the schema.
 fn read_window(row: &Row<'_>, schema: &Schema) -> Result<Option<StoredWindow>, StateError> {
@@ -202,6 +202,7 @@ fn read_window(row: &Row<'_>, schema: &Schema) -> Result<Option<StoredWindow>, S
         newest: row.get(3)?,
         written: row.get(4)?,
         final_written: row.get(5)?,
+        zone: row.get(8)?,
         parts,
     }))
 }
@@ -390,11 +391,11 @@ fn put_slice(c: &Connection, schema: &Schema, slice: &Stored) -> rusqlite::Resul
     for device in &slice.devices {
         put.execute(params![device.id, device.summary, json!(device.key[..]).to_string(), columns::cursors(device)])?;
     }
-    let mut put = c.prepare_cached("INSERT OR REPLACE INTO window VALUES (?, ?, ?, ?, ?, ?, ?, ?)")?;
+    let mut put = c.prepare_cached("INSERT OR REPLACE INTO window VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
     for w in &slice.windows {
         let parts = columns::parts_text(&w.parts, &schema.summaries[w.summary.at()]);
-        let is_done = w.is_done();
-        put.execute(params![w.device, w.span.start, w.span.end, w.newest, is_done, w.written, w.final_written, parts])?;
+        let (Span { start, end }, is_done) = (w.span, w.is_done());
+        put.execute(params![w.device, start, end, w.newest, is_done, w.written, w.final_written, parts, w.zone])?;
     }
     let mut put = c.prepare_cached("INSERT OR REPLACE INTO slots VALUES (?, ?)")?;
     // Those of a series come together, and all of them.

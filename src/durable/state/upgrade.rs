@@ -6,11 +6,30 @@ use crate::engine::persist::stored::StoredSlot;
 use crate::engine::series::feed::Sample;
 use rusqlite::{Connection, Row, params};
 
-/// Version 1 had a table of parts, and one of slots with a row for each.
+/// Makes the tables of an earlier version, which is at least 1, those of this one.
 ///
 /// # Errors
-/// The state is as it was.
-pub fn from_1(connection: &Connection) -> Result<(), StateError> {
+/// The state is as it was, or as the version after it made it.
+pub fn to_this_version(connection: &Connection, version: i64) -> Result<(), StateError> {
+    if version <= 1 {
+        from_1(connection)?;
+    }
+    if version <= 2 {
+        from_2(connection)?;
+    }
+    Ok(())
+}
+
+/// Version 2 did not keep which zone has cut a window.
+fn from_2(connection: &Connection) -> Result<(), StateError> {
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute_batch("ALTER TABLE window ADD COLUMN zone TEXT; PRAGMA user_version = 3;")?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Version 1 had a table of parts, and one of slots with a row for each.
+fn from_1(connection: &Connection) -> Result<(), StateError> {
     let transaction = connection.unchecked_transaction()?;
     // A partial may be of a version that is not known: it is taken as it is.
     transaction.execute_batch(
@@ -115,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_of_version_1_is_read_on() {
+    fn a_state_of_version_1_or_2_is_read_on() {
         let (schema, stored) = stored();
         let meta = Meta { writer: "w".to_string(), position: 77, absorbed: vec!["guest-1.seg".to_string()] };
         let new = tempfile::tempdir().expect("a folder");
@@ -181,12 +200,21 @@ mod tests {
         drop(c);
 
         let (read_meta, read) = load(old.path(), &schema);
-        let (new_meta, expected) = load(new.path(), &schema);
+        let (new_meta, mut expected) = load(new.path(), &schema);
         assert_eq!((&read_meta, &new_meta), (&meta, &meta));
+        assert!(expected.windows.iter().all(|window| window.zone.as_deref() == Some("UTC")));
+        // Earlier versions did not keep the zone of a window.
+        expected.windows.iter_mut().for_each(|window| window.zone = None);
         assert_eq!(read, expected);
         assert_eq!((read.windows.len(), read.slots.len(), read.devices.len()), (4, 4, 2));
         assert!(read.windows.iter().any(|w| w.parts.iter().any(|part| &*part.run == "it's \"two\"")));
         // Once more: it is of the new version now.
         assert_eq!(load(old.path(), &schema).1, expected);
+
+        // Version 2 is this one without that column.
+        let c = Connection::open(new.path().join("state.db")).expect("a database");
+        c.execute_batch("ALTER TABLE window DROP COLUMN zone; PRAGMA user_version = 2;").expect("changed");
+        drop(c);
+        assert_eq!(load(new.path(), &schema).1, expected);
     }
 }

@@ -17,7 +17,6 @@ impl Engine {
     ) {
         self.before_settling(device);
         let device = &mut self.devices[device.at()];
-        let zone = &self.zones[device.zone.at()];
         let Ok(place) = device.windows.binary_search_by_key(&start, |w| w.span.start) else { return };
         let window = &mut device.windows[place];
         for (run, rev) in parts {
@@ -26,7 +25,8 @@ impl Engine {
         window.acknowledged = version;
         window.final_written = is_final;
         window.unsaved = true;
-        device.day_changed(start, zone);
+        let zone = window.zone;
+        device.day_changed(start, (zone, &self.zones[zone.at()]));
     }
 
     /// Notes that a window without a sample needs nothing of the sink.
@@ -79,20 +79,20 @@ impl Engine {
     pub fn day_changed(&mut self, device: DeviceIndex, start: i64) {
         self.before_settling(device);
         let device = &mut self.devices[device.at()];
-        let zone = &self.zones[device.zone.at()];
-        device.day_changed(start, zone);
+        let zone = device.window(start).map(|window| window.zone).unwrap_or(device.zone);
+        device.day_changed(start, (zone, &self.zones[zone.at()]));
     }
 
     /// Notes that the empty rows of a device have been written.
     pub fn acknowledge_empty(&mut self, device: DeviceIndex, windows: &[(Span, bool)]) {
         self.before_settling(device);
         let device = &mut self.devices[device.at()];
-        let zone = &self.zones[device.zone.at()];
+        let zone = (device.zone, &*self.zones[device.zone.at()]);
         device.acknowledge_empty(windows);
         device.unsaved = true;
         for (span, _) in windows {
             // A day whose first window is empty gets its row too; any other day has one by its samples.
-            if zone.day(span.start).start == span.start {
+            if device.day_of(span.start, zone.1).start == span.start {
                 device.day_changed(span.start, zone);
             }
         }

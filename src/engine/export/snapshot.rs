@@ -104,7 +104,7 @@ impl Engine {
         Some(Snapshot {
             summary: state.summary,
             key: state.key.clone(),
-            zone: self.zones[state.zone.at()].clone(),
+            zone: self.zones[window.zone.at()].clone(),
             span: window.span,
             version: window.version,
             was_written: window.parts().any(|part| part.acknowledged > 0),

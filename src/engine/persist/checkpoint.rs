@@ -35,9 +35,9 @@ pub enum Slice {
     Void,
 }
 
-/// The name of a zone, if it is not that of the schema.
-fn zone_name(zones: &[Arc<Zone>], index: ZoneIndex) -> Option<String> {
-    (index.at() > 0).then(|| zones[index.at()].name().to_string())
+/// The name of a zone.
+fn zone_name(zones: &[Arc<Zone>], index: ZoneIndex) -> String {
+    zones[index.at()].name().to_string()
 }
 
 /// What is remembered of a window, with the hashes of its definitions.
@@ -249,6 +249,7 @@ impl Engine {
                 device: device.id,
                 summary: device.summary,
                 span: window.span,
+                zone: Some(zone_name(&self.zones, window.zone)),
                 newest: window.newest,
                 written: window.version == window.acknowledged,
                 final_written: window.final_written,
@@ -257,12 +258,13 @@ impl Engine {
         }
         if device.unsaved {
             device.unsaved = false;
-            let day = |day: &Day| (Day { zone: ZoneIndex(0), ..*day }, zone_name(&self.zones, day.zone));
+            let day = |day: &Day| (Day { zone: ZoneIndex(0), ..*day }, Some(zone_name(&self.zones, day.zone)));
             copying.out.devices.push(StoredDevice {
                 id: device.id,
                 summary: summary.name.clone(),
                 key: device.key.clone(),
-                zone: zone_name(&self.zones, device.zone),
+                // One that names no zone goes where the schema goes.
+                zone: (device.zone.at() > 0).then(|| zone_name(&self.zones, device.zone)),
                 filled_until: device.filled_until,
                 filled_provisionally: device.filled_provisionally,
                 forgotten: device.forgotten,

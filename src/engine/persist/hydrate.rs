@@ -42,6 +42,7 @@ impl Engine {
             return;
         };
         let parts = self.parts_of(stored.as_ref().map(|s| s.parts.as_slice()).unwrap_or_default());
+        let zone = stored.as_ref().map(|stored| self.zone_of(stored, device.at()));
         let window = &mut self.devices[device.at()].windows[place];
         if std::mem::replace(&mut window.is_complete, true) {
             return;
@@ -59,6 +60,7 @@ impl Engine {
             return;
         };
         window.span = stored.span;
+        window.zone = zone.unwrap_or(window.zone);
         if !stored.is_done() {
             self.away = self.away.saturating_sub(1);
         }

@@ -63,7 +63,7 @@ impl Engine {
         }
         for window in stored.windows {
             let Some(&index) = by_id.get(&window.device) else { continue };
-            let restored = engine.restored(window);
+            let restored = engine.restored(window, index.at());
             let device = &mut engine.devices[index.at()];
             let place = device.windows.partition_point(|w| w.span.start < restored.span.start);
             device.windows.insert(place, restored);
@@ -115,10 +115,11 @@ impl Engine {
             let Some((at, _)) = saved.pending else { continue };
             // The window of a pending point is in memory, because the point may still be folded into it.
             for target in &parts.fields[index].targets {
-                let device = &mut self.devices[parts.places[usize::from(target.place)].device.at()];
+                let place = &parts.places[usize::from(target.place)];
+                let device = &mut self.devices[place.device.at()];
                 if device.window(at).is_none() {
-                    let zone = &self.zones[device.zone.at()];
-                    device.open(at, zone, self.run).is_complete = false;
+                    let zone = place.zone.unwrap_or(device.zone);
+                    device.open(at, (zone, &self.zones[zone.at()]), self.run).is_complete = false;
                 }
             }
         }

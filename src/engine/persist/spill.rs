@@ -4,8 +4,9 @@
 
 use super::stored::{StoredWindow, WINDOWS_KEPT};
 use crate::engine::core::Engine;
-use crate::engine::ids::DeviceId;
+use crate::engine::ids::{DeviceId, ZoneIndex};
 use crate::engine::window::device::Window;
+use crate::engine::zones::zone_index;
 
 impl Engine {
     /// Lets windows leave memory that are saved and either written as final or not among the newest of their device: what
@@ -48,7 +49,7 @@ impl Engine {
             let Some(&index) = by_id.get(&stored.device) else { continue };
             let windows = &self.devices[index].windows;
             let Err(place) = windows.binary_search_by_key(&stored.span.start, |w| w.span.start) else { continue };
-            let mut restored = self.restored(stored);
+            let mut restored = self.restored(stored, index);
             // It stays until it has been written, or could not be.
             restored.is_pinned = true;
             self.devices[index].windows.insert(place, restored);
@@ -66,8 +67,16 @@ impl Engine {
         self.away = self.spilled.saturating_sub(spilled);
     }
 
-    pub(super) fn restored(&mut self, stored: StoredWindow) -> Window {
-        let mut window = Window::new(stored.span, stored.newest, self.run);
+    /// The zone of a stored window of a device.
+    pub(super) fn zone_of(&mut self, stored: &StoredWindow, device: usize) -> ZoneIndex {
+        let named = stored.zone.as_ref().and_then(|name| zone_index(&mut self.zones, name.as_bytes()));
+        named.unwrap_or(self.devices[device].zone)
+    }
+
+    /// A window of a device as it was stored.
+    pub(super) fn restored(&mut self, stored: StoredWindow, device: usize) -> Window {
+        let zone = self.zone_of(&stored, device);
+        let mut window = Window::new(stored.span, zone, stored.newest, self.run);
         window.older = self.parts_of(&stored.parts);
         // The part of the run that is at work has its own place.
         if let Some(own) = window.older.iter().position(|part| part.run == self.run) {

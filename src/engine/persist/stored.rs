@@ -29,7 +29,7 @@ pub struct StoredDevice {
     pub filled_provisionally: i64,
     pub forgotten: Option<i64>,
     pub evicted_until: i64,
-    /// Each with the name of its zone, if that is not the schema's; the index means nothing here.
+    /// Each with the name of its zone; in state of earlier versions only if it was not the schema's. The index means nothing here.
     pub days: Vec<(Day, Option<String>)>,
     /// Of windows that rules with a baseline need: span, and the moments under the hashes of their definitions.
     pub past: Vec<(Span, Vec<(String, Moments)>)>,
@@ -42,6 +42,8 @@ pub struct StoredWindow {
     /// Index of the summary in the schema.
     pub summary: SummaryIndex,
     pub span: Span,
+    /// Name of the zone that has cut it; `None` in state of earlier versions, which did not keep it: that of the device.
+    pub zone: Option<String>,
     pub newest: i64,
     /// The sink has all of it.
     pub written: bool,

@@ -21,6 +21,9 @@ const GONE: DeviceId = DeviceId(0);
 /// The event time of the newest point of a window without one.
 pub const EMPTY: i64 = i64::MIN;
 
+/// A zone: an index in the engine, and what is there.
+pub type ZoneAt<'z> = (ZoneIndex, &'z Zone);
+
 /// What one run has seen of a window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
@@ -44,6 +47,8 @@ impl Part {
 #[derive(Clone, Debug)]
 pub struct Window {
     pub span: Span,
+    /// The zone that has cut it: an index in the engine. The device may be elsewhere by now.
+    pub zone: ZoneIndex,
     /// The part of the run that is at work.
     pub own: Part,
     /// Those of earlier runs.
@@ -68,9 +73,10 @@ pub struct Window {
 
 impl Window {
     /// An empty window, for a run to add to.
-    pub fn new(span: Span, newest: i64, run: RunIndex) -> Window {
+    pub fn new(span: Span, zone: ZoneIndex, newest: i64, run: RunIndex) -> Window {
         Window {
             span,
+            zone,
             own: Part::new(run),
             older: Vec::new(),
             is_complete: true,
@@ -156,7 +162,7 @@ pub struct Device {
     /// Names the device in stored state.
     pub id: DeviceId,
     pub summary: SummaryIndex,
-    /// The zone that cuts its windows: an index in the engine.
+    /// The zone that its newest point names, which cuts windows of points that name none: an index in the engine.
     pub zone: ZoneIndex,
     /// The text of the key tags.
     pub key: Key,
@@ -239,7 +245,7 @@ impl Device {
 
     /// The window that holds `at`, opened for a run if need be.
     #[inline]
-    pub fn open(&mut self, at: i64, zone: &Zone, run: RunIndex) -> &mut Window {
+    pub fn open(&mut self, at: i64, zone: ZoneAt<'_>, run: RunIndex) -> &mut Window {
         if self.windows.get(self.recent).is_none_or(|w| !w.span.contains(at)) {
             self.find_or_insert(at, zone, run);
         }
@@ -248,7 +254,7 @@ impl Device {
 
     /// The window that holds `at`, if there is one: in memory, or in stored state, which is asked for it later. `None` if
     /// there never was one.
-    pub fn known(&mut self, at: i64, zone: &Zone, run: RunIndex) -> Option<&mut Window> {
+    pub fn known(&mut self, at: i64, zone: ZoneAt<'_>, run: RunIndex) -> Option<&mut Window> {
         if self.window(at).is_none() {
             if at >= self.evicted_until {
                 return None;
@@ -262,20 +268,20 @@ impl Device {
         self.window(at)
     }
 
-    fn find_or_insert(&mut self, at: i64, zone: &Zone, run: RunIndex) {
+    fn find_or_insert(&mut self, at: i64, zone: ZoneAt<'_>, run: RunIndex) {
         self.recent = self.windows.partition_point(|w| w.span.end <= at);
         if self.windows.get(self.recent).is_some_and(|w| w.span.contains(at)) {
             return;
         }
         // A device that has changed its zone may have windows that were cut in the old one: they stay.
-        let mut span = zone.hour(at);
+        let mut span = zone.1.hour(at);
         if let Some(before) = self.recent.checked_sub(1).and_then(|place| self.windows.get(place)) {
             span.start = span.start.max(before.span.end);
         }
         if let Some(behind) = self.windows.get(self.recent) {
             span.end = span.end.min(behind.span.start);
         }
-        let mut window = Window::new(span, at, run);
+        let mut window = Window::new(span, zone.0, at, run);
         window.is_complete = span.start >= self.evicted_until;
         // A device has few windows, and there may be very many devices.
         if self.windows.len() < 4 {
@@ -288,28 +294,44 @@ impl Device {
         self.open_day(at, zone);
     }
 
+    /// The span of the day that holds `at`: as it is known, or as the zone would cut it beside those that are.
+    pub fn day_of(&self, at: i64, zone: &Zone) -> Span {
+        let place = self.days.partition_point(|d| d.span.end <= at);
+        let behind = self.days.get(place);
+        if let Some(day) = behind.filter(|d| d.span.contains(at)) {
+            return day.span;
+        }
+        let mut span = zone.day(at);
+        if let Some(before) = place.checked_sub(1).and_then(|place| self.days.get(place)) {
+            span.start = span.start.max(before.span.end);
+        }
+        if let Some(behind) = behind {
+            span.end = span.end.min(behind.span.start);
+        }
+        span
+    }
+
+    /// True if no point of the device that is in memory, or is remembered, is newer.
+    pub fn is_newest(&self, at: i64) -> bool {
+        self.windows.iter().map(|window| window.newest).chain(self.forgotten).all(|known| known <= at)
+    }
+
     /// The day that holds `at`, opened if need be.
-    pub fn open_day(&mut self, at: i64, zone: &Zone) -> &mut Day {
+    pub fn open_day(&mut self, at: i64, zone: ZoneAt<'_>) -> &mut Day {
         let place = self.days.partition_point(|d| d.span.end <= at);
         if self.days.get(place).is_none_or(|d| !d.span.contains(at)) {
-            let mut span = zone.day(at);
-            if let Some(before) = place.checked_sub(1).and_then(|place| self.days.get(place)) {
-                span.start = span.start.max(before.span.end);
-            }
-            if let Some(behind) = self.days.get(place) {
-                span.end = span.end.min(behind.span.start);
-            }
+            let span = self.day_of(at, zone.1);
             if self.days.len() < 4 {
                 self.days.reserve_exact(1);
             }
             // Nothing of it is due before one of its hours has a row: if all lose their samples first, it gets none either.
-            self.days.insert(place, Day { span, zone: self.zone, stale: false, final_written: true });
+            self.days.insert(place, Day { span, zone: zone.0, stale: false, final_written: true });
         }
         &mut self.days[place]
     }
 
     /// Notes that the row of the day that holds `at` is due.
-    pub fn day_changed(&mut self, at: i64, zone: &Zone) {
+    pub fn day_changed(&mut self, at: i64, zone: ZoneAt<'_>) {
         let known = self.days.len();
         let day = self.open_day(at, zone);
         day.stale = true;

@@ -94,13 +94,13 @@ impl Fold<'_> {
         for target in targets.iter().filter(|target| takes(&target.feeds, sample)) {
             let place = &places[usize::from(target.place)];
             let device = &mut self.devices[place.device.at()];
-            if let Some(zone) = place.zone
-                && zone != device.zone
-            {
+            let zone = place.zone.unwrap_or(device.zone);
+            // A late point says where the device was, not where it is.
+            if zone != device.zone && device.is_newest(at) {
                 device.zone = zone;
                 device.unsaved = true;
             }
-            let window = device.open(at, &self.zones[device.zone.at()], self.run);
+            let window = device.open(at, (zone, &self.zones[zone.at()]), self.run);
             window.part(run).rev += 1;
             window.version = window.version.wrapping_add(1);
             window.unsaved = true;
@@ -124,9 +124,10 @@ impl Fold<'_> {
     /// them changes but the revision, by which the mark gets to the sink.
     fn mark_stale(&mut self, (targets, places): (&[Target], &[Place]), at: i64, sample: Sample) {
         for target in targets.iter().filter(|target| takes(&target.feeds, sample)) {
-            let device = &mut self.devices[places[usize::from(target.place)].device.at()];
-            let zone = &self.zones[device.zone.at()];
-            let Some(window) = device.known(at, zone, self.run) else { continue };
+            let place = &places[usize::from(target.place)];
+            let device = &mut self.devices[place.device.at()];
+            let zone = place.zone.unwrap_or(device.zone);
+            let Some(window) = device.known(at, (zone, &self.zones[zone.at()]), self.run) else { continue };
             let part = window.part(self.run);
             part.partial.conflicts += 1;
             part.rev += 1;
