@@ -70,6 +70,17 @@ fn every_bad_configuration_is_explained() {
         ),
         ("method = \"avg\"", "method = \"agv\"", "did you mean \"avg\"?"),
         ("method = \"avg\"", "method = \"p101\"", "or a percentile as in \"p95\""),
+        (
+            "windows = [\"hourly\"]",
+            "missing.horizon = \"soon\"",
+            "line 6: summary[0].missing.horizon: \"soon\" is not a duration",
+        ),
+        ("windows = [\"hourly\"]", "missing = \"3h\"", "line 6: summary[0].missing: expected a table"),
+        (
+            "windows = [\"hourly\"]",
+            "missing.horizn = \"3h\"",
+            "summary[0].missing.horizn: unknown key: did you mean `horizon`?",
+        ),
         ("field = \"v\"", "fild = \"v\"", "missing key `field`"),
         ("field = \"v\"", "field = \"v\", scale = inf", "expected a finite number, as in 1.5"),
         ("when = \"> 80\"", "when = \"> 80\"\n[sink]\ntls = \"off\"", "sink.tls: is for MySQL"),
@@ -169,19 +180,22 @@ fn the_samples_are_valid_and_show_the_defaults() {
         assert_eq!(sample.retention, default.retention, "{name}");
         assert_eq!(sample.schema.lateness, default.schema.lateness, "{name}");
         assert_eq!(sample.schema.limits, default.schema.limits, "{name}");
-        assert_eq!(sample.schema.missing_horizon, default.schema.missing_horizon, "{name}");
+        let horizon = |config: &Config| config.schema.summaries[0].missing_horizon;
+        assert_eq!(horizon(&sample), horizon(&default), "{name}");
         assert!(matches!(sample.sink, SinkConfig::Sqlite(_)), "{name}");
         // What is behind a comment sign must work too when it is uncommented.
         let commented: String = text
             .lines()
             .filter(|l| l.starts_with("# ") && l.contains(" = \""))
-            .filter(|l| !l.contains("timezone_tag") && !l.contains("partials"))
+            .filter(|l| !l.contains("timezone_tag") && !l.contains("partials") && !l.contains("missing"))
             .map(|l| format!("{}\n", &l[2..]))
             .collect();
         let with_sink = text.replacen("[sink]\n", &format!("[sink]\n{commented}"), 1);
         assert!(with_sink.contains("# timezone_tag = "), "{name}");
-        let with_sink =
-            with_sink.replace("# timezone_tag = ", "timezone_tag = ").replace("# partials = ", "partials = ");
+        let with_sink = with_sink
+            .replace("# timezone_tag = ", "timezone_tag = ")
+            .replace("# partials = ", "partials = ")
+            .replace("# missing.", "missing.");
         if let Err(report) = Config::check(&with_sink, &|_| None) {
             panic!("{name}: the commented keys of [sink]: {report}\n{commented}");
         }

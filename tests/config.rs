@@ -44,6 +44,8 @@ key = ["host"]
 windows = ["hourly"]
 expect_every = "2m"
 timezone_tag = "tz"
+[summary.missing]
+horizon = "2h"
 [[summary.column]]
 name = "avg_v"
 method = "avg"
@@ -152,7 +154,7 @@ fn sample(name: &str) -> Vec<Shown> {
         }
         let Some(comment) = line.strip_prefix('#').map(str::trim) else { continue };
         // A comment that is no line of TOML is a sentence.
-        let is_word = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        let is_word = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'.');
         if comment.split_once(" = ").is_some_and(|(name, _)| is_word(name))
             && let Ok(table) = comment.parse::<Table>()
         {
@@ -231,8 +233,8 @@ fn the_sample_shows_the_default_of_the_table() {
 
 #[test]
 fn the_defaults_of_the_table_are_those_that_hold() {
-    // Files for encryption stand in the way of tls = "off".
-    let files = ["sink.ca_file", "sink.client_cert", "sink.client_key"];
+    // Files for encryption stand in the way of tls = "off", and the horizon of the summary in that of all.
+    let files = ["sink.ca_file", "sink.client_cert", "sink.client_key", "summary.missing.horizon"];
     let is_left_out = |path: &str| files.contains(&path) || key_at(path).and_then(default_value).is_some();
     let with = |path: &str, value: Option<&Value>| {
         let text = changed(&|at, old| match at {

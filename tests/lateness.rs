@@ -27,8 +27,12 @@ struct World {
 
 impl World {
     fn new(lateness: &str) -> World {
+        World::with_horizon(lateness, "0s")
+    }
+
+    fn with_horizon(lateness: &str, horizon: &str) -> World {
         let text = format!(
-            "timezone = \"UTC\"\n[lateness]\n{lateness}\n[missing]\nhorizon = \"0s\"\n[[summary]]\nname = \"s\"\n\
+            "timezone = \"UTC\"\n[lateness]\n{lateness}\n[missing]\nhorizon = \"{horizon}\"\n[[summary]]\nname = \"s\"\n\
              key = [\"host\"]\n[[summary.column]]\nname = \"v\"\nmethod = \"sum\"\n\
              sources = [{{ measurement = \"m\", field = \"v\" }}]\n"
         );
@@ -189,6 +193,44 @@ fn a_conflict_changes_nothing_but_the_mark() {
     assert_eq!(world.hour("a", 9), Some((3, true, 3)));
     let seen = world.text("SELECT last_seen FROM s_hourly WHERE window_start = '2024-03-05 09:00:00'");
     assert_eq!(seen, "2024-03-05 09:01:00.000");
+}
+
+/// A machine whose clock is wrong at its start, and is set right later: by decades forward, or back from a time to come.
+#[test]
+fn a_clock_that_jumps_leaves_no_rows_and_hides_none() {
+    // 1970-01-01, 2000-01-01 and 2030-01-01, each half an hour later.
+    for wrong in [1_800, 946_686_600, 1_893_457_800].map(|seconds: i64| seconds * SECOND) {
+        let mut world = World::with_horizon("allowed = \"10m\"", "5h");
+        // Right, wrong for as long as it takes for hours to become final and leave memory, and right again.
+        world.point("before", 1, TEN + 10 * MINUTE, TEN + 10 * MINUTE);
+        world.flush(TEN + 11 * MINUTE);
+        for minute in (0..180).step_by(20) {
+            let now = wrong + minute * MINUTE;
+            for host in ["before", "after", "wrong"] {
+                world.point(host, 1, now, now);
+            }
+            world.flush(now);
+        }
+        world.point("after", 1, TEN + 130 * MINUTE, TEN + 130 * MINUTE);
+        for minute in (140..1_500).step_by(20) {
+            world.flush(TEN + minute * MINUTE);
+        }
+        let empty = |host: &str| {
+            world.text(&format!(
+                "SELECT COALESCE(GROUP_CONCAT(hour, ' '), '') FROM (SELECT substr(window_start, 1, 13) AS hour FROM s_hourly \
+                 WHERE host = '{host}' AND samples = 0 AND window_start BETWEEN '2024' AND '2025' ORDER BY window_start)"
+            ))
+        };
+        let hours = |from: u32, until: u32| {
+            (from..until).map(|hour| format!("2024-03-05 {hour:02}")).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(empty("before"), hours(11, 16), "{wrong}");
+        assert_eq!(empty("after"), hours(13, 18), "{wrong}");
+        assert_eq!(empty("wrong"), "", "{wrong}");
+        let past = world.text("SELECT COUNT(*) || '' FROM s_hourly WHERE samples = 0 AND window_start < '2024'");
+        let days = world.text("SELECT COUNT(*) || '' FROM s_daily WHERE samples = 0");
+        assert_eq!((past.as_str(), days.as_str()), ("0", "0"), "{wrong}");
+    }
 }
 
 #[test]

@@ -11,10 +11,14 @@ use super::retention::{Retention, retention};
 use super::root;
 use super::sink::{SinkConfig, sink};
 use super::summary::summaries;
+use super::units::DAY;
 use crate::engine::schema::Schema;
 use std::path::PathBuf;
 use std::sync::Arc;
 use toml::de::DeTable;
+
+/// How long a silent device gets rows if the configuration does not say, in nanoseconds.
+const MISSING_HORIZON: i64 = 7 * DAY;
 
 /// A configuration that has been checked.
 #[derive(Clone, Debug)]
@@ -70,12 +74,12 @@ fn build(root: &Table<'_, '_>) -> Option<Config> {
     let sink = sink(root, &state_dir);
     let flush = flush(root);
     let lateness = lateness(root);
-    let missing_horizon = missing_horizon(root);
+    let missing_horizon = missing_horizon(root, MISSING_HORIZON);
     let (limits, journal_bytes) = limits(root);
     let durability = durability(root, journal_bytes);
     let retention = retention(root, lateness);
-    let summaries = summaries(root, &mut warnings)?;
+    let summaries = summaries(root, missing_horizon, &mut warnings)?;
     let judges = summaries.iter().any(|summary| !summary.scores.is_empty());
-    let schema = Schema { zone: Arc::new(zone?), lateness, missing_horizon, limits, summaries, judges };
+    let schema = Schema { zone: Arc::new(zone?), lateness, limits, summaries, judges };
     Some(Config { state_dir, sink: sink?, flush, durability, retention, schema: Arc::new(schema), warnings })
 }

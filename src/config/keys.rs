@@ -149,6 +149,8 @@ keys! {
     "summary.windows" TextList r#"["hourly", "daily"]"# "Which tables are written.";
     "summary.expect_every" Duration "1m" "The length of the slots that `coverage` counts.";
     "summary.timezone_tag" Text NONE "The tag in which a device names its own zone; without it, `timezone` holds for all.";
+    "summary.missing" Section NONE "What becomes of a device of this summary that sends nothing.";
+    "summary.missing.horizon" Duration NONE "The horizon of this summary; without it, that of `missing`.";
     "summary.column" SectionList REQUIRED "A column of the tables.";
     "summary.column.name" Text REQUIRED "The name of the column.";
     "summary.column.method" Text REQUIRED "What the column shows of its samples.";

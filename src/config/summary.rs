@@ -3,6 +3,7 @@
 use super::anomaly::{AnomalyDraft, anomalies};
 use super::assemble::assemble;
 use super::column::{ColumnDraft, column};
+use super::missing::missing_horizon;
 use super::names::{column_name, names_differ};
 use super::read::{At, Table};
 use super::units::{DAY, MINUTE, SECOND};
@@ -16,8 +17,9 @@ const SUMMARY_NAME_MAX: usize = 48;
 /// Key tags of one summary: 191 characters each must fit an index of 3072 bytes.
 const KEY_TAGS_MAX: usize = 3;
 
-/// Reads all summaries and the anomalies that they refer to; `None` if there is a problem, which is reported.
-pub fn summaries(root: &Table<'_, '_>, warnings: &mut Vec<String>) -> Option<Vec<Summary>> {
+/// Reads all summaries and the anomalies that they refer to; `None` if there is a problem, which is reported. `horizon` is
+/// the missing horizon of summaries that have none of their own, in nanoseconds.
+pub fn summaries(root: &Table<'_, '_>, horizon: i64, warnings: &mut Vec<String>) -> Option<Vec<Summary>> {
     let rules = anomalies(root);
     let mut used = BTreeSet::new();
     let mut out: Vec<Summary> = Vec::new();
@@ -27,7 +29,7 @@ pub fn summaries(root: &Table<'_, '_>, warnings: &mut Vec<String>) -> Option<Vec
     }
     let complete = tables.len();
     for table in &tables {
-        if let Some(summary) = summary(table, &rules, &mut used) {
+        if let Some(summary) = summary(table, horizon, &rules, &mut used) {
             if let Some(other) = out.iter().find(|s| s.name.eq_ignore_ascii_case(&summary.name)) {
                 let message = format!("there is a summary {:?} already: names must differ", other.name);
                 table.document.problem(table.offset_of("name"), &format!("{}.name", table.path), message);
@@ -44,7 +46,12 @@ pub fn summaries(root: &Table<'_, '_>, warnings: &mut Vec<String>) -> Option<Vec
     (complete == out.len() && !out.is_empty()).then_some(out)
 }
 
-fn summary(table: &Table<'_, '_>, rules: &[AnomalyDraft], used: &mut BTreeSet<String>) -> Option<Summary> {
+fn summary(
+    table: &Table<'_, '_>,
+    horizon: i64,
+    rules: &[AnomalyDraft],
+    used: &mut BTreeSet<String>,
+) -> Option<Summary> {
     let document = table.document;
     let name = table.required("name", "name = \"device_summary\"");
     if let Some(name) = &name {
@@ -67,6 +74,7 @@ fn summary(table: &Table<'_, '_>, rules: &[AnomalyDraft], used: &mut BTreeSet<St
             at.value.max(SECOND)
         }
     };
+    let missing_horizon = missing_horizon(table, horizon);
     let column_tables = table.tables("column");
     if column_tables.is_empty() {
         table.missing("column", "[[summary.column]] name = \"avg_cpu\", method = \"avg\" and its sources");
@@ -90,6 +98,7 @@ fn summary(table: &Table<'_, '_>, rules: &[AnomalyDraft], used: &mut BTreeSet<St
         key: key?.into_iter().map(|k| k.value).collect(),
         windows: windows?,
         expect_every,
+        missing_horizon,
         columns,
         accumulators,
         timezone_tag,

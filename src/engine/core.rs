@@ -160,9 +160,9 @@ impl Engine {
         &self.zones[index.at()]
     }
 
-    /// Summary, key and zone of a device.
-    pub fn device(&self, device: DeviceIndex) -> (SummaryIndex, &Key, &Arc<Zone>) {
+    /// Summary and key of a device.
+    pub fn device(&self, device: DeviceIndex) -> (SummaryIndex, &Key) {
         let device = &self.devices[device.at()];
-        (device.summary, &device.key, &self.zones[device.zone.at()])
+        (device.summary, &device.key)
     }
 }

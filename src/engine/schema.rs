@@ -4,7 +4,7 @@
 //! a pattern compiles). Deliberately absent: anything about files, sinks or schedules.
 
 use super::aggregate::kind::Kind;
-use super::ids::DefIndex;
+use super::ids::{DefIndex, SummaryIndex};
 use super::pattern::Pattern;
 use super::zone::{WindowKind, Zone};
 use std::sync::Arc;
@@ -15,13 +15,28 @@ pub struct Schema {
     /// The zone that cuts the windows of devices that name none of their own.
     pub zone: Arc<Zone>,
     pub lateness: Lateness,
-    /// A window that ended without a sample gets an empty row while it starts less than this many nanoseconds after the
-    /// device's last sample. 0: never.
-    pub missing_horizon: i64,
     pub limits: Limits,
     pub summaries: Vec<Summary>,
     /// A rule of some summary judges by a baseline.
     pub judges: bool,
+}
+
+/// Which windows without a sample need a row.
+#[derive(Clone, Copy, Debug)]
+pub struct GapRule {
+    /// They start less than this many nanoseconds after the newest sample before them.
+    pub horizon: i64,
+    /// The row is provisional until their end plus this many nanoseconds.
+    pub allowed: i64,
+    /// They have ended at this time, in nanoseconds since the epoch.
+    pub now: i64,
+}
+
+impl Schema {
+    /// Which windows of a summary without a sample need a row at `now` (nanoseconds since the epoch).
+    pub fn gap_rule(&self, summary: SummaryIndex, now: i64) -> GapRule {
+        GapRule { horizon: self.summaries[summary.at()].missing_horizon, allowed: self.lateness.allowed, now }
+    }
 }
 
 /// When a point still counts, in nanoseconds.
@@ -57,6 +72,9 @@ pub struct Summary {
     pub windows: Vec<WindowKind>,
     /// Length of a coverage slot in nanoseconds.
     pub expect_every: i64,
+    /// A window that ended without a sample gets an empty row while it starts less than this many nanoseconds after the
+    /// device's last sample. 0: never.
+    pub missing_horizon: i64,
     pub columns: Vec<Column>,
     /// Every accumulator that a partial of this summary may hold; columns refer to them by index.
     pub accumulators: Vec<AccumulatorDef>,

@@ -7,9 +7,10 @@ use super::days::DayJob;
 use super::protocol::{EmptyJob, PartJob, WindowJob};
 use super::quarantine::{Quarantine, RowPlace};
 use crate::driver::intake::shared::Shared;
-use crate::engine::export::due::{DueDay, DueWindow};
+use crate::engine::export::due::{DueDay, DueEmpty, DueWindow};
 use crate::engine::export::snapshot::Snapshot;
 use crate::engine::ids::{DeviceIndex, Key, RunIndex, SummaryIndex};
+use crate::engine::window::gaps::Gap;
 use std::sync::Arc;
 
 /// Devices that are looked at under one lock.
@@ -34,7 +35,7 @@ pub fn busy(engine: &Shared, summary: SummaryIndex, now: i64) -> Vec<DeviceIndex
         let mut devices = Vec::new();
         let next = engine.busy(from, DEVICES_A_SLICE, now, &mut devices);
         for device in devices {
-            let (owner, key, _) = engine.device(device);
+            let (owner, key) = engine.device(device);
             if owner == summary {
                 busy.push((key.clone(), device));
             }
@@ -101,15 +102,14 @@ pub fn copy(
     (origins, jobs)
 }
 
-/// Returns the windows of some devices that need a row without a sample, each with its device.
-pub fn gaps(engine: &Shared, devices: &[DeviceIndex], now: i64) -> Vec<(DeviceIndex, EmptyJob)> {
+/// Returns the windows of some devices that need a row without a sample, each with where it comes from.
+pub fn gaps(engine: &Shared, devices: &[DeviceIndex], now: i64) -> Vec<(DueEmpty, EmptyJob)> {
     let gaps = engine.with(|engine| {
         let mut empty = Vec::new();
         engine.due_empty(devices, now, &mut empty);
-        let job = |of: crate::engine::export::due::DueEmpty| {
-            let (_, key, zone) = engine.device(of.device);
-            let job = EmptyJob { key: key.clone(), zone: zone.clone(), span: of.span, is_final: of.is_final };
-            (of.device, job)
+        let job = |of: DueEmpty| {
+            let (Gap { span, zone, is_final }, key) = (of.gap, engine.device(of.device).1.clone());
+            (of, EmptyJob { key, zone: Arc::clone(engine.zone(zone)), span, is_final })
         };
         empty.into_iter().map(job).collect::<Vec<_>>()
     });

@@ -141,10 +141,10 @@ impl Pass<'_> {
         *most -= due.len();
         while !due.is_empty() {
             let batch: Vec<_> = due.drain(..due.len().min(KEYS_A_BATCH)).collect();
-            let (devices, jobs): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+            let (origins, jobs): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
             let done = protocol::write_empty(&mut self.session, &jobs)?;
             flushed.hourly += done.rows;
-            let jobs: Vec<_> = devices.into_iter().zip(jobs).collect();
+            let jobs: Vec<_> = origins.into_iter().zip(jobs).collect();
             settle::gaps(self.engine, self.session.summary, &jobs, &done);
         }
         flushed.daily += self.days(group)?;

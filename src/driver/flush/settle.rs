@@ -6,7 +6,7 @@ use super::due::{COPIES_A_SLICE, WindowOrigin};
 use super::protocol::{EmptyDone, EmptyJob, Outcome, WindowDone, WindowJob};
 use super::quarantine::{Quarantine, RowPlace};
 use crate::driver::intake::shared::Shared;
-use crate::engine::ids::DeviceIndex;
+use crate::engine::export::due::DueEmpty;
 use crate::engine::schema::Summary;
 use crate::engine::zone::WindowKind;
 use crate::sink::sql::dialect::{partial_table_name, row_table_name};
@@ -86,7 +86,7 @@ fn report(summary: &Summary, done: &[WindowDone]) {
 }
 
 /// Settles rows without a sample.
-pub fn gaps(engine: &Shared, summary: &Summary, jobs: &[(DeviceIndex, EmptyJob)], done: &EmptyDone) {
+pub fn gaps(engine: &Shared, summary: &Summary, jobs: &[(DueEmpty, EmptyJob)], done: &EmptyDone) {
     for (_, message) in &done.unreadable {
         log::error!("{}: {message}", summary.name);
     }
@@ -97,9 +97,7 @@ pub fn gaps(engine: &Shared, summary: &Summary, jobs: &[(DeviceIndex, EmptyJob)]
     let written: Vec<_> = jobs.iter().enumerate().filter(|(place, _)| !is_unreadable(*place)).collect();
     for slice in written.chunks(COPIES_A_SLICE) {
         engine.with(|engine| {
-            for (_, (device, job)) in slice {
-                engine.acknowledge_empty(*device, &[(job.span, job.is_final)]);
-            }
+            slice.iter().for_each(|(_, (origin, _))| engine.acknowledge_empty(*origin));
         });
     }
 }

@@ -110,6 +110,7 @@ pub fn cursors(device: &StoredDevice) -> String {
         "filled": device.filled_until,
         "provisional": device.filled_provisionally,
         "forgotten": device.forgotten,
+        "after": device.filled_after,
         "evicted": device.evicted_until,
         "zone": device.zone,
         "days": days,

@@ -180,6 +180,7 @@ fn read_device(row: &Row<'_>) -> rusqlite::Result<Option<StoredDevice>> {
         filled_until: json["filled"].as_i64().unwrap_or(i64::MAX),
         filled_provisionally: json["provisional"].as_i64().unwrap_or(i64::MAX),
         forgotten: json["forgotten"].as_i64(),
+        filled_after: json["after"].as_i64(),
         evicted_until: json["evicted"].as_i64().unwrap_or(i64::MIN),
         days: days.collect(),
         past: json["past"].as_array().into_iter().flatten().filter_map(columns::read_past).collect(),

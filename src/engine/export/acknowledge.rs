@@ -1,9 +1,9 @@
 //! What the sink has: noted when it was written, and taken back where the sink has lost it.
 
+use super::due::DueEmpty;
 use crate::engine::core::Engine;
 use crate::engine::ids::{DeviceIndex, RunIndex};
 use crate::engine::window::device::EMPTY;
-use crate::engine::zone::Span;
 
 impl Engine {
     /// Notes that the sink has a window at `version`, as final or not, and `parts` of it: run and `rev` of each.
@@ -83,18 +83,16 @@ impl Engine {
         device.day_changed(start, (zone, &self.zones[zone.at()]));
     }
 
-    /// Notes that the empty rows of a device have been written.
-    pub fn acknowledge_empty(&mut self, device: DeviceIndex, windows: &[(Span, bool)]) {
+    /// Notes that the empty row of a window has been written.
+    pub fn acknowledge_empty(&mut self, DueEmpty { device, gap }: DueEmpty) {
         self.before_settling(device);
         let device = &mut self.devices[device.at()];
-        let zone = (device.zone, &*self.zones[device.zone.at()]);
-        device.acknowledge_empty(windows);
+        let zone = &self.zones[gap.zone.at()];
+        device.acknowledge_empty(gap.span, gap.is_final);
         device.unsaved = true;
-        for (span, _) in windows {
-            // A day whose first window is empty gets its row too; any other day has one by its samples.
-            if device.day_of(span.start, zone.1).start == span.start {
-                device.day_changed(span.start, zone);
-            }
+        // A day whose first window is empty gets its row too; any other day has one by its samples.
+        if device.day_of(gap.span.start, zone).start == gap.span.start {
+            device.day_changed(gap.span.start, (gap.zone, zone));
         }
     }
 

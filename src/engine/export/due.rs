@@ -5,6 +5,7 @@ use crate::engine::ids::{DeviceIndex, ZoneIndex};
 use crate::engine::series::feed::takes;
 use crate::engine::series::plan::FieldState;
 use crate::engine::window::device::{EMPTY, Window};
+use crate::engine::window::gaps::Gap;
 use crate::engine::zone::Span;
 
 /// A due window, to be fetched with [`Engine::snapshot`].
@@ -18,8 +19,7 @@ pub struct DueWindow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DueEmpty {
     pub device: DeviceIndex,
-    pub span: Span,
-    pub is_final: bool,
+    pub gap: Gap,
 }
 
 /// A day whose row is due.
@@ -55,11 +55,10 @@ impl Engine {
             if !is_copying {
                 device.forget(&schema.summaries[device.summary.at()], schema.lateness.max, now);
             }
-            let zone = &self.zones[device.zone.at()];
             let mut is_busy = device.windows.iter().any(|window| window.may_be_empty || window.is_due(allowed, now))
                 || device.days.iter().any(|day| day.is_due(allowed, now, true));
             if !is_busy {
-                device.empty_windows(zone, schema.missing_horizon, allowed, now, |_, _| {
+                device.empty_windows(&self.zones, schema.gap_rule(device.summary, now), |_| {
                     is_busy = true;
                     false
                 });
@@ -87,9 +86,8 @@ impl Engine {
                 self.look_for_empty(index.at());
             }
             let (schema, device) = (&self.schema, &self.devices[index.at()]);
-            let zone = &self.zones[device.zone.at()];
-            device.empty_windows(zone, schema.missing_horizon, schema.lateness.allowed, now, |span, is_final| {
-                due.push(DueEmpty { device: index, span, is_final });
+            device.empty_windows(&self.zones, schema.gap_rule(device.summary, now), |gap| {
+                due.push(DueEmpty { device: index, gap });
                 true
             });
         }

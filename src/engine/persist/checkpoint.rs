@@ -268,6 +268,7 @@ impl Engine {
                 filled_until: device.filled_until,
                 filled_provisionally: device.filled_provisionally,
                 forgotten: device.forgotten,
+                filled_after: device.filled_after,
                 evicted_until: device.evicted_until,
                 days: device.days.iter().map(day).collect(),
                 past: device.past.iter().map(|past| (past.span, named(past, summary))).collect(),

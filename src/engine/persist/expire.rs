@@ -4,7 +4,7 @@
 //! - A series goes when its last point is older than `lateness.max` and the windows of its points have left memory, written
 //!   as final; its pending points are in them.
 //! - A device goes when its series are gone, its windows and days are written as final and have left memory, and its last point is
-//!   older than `lateness.max` and the missing horizon. What rules with a baseline remember of it is kept for
+//!   older than `lateness.max` and the missing horizon of its summary. What rules with a baseline remember of it is kept for
 //!   [`BASELINE_KEPT`] longer.
 //!
 //! With `lateness.max = "forever"` any point may come at any time, and nothing expires.
@@ -136,8 +136,7 @@ impl Engine {
     /// True if windows of a device without a sample still need their rows.
     fn lacks_rows(&self, device: &Device, now: i64) -> bool {
         let mut lacks = false;
-        let (zone, lateness) = (&self.zones[device.zone.at()], &self.schema.lateness);
-        device.empty_windows(zone, self.schema.missing_horizon, lateness.allowed, now, |_, _| {
+        device.empty_windows(&self.zones, self.schema.gap_rule(device.summary, now), |_| {
             lacks = true;
             false
         });
@@ -151,11 +150,12 @@ impl Engine {
         limit: i64,
         (now, open): (i64, &HashSet<DeviceId>),
     ) -> Option<usize> {
-        let horizon = now.saturating_sub(self.schema.missing_horizon).saturating_sub(self.schema.lateness.allowed);
-        let limit = limit.min(horizon).saturating_sub(DAY_MAX);
         let until = (from + count).min(self.devices.len());
         for index in (from..until).map(DeviceIndex::of) {
             let device = &self.devices[index.at()];
+            let rule = self.schema.gap_rule(device.summary, now);
+            let limit = limit.min(now.saturating_sub(rule.horizon).saturating_sub(rule.allowed));
+            let limit = limit.saturating_sub(DAY_MAX);
             let limit = if device.past.is_empty() { limit } else { limit.saturating_sub(BASELINE_KEPT) };
             let is_done = !device.is_gone()
                 && device.windows.is_empty()

@@ -49,6 +49,7 @@ impl Engine {
             restored.filled_until = device.filled_until;
             restored.filled_provisionally = device.filled_provisionally;
             restored.forgotten = device.forgotten;
+            restored.filled_after = device.filled_after;
             restored.evicted_until = device.evicted_until;
             for (day, zone) in device.days {
                 let zone = zone.and_then(|name| zone_index(&mut engine.zones, name.as_bytes()));

@@ -28,6 +28,7 @@ pub struct StoredDevice {
     pub filled_until: i64,
     pub filled_provisionally: i64,
     pub forgotten: Option<i64>,
+    pub filled_after: Option<i64>,
     pub evicted_until: i64,
     /// Each with the name of its zone; in state of earlier versions only if it was not the schema's. The index means nothing here.
     pub days: Vec<(Day, Option<String>)>,

@@ -178,6 +178,8 @@ pub struct Device {
     pub filled_provisionally: i64,
     /// Event time of the newest point in windows that have left memory.
     pub forgotten: Option<i64>,
+    /// The same of those that end at `filled_until` or before, if it is known.
+    pub filled_after: Option<i64>,
     /// Windows that start before this may be in stored state without being in memory.
     pub evicted_until: i64,
     /// What rules with a baseline need of its last windows, in order of start; those in memory count as they are there.
@@ -202,6 +204,7 @@ impl Device {
             filled_until: i64::MAX,
             filled_provisionally: i64::MAX,
             forgotten: None,
+            filled_after: None,
             evicted_until: i64::MIN,
             past: Vec::new(),
             unsaved: true,
@@ -260,9 +263,9 @@ impl Device {
                 return None;
             }
             // No point comes into it, so no row without a sample is due anew.
-            let filled = (self.filled_until, self.filled_provisionally);
+            let filled = (self.filled_until, self.filled_provisionally, self.filled_after);
             self.find_or_insert(at, zone, run);
-            (self.filled_until, self.filled_provisionally) = filled;
+            (self.filled_until, self.filled_provisionally, self.filled_after) = filled;
             self.windows[self.recent].may_be_empty = true;
         }
         self.window(at)
@@ -289,8 +292,7 @@ impl Device {
         }
         self.windows.insert(self.recent, window);
         self.unsaved = true;
-        self.filled_until = self.filled_until.min(span.start);
-        self.filled_provisionally = self.filled_provisionally.min(span.start);
+        self.unfill(span.start);
         self.open_day(at, zone);
     }
 
@@ -347,18 +349,15 @@ impl Device {
             let leaving: Vec<usize> = (0..self.windows.len()).filter(|place| done(&self.windows[*place])).collect();
             leaving.into_iter().for_each(|place| self.remember(place, summary));
         }
+        let mut leaving = Vec::new();
         for window in self.windows.iter().filter(|w| done(w)) {
-            if window.newest != EMPTY {
-                self.forgotten = Some(self.forgotten.map_or(window.newest, |n| n.max(window.newest)));
-            }
             self.evicted_until = self.evicted_until.max(window.span.end);
-            // It needs no empty row, here or later.
-            for filled in [&mut self.filled_until, &mut self.filled_provisionally] {
-                if window.newest != EMPTY && window.span.contains(*filled) {
-                    *filled = window.span.end;
-                }
+            if window.newest != EMPTY {
+                self.forgotten = self.forgotten.max(Some(window.newest));
+                leaving.push((window.span, window.newest));
             }
         }
+        leaving.into_iter().for_each(|(span, newest)| self.leave_filled(span, newest));
         self.windows.retain(|w| !done(w));
         self.recent = 0;
         self.unsaved = true;

@@ -5,6 +5,6 @@ pub mod device;
 pub mod directory;
 mod fast_path;
 pub mod fold;
-mod gaps;
+pub mod gaps;
 pub mod past;
 pub mod remember;
