@@ -71,6 +71,41 @@ fn every_bad_configuration_is_explained() {
         ("method = \"avg\"", "method = \"agv\"", "did you mean \"avg\"?"),
         ("method = \"avg\"", "method = \"p101\"", "or a percentile as in \"p95\""),
         (
+            "method = \"avg\"",
+            "method = \"avg\"\nvalid = [120, 0]",
+            "line 10: summary[0].column[0].valid: the lowest value is above the highest: write [0, 120]",
+        ),
+        (
+            "method = \"avg\"",
+            "method = \"avg\"\nvalid = [0, nan]",
+            "column[0].valid: nan is no limit: write two numbers",
+        ),
+        (
+            "method = \"avg\"",
+            "method = \"avg\"\nvalid = [+nan, 0]",
+            "column[0].valid: nan is no limit: write two numbers",
+        ),
+        (
+            "method = \"avg\"",
+            "method = \"avg\"\nvalid = [0, \"120\"]",
+            "column[0].valid: expected a number, found a string",
+        ),
+        ("method = \"avg\"", "method = \"avg\"\nvalid = [0]", "column[0].valid: must hold two numbers, not 1"),
+        ("method = \"avg\"", "method = \"avg\"\nvalid = [0, 1, 2]", "column[0].valid: must hold two numbers, not 3"),
+        ("method = \"avg\"", "method = \"avg\"\nvalid = []", "column[0].valid: must hold two numbers, not 0"),
+        (
+            "method = \"avg\"",
+            "method = \"avg\"\nvalid = 120",
+            "column[0].valid: expected the lowest and the highest value",
+        ),
+        ("method = \"avg\"", "method = \"avg\"\nvalid = [inf, inf]", "column[0].valid: no value is in it"),
+        ("method = \"avg\"", "method = \"avg\"\nvalid = [-inf, -inf]", "column[0].valid: no value is in it"),
+        (
+            "rules = [\"high\"]",
+            "rules = [\"high\"]\nvalid = [0, 1]",
+            "column[1].valid: an anomalies column has no values",
+        ),
+        (
             "windows = [\"hourly\"]",
             "missing.horizon = \"soon\"",
             "line 6: summary[0].missing.horizon: \"soon\" is not a duration",
@@ -131,6 +166,27 @@ fn every_bad_configuration_is_explained() {
         assert!(GOOD.contains(good), "{good}");
         let found = problems(&GOOD.replacen(good, bad, 1));
         assert!(found.iter().any(|p| p.contains(wanted)), "{bad}: {wanted:?} is not in {found:#?}");
+    }
+}
+
+#[test]
+fn a_range_may_be_open_and_may_be_one_value() {
+    for (range, low, high) in [
+        ("[0, 120]", 0.0, 120.0),
+        ("[-inf, +inf]", f64::NEG_INFINITY, f64::INFINITY),
+        ("[-40.5, inf]", -40.5, f64::INFINITY),
+        ("[7, 7]", 7.0, 7.0),
+        ("[-0.0, 1_000.0]", 0.0, 1e3),
+    ] {
+        let text = GOOD.replacen("method = \"avg\"", &format!("method = \"avg\"\nvalid = {range}"), 1);
+        let config = Config::check(&text, &|_| None).unwrap_or_else(|r| panic!("{range}: {r}"));
+        let accumulators = &config.schema.summaries[0].accumulators;
+        // The rule watches the column: it sees what the column takes.
+        assert!(accumulators.len() > 1);
+        for accumulator in accumulators {
+            let valid = accumulator.source.valid;
+            assert_eq!((valid.low.to_bits(), valid.high.to_bits()), (low.to_bits(), high.to_bits()), "{range}");
+        }
     }
 }
 
@@ -248,6 +304,34 @@ fn check_explains_a_line() {
     assert!(explain("net,host=a bytes=1i").contains("no column takes this line"));
     assert!(explain("cpu usage_idle=1,").contains("not line protocol: Telegraf's parser gives up at byte"));
     assert!(explain("temp,host=a,sensor=k10temp_tctl temp=81").contains("anomaly_count takes temp:temp = 81, flagged"));
+}
+
+/// A value that a column does not take because of its range is counted once, whatever else does not take it.
+#[test]
+fn values_out_of_range_are_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("rollup.toml");
+    let text = GOOD.replace("/tmp/x", folder.path().to_str().expect("UTF-8"));
+    std::fs::write(&config, text.replacen("method = \"avg\"", "method = \"avg\"\nvalid = [0, 125]", 1))
+        .expect("writable");
+    let at = 1_700_000_000_000_000_000_i64;
+    let line = |(n, value): (i64, &str)| format!("m,host=a v={value} {}\n", at + n * 60_000_000_000);
+    // 255 came twice with the same value, and 50 was replaced by 300.
+    let points = [(0, "5"), (1, "255"), (1, "255"), (2, "-1"), (3, "50"), (3, "300"), (4, "125"), (5, "0"), (1, "9")];
+    let input: String = points.into_iter().map(line).collect();
+    let output =
+        feed(program().args(["replay", "--format", "csv", "--config"]).arg(&config).arg("-"), input.as_bytes());
+    let (rows, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("3 values out of range") && said.contains("4 points counted"), "{said}");
+    assert!(said.contains("2 duplicates") && said.contains("1 conflicts"), "{said}");
+    assert!(rows.lines().nth(1).is_some_and(|row| row.contains(",3,")), "{rows}");
+    let explained = |value: &str| {
+        let mut command = program();
+        command.args(["check", "--config"]).arg(&config).args(["--explain", &format!("m,host=a v={value}")]);
+        String::from_utf8(command.output().expect("it starts").stdout).expect("UTF-8")
+    };
+    assert!(explained("125").contains("takes m:v = 125"), "{}", explained("125"));
+    assert!(explained("255").contains("255 is outside of `valid`, which is 0 to 125"), "{}", explained("255"));
 }
 
 #[test]

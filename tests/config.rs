@@ -50,6 +50,7 @@ horizon = "2h"
 name = "avg_v"
 method = "avg"
 unit = "W"
+valid = [0.0, 2000.0]
 [[summary.column.sources]]
 measurement = "m"
 field = "v"

@@ -187,13 +187,14 @@ fn two_summaries() -> Arc<Schema> {
     for (summary, measurements) in [("s", &["m", "n"][..]), ("t", &["n"])] {
         config += &format!("[[summary]]\nname = \"{summary}\"\nkey = [\"host\"]\ntimezone_tag = \"zone\"\n");
         for (place, method) in METHODS.iter().enumerate() {
+            let valid = if place % 4 == 1 { "valid = [-150, 90]\n" } else { "" };
             let scale = ["1.0", "-2.0", "1e100"][place % 3];
             let source = |measurement| {
                 format!("{{ measurement = \"{measurement}\", field = \"f {}\", scale = {scale} }}", place % 5)
             };
             let sources = measurements.iter().map(source).collect::<Vec<_>>().join(", ");
             config += &format!(
-                "[[summary.column]]\nname = \"{method}_{summary}\"\nmethod = \"{method}\"\nsources = [{sources}]\n"
+                "[[summary.column]]\nname = \"{method}_{summary}\"\nmethod = \"{method}\"\n{valid}sources = [{sources}]\n"
             );
         }
         config += &format!("[[summary.column]]\nname = \"hot\"\nmethod = \"anomalies\"\nrules = [\"{summary}\"]\n");

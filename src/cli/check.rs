@@ -5,7 +5,7 @@ use super::say::say;
 use crate::config::{Config, Password, SinkConfig};
 use crate::engine::line::decode::{Point, decode};
 use crate::engine::line::token::Value;
-use crate::engine::schema::{AccumulatorDef, Method, Rule, Summary};
+use crate::engine::schema::{AccumulatorDef, Method, Rule, Summary, Valid};
 use crate::sink;
 use crate::sink::mysql::exposed;
 use crate::sink::sql::ddl;
@@ -154,6 +154,10 @@ fn verdict(point: &Point<'_>, accumulator: &AccumulatorDef, method: Method) -> R
     let scaled = number * source.scale + source.offset + 0.0;
     if !scaled.is_finite() && method != Method::Count {
         return Err(format!("{number} is not a finite number after scale and offset"));
+    }
+    if !source.valid.contains(scaled) {
+        let Valid { low, high } = source.valid;
+        return Err(format!("{scaled} is outside of `valid`, which is {low} to {high}"));
     }
     let flagged = match accumulator.rule {
         None => "",

@@ -4,7 +4,7 @@ use super::names::column_name;
 use super::nearest::nearest;
 use super::read::{At, Table};
 use super::source::source;
-use crate::engine::schema::{Method, Source};
+use crate::engine::schema::{Method, Source, Valid};
 
 /// A column as written.
 pub struct ColumnDraft {
@@ -40,8 +40,11 @@ pub fn column(table: &Table<'_, '_>) -> Option<ColumnDraft> {
     });
     // For people; nothing is computed from it.
     let _ = table.string("unit");
+    let has_valid = table.has("valid");
+    let valid = table.range("valid").map_or(Valid::ANY, |(low, high)| Valid { low, high });
     let has_sources = table.has("sources");
-    let sources: Vec<_> = table.tables("sources").iter().map(source).collect();
+    let of_column = |source: Source| Source { valid, ..source };
+    let sources: Vec<_> = table.tables("sources").iter().map(|table| source(table).map(of_column)).collect();
     let has_rules = table.has("rules");
     let rules = table.strings("rules").unwrap_or_default();
     for (i, rule) in rules.iter().enumerate() {
@@ -56,6 +59,12 @@ pub fn column(table: &Table<'_, '_>) -> Option<ColumnDraft> {
                 let path = format!("{}.sources", table.path);
                 let message = "an anomalies column has `rules`, not sources: a rule names the column that it watches";
                 document.problem(table.offset_of("sources"), &path, message);
+            }
+            if has_valid {
+                let path = format!("{}.valid", table.path);
+                let message =
+                    "an anomalies column has no values of its own: write `valid` in the column that the rule watches";
+                document.problem(table.offset_of("valid"), &path, message);
             }
             if rules.is_empty() {
                 table.missing("rules", "rules = [\"overheat\"] and an [[anomaly]] of that name");

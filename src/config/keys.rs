@@ -19,6 +19,8 @@ pub enum KeyType {
     WholeNumber,
     /// A finite number.
     Number,
+    /// A list of two numbers, the lowest and the highest; `inf` and `-inf` for none.
+    Range,
     /// A list of texts in quotes.
     TextList,
     /// A table whose keys stand in this list of keys too.
@@ -39,6 +41,7 @@ impl KeyType {
             KeyType::Size => "size",
             KeyType::WholeNumber => "whole number",
             KeyType::Number => "number",
+            KeyType::Range => "list of two numbers",
             KeyType::TextList => "list of strings",
             KeyType::Section => "table",
             KeyType::SectionList => "list of tables",
@@ -155,6 +158,7 @@ keys! {
     "summary.column.name" Text REQUIRED "The name of the column.";
     "summary.column.method" Text REQUIRED "What the column shows of its samples.";
     "summary.column.unit" Text NONE "The unit of the values, for people.";
+    "summary.column.valid" Range NONE "The lowest and the highest value that is a sample; without it, every value is one.";
     "summary.column.sources" SectionList REQUIRED "Where values come from, by priority; a column of anomalies has `rules` instead.";
     "summary.column.sources.measurement" Text REQUIRED "The measurement, or a pattern of it.";
     "summary.column.sources.tags" FreeTable NONE "The tags that a series must have, each with its value or a pattern of it.";

@@ -221,17 +221,55 @@ impl<'d, 'i> Table<'d, 'i> {
     /// Returns a number; whole numbers are taken too.
     pub fn float(&self, key: &'static str) -> Option<f64> {
         let value = self.get_as(key, KeyType::Number)?;
-        let number = match value.get_ref() {
-            DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
-            DeValue::Integer(number) => integer(number).map(|n| n as f64),
-            _ => None,
-        };
-        match number {
+        match number(value) {
             Some(number) if number.is_finite() => Some(number),
             _ => {
                 self.wrong_type(key, value, "a finite number, as in 1.5");
                 None
             }
+        }
+    }
+
+    /// Returns the lowest and the highest of a range, of which either may be infinite; there is a number between them.
+    pub fn range(&self, key: &'static str) -> Option<(f64, f64)> {
+        const EXAMPLE: &str = "as in [0, 120]; inf and -inf stand for no limit";
+        let value = self.get_as(key, KeyType::Range)?;
+        let DeValue::Array(items) = value.get_ref() else {
+            self.wrong_type(key, value, &format!("the lowest and the highest value, {EXAMPLE}"));
+            return None;
+        };
+        let report = |offset, message: String| {
+            self.document.problem(offset, &self.path_of(key), message);
+            None
+        };
+        let mut numbers = Vec::new();
+        for item in items {
+            let offset = item.span().start;
+            match number(item) {
+                Some(number) if !number.is_nan() => numbers.push(number + 0.0),
+                Some(_) => return report(offset, format!("nan is no limit: write two numbers, {EXAMPLE}")),
+                None => {
+                    let found = item.get_ref().type_str();
+                    return report(
+                        offset,
+                        format!("expected a number, found {} {found}: write two numbers, {EXAMPLE}", article(found)),
+                    );
+                }
+            }
+        }
+        let offset = value.span().start;
+        match numbers[..] {
+            [low, high] if low > high => {
+                report(offset, format!("the lowest value is above the highest: write [{high}, {low}]"))
+            }
+            [low, high] if low == f64::INFINITY || high == f64::NEG_INFINITY => {
+                report(offset, format!("no value is in it: write two numbers, {EXAMPLE}"))
+            }
+            [low, high] => Some((low, high)),
+            _ => report(
+                offset,
+                format!("must hold two numbers, not {}: the lowest and the highest value, {EXAMPLE}", numbers.len()),
+            ),
         }
     }
 
@@ -375,6 +413,16 @@ impl<'d, 'i> Table<'d, 'i> {
 
 fn article(noun: &str) -> &'static str {
     if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
+}
+
+/// A number of any kind; whole ones too.
+fn number(value: &Spanned<DeValue<'_>>) -> Option<f64> {
+    match value.get_ref() {
+        // TOML writes "+nan", which Rust does not read.
+        DeValue::Float(number) => number.as_str().replace('_', "").trim_start_matches('+').parse().ok(),
+        DeValue::Integer(number) => integer(number).map(|n| n as f64),
+        _ => None,
+    }
 }
 
 fn integer(number: &toml::de::DeInteger<'_>) -> Option<i64> {

@@ -2,7 +2,7 @@
 
 use super::read::Table;
 use crate::engine::pattern::Pattern;
-use crate::engine::schema::Source;
+use crate::engine::schema::{Source, Valid};
 
 /// Reads one source; `None` if there is a problem, which is reported.
 pub fn source(table: &Table<'_, '_>) -> Option<Source> {
@@ -18,5 +18,6 @@ pub fn source(table: &Table<'_, '_>) -> Option<Source> {
         field: field?.value,
         scale,
         offset,
+        valid: Valid::ANY,
     })
 }

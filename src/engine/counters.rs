@@ -56,6 +56,8 @@ counters! {
     over_limit: "lines over a limit", Some("lines exceed limits.series or limits.devices");
     /// Values that scale and offset turned into something that is not a finite number.
     not_finite: "values that are not finite", Some("values are not finite after scale and offset");
+    /// Values outside of the `valid` range of a column, after scale and offset.
+    out_of_range: "values out of range", Some("values are outside of the `valid` range of a column");
     /// Lines that Telegraf's parser would refuse.
     malformed: "malformed lines", Some("lines are not line protocol");
     /// Series that name a time zone which does not exist.

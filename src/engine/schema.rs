@@ -189,6 +189,32 @@ pub struct Source {
     /// The value is `x * scale`, rounded, `+ offset`, rounded.
     pub scale: f64,
     pub offset: f64,
+    /// What is outside, after scale and offset, is no sample.
+    pub valid: Valid,
+}
+
+/// The values that a column takes, the lowest and the highest included.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Valid {
+    /// `-inf`: there is no lowest.
+    pub low: f64,
+    /// `inf`: there is no highest.
+    pub high: f64,
+}
+
+impl Valid {
+    /// Every value.
+    pub const ANY: Valid = Valid { low: f64::NEG_INFINITY, high: f64::INFINITY };
+
+    /// True if the value is not outside.
+    pub fn contains(self, value: f64) -> bool {
+        self.low <= value && value <= self.high
+    }
+
+    /// True if there is a value outside.
+    pub fn is_bounded(self) -> bool {
+        self != Valid::ANY
+    }
 }
 
 /// A comparison of a value with a constant.
@@ -281,8 +307,13 @@ impl AccumulatorDef {
         for (key, value) in tags {
             text.push_str(&format!("{key}\0{value}\0"));
         }
-        if kind != Kind::Count {
+        let Valid { low, high } = source.valid;
+        let is_bounded = source.valid.is_bounded();
+        if kind != Kind::Count || is_bounded {
             text.push_str(&format!("\u{1}{:016x}{:016x}", source.scale.to_bits(), source.offset.to_bits()));
+        }
+        if is_bounded {
+            text.push_str(&format!("\u{4}{:016x}{:016x}", low.to_bits(), high.to_bits()));
         }
         match rule {
             None => {}

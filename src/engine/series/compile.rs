@@ -45,11 +45,15 @@ pub fn compile(
             if !matched {
                 continue;
             }
+            let takes_text = accumulator.kind == Kind::Count;
+            let (low, high) = Feed::limits(source.valid, takes_text);
             let feed = Feed {
                 def: DefIndex::of(def),
                 scale: source.scale,
                 offset: source.offset,
-                takes_text: accumulator.kind == Kind::Count,
+                low,
+                high,
+                takes_text,
                 when: match accumulator.rule {
                     Some(Rule::When(when)) => Some(when),
                     Some(Rule::ZScore(_)) | None => None,
@@ -78,7 +82,8 @@ pub fn compile(
         for (field, feeds) in wanted {
             let place = (places.len() - 1) as u16;
             let is_tame = feeds.iter().all(|feed| is_tame(feed.scale) && is_tame(feed.offset));
-            let target = Target { place, summary: SummaryIndex::of(index), is_tame, feeds: feeds.into() };
+            let is_bounded = feeds.iter().any(|feed| summary.accumulators[feed.def.at()].source.valid.is_bounded());
+            let target = Target { place, summary: SummaryIndex::of(index), is_tame, is_bounded, feeds: feeds.into() };
             match fields.iter_mut().find(|(key, _)| *key == field) {
                 Some((_, targets)) => targets.push(target),
                 None => fields.push((field, vec![target])),

@@ -3,7 +3,7 @@
 use crate::engine::ids::{DefIndex, DeviceIndex, RunIndex, SlotId, SummaryIndex, ZoneIndex};
 use crate::engine::line::number::eight;
 use crate::engine::line::token::is_plain_key;
-use crate::engine::schema::When;
+use crate::engine::schema::{Valid, When};
 use std::sync::Arc;
 
 /// Scale, offset or value up to this size: what comes of three such numbers is finite.
@@ -15,10 +15,30 @@ pub struct Feed {
     pub def: DefIndex,
     pub scale: f64,
     pub offset: f64,
+    /// The lowest and the highest value that is a sample, after scale and offset.
+    pub low: f64,
+    pub high: f64,
     /// Counts take strings too.
     pub takes_text: bool,
     /// What flags a value without a look at others.
     pub when: Option<When>,
+}
+
+impl Feed {
+    /// The lowest and the highest value that a feed takes: a finite one, but for a count, to which the value is nothing.
+    pub fn limits(valid: Valid, takes_text: bool) -> (f64, f64) {
+        match takes_text && !valid.is_bounded() {
+            true => (valid.low, valid.high),
+            false => (valid.low.max(f64::MIN), valid.high.min(f64::MAX)),
+        }
+    }
+
+    /// The value that it takes of a number; `None` if it is no sample.
+    #[inline]
+    pub fn value(&self, number: f64) -> Option<f64> {
+        let value = scaled(self, number);
+        (self.low <= value && value <= self.high).then_some(value)
+    }
 }
 
 /// Everything of one device that a field feeds.
@@ -29,6 +49,8 @@ pub struct Target {
     pub summary: SummaryIndex,
     /// A value that is not huge stays finite in all of its feeds.
     pub is_tame: bool,
+    /// Some of its feeds have a lowest or a highest value.
+    pub is_bounded: bool,
     pub feeds: Box<[Feed]>,
 }
 
@@ -131,9 +153,15 @@ pub fn is_tame(number: f64) -> bool {
 /// True if a feed takes the sample.
 pub fn takes(feeds: &[Feed], sample: Sample) -> bool {
     match sample {
-        Sample::Number(value) => feeds.iter().any(|feed| feed.takes_text || scaled(feed, value).is_finite()),
+        Sample::Number(value) => feeds.iter().any(|feed| feed.value(value).is_some()),
         Sample::Text(_) => feeds.iter().any(|feed| feed.takes_text),
     }
+}
+
+/// True if a feed does not take the sample because it lies outside of the feed's range.
+pub fn is_outside(feeds: &[Feed], sample: Sample) -> bool {
+    let Sample::Number(number) = sample else { return false };
+    feeds.iter().any(|feed| feed.value(number).is_none() && scaled(feed, number).is_finite())
 }
 
 /// `x * scale` rounded, `+ offset` rounded; -0 becomes 0.

@@ -41,6 +41,10 @@ impl Fold<'_> {
             if !is_next || !target.is_tame || !is_tame(value) || !is_tame(pending) {
                 break;
             }
+            let is_valid = |value| target.feeds.iter().all(|feed| feed.value(value).is_some());
+            if target.is_bounded && !(is_valid(value) && is_valid(pending)) {
+                break;
+            }
             let number = match slot_of {
                 Some((time, number)) if time == newest => number,
                 // A base window is at most an hour and a slot at least a second: the slot number fits 32 bits.

@@ -13,7 +13,7 @@ use crate::engine::aggregate::partial::Partial;
 use crate::engine::counters::Counters;
 use crate::engine::ids::RunIndex;
 use crate::engine::schema::{Schema, Summary};
-use crate::engine::series::feed::{Feed, Field, Place, Sample, Slot, Target, scaled, takes};
+use crate::engine::series::feed::{Feed, Field, Place, Sample, Slot, Target, is_outside, scaled, takes};
 use crate::engine::zone::{Span, Zone};
 use std::sync::Arc;
 
@@ -43,10 +43,9 @@ impl Fold<'_> {
         has_timestamp: bool,
     ) {
         let to = (&*field.targets, places);
-        let counts = u64::from(field.targets.iter().any(|target| takes(&target.feeds, sample)));
         if !has_timestamp {
             // The time of arrival is not part of the point: two equal lines are two points.
-            self.counters.points += counts;
+            self.count(field, sample);
             self.touch(to, at, sample, self.run);
             self.fold(to, at, sample, self.run);
             return;
@@ -55,6 +54,7 @@ impl Fold<'_> {
             Some((newest, pending)) if at == newest => {
                 self.counters.duplicates += 1;
                 if pending != sample {
+                    self.count_outside(field, sample);
                     slot.pending = Some((at, sample));
                     slot.unsaved = true;
                     self.touch(to, at, sample, slot.run);
@@ -63,7 +63,7 @@ impl Fold<'_> {
             }
             Some((newest, _)) if at < newest => match self.dedupe.look_up(slot.id, at, sample.bits()) {
                 Seen::New => {
-                    self.counters.points += counts;
+                    self.count(field, sample);
                     self.touch(to, at, sample, self.run);
                     self.fold(to, at, sample, self.run);
                     self.dedupe.remember(slot.id, at, sample.bits());
@@ -75,7 +75,7 @@ impl Fold<'_> {
                 }
             },
             previous => {
-                self.counters.points += counts;
+                self.count(field, sample);
                 if let Some((newest, pending)) = previous {
                     self.fold(to, newest, pending, slot.run);
                     self.dedupe.remember(slot.id, newest, pending.bits());
@@ -86,6 +86,20 @@ impl Fold<'_> {
                 self.touch(to, at, sample, self.run);
             }
         }
+    }
+
+    /// Counts a point that has not been there before.
+    #[inline]
+    fn count(&mut self, field: &Field, sample: Sample) {
+        self.counters.points += u64::from(field.targets.iter().any(|target| takes(&target.feeds, sample)));
+        self.count_outside(field, sample);
+    }
+
+    /// Counts a value that a column does not take because of its range.
+    #[inline]
+    fn count_outside(&mut self, field: &Field, sample: Sample) {
+        let is_out = field.targets.iter().any(|target| target.is_bounded && is_outside(&target.feeds, sample));
+        self.counters.out_of_range += u64::from(is_out);
     }
 
     /// Opens the windows that take a point of a run, and marks them as changed.
@@ -172,14 +186,14 @@ pub fn observe(
     let slot = ((at - span.start) / summary.expect_every) as u32;
     partial.sample(at, slot);
     for feed in feeds {
-        let value = match sample {
-            Sample::Number(value) => scaled(feed, value),
-            Sample::Text(_) => f64::NAN,
-        };
-        if feed.takes_text || value.is_finite() {
-            partial.observe(feed.def, summary, at, slot, value);
-        } else if matches!(sample, Sample::Number(_)) {
-            *not_finite += 1;
+        match sample {
+            Sample::Number(number) => match feed.value(number) {
+                Some(value) => partial.observe(feed.def, summary, at, slot, value),
+                // What is outside of a range was counted when it came.
+                None => *not_finite += u64::from(!scaled(feed, number).is_finite()),
+            },
+            Sample::Text(_) if feed.takes_text => partial.observe(feed.def, summary, at, slot, f64::NAN),
+            Sample::Text(_) => {}
         }
     }
 }

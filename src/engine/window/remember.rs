@@ -9,7 +9,7 @@ use crate::engine::aggregate::moments::Moments;
 use crate::engine::aggregate::state::AccumulatorState;
 use crate::engine::ids::DefIndex;
 use crate::engine::schema::Summary;
-use crate::engine::series::feed::{Feed, Sample, scaled};
+use crate::engine::series::feed::{Feed, Sample};
 
 /// Windows that are remembered beyond the longest baseline, for points that open a window late.
 const SPARE: usize = 24;
@@ -67,7 +67,7 @@ impl Device {
 /// The value that a feed takes of a sample, if it is one.
 pub fn number(feed: &Feed, sample: Sample) -> Option<f64> {
     match sample {
-        Sample::Number(value) => Some(scaled(feed, value)).filter(|value| value.is_finite()),
+        Sample::Number(value) => feed.value(value),
         Sample::Text(_) => None,
     }
 }
