@@ -293,6 +293,16 @@ impl Store for Bad {
         self.state.window(schema, device, at)
     }
 
+    fn windows_before(
+        &mut self,
+        schema: &Schema,
+        device: DeviceId,
+        start: i64,
+        count: usize,
+    ) -> Result<Vec<StoredWindow>, StateError> {
+        self.state.windows_before(schema, device, start, count)
+    }
+
     fn waiting(
         &mut self,
         schema: &Schema,

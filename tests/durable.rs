@@ -184,6 +184,40 @@ fn old_hours_keep_their_clock() {
     assert_eq!(clock("a", 16), 1);
 }
 
+/// What a late value is compared with is found, however many hours have come since, and after a restart.
+#[test]
+fn a_late_hour_is_judged_after_a_restart_too() {
+    let mut found = Vec::new();
+    for pieces in [1, 2] {
+        let site = Site::with(
+            "timezone = \"UTC\"\n[lateness]\nmax = \"36500d\"\n[missing]\nhorizon = \"0s\"\n[[summary]]\nname = \"s\"\n\
+             key = [\"host\"]\n[[summary.column]]\nname = \"v\"\nmethod = \"avg\"\n\
+             sources = [{ measurement = \"m\", field = \"v\" }]\n[[summary.column]]\nname = \"odd\"\n\
+             method = \"anomalies\"\nrules = [\"far\"]\n[[anomaly]]\nname = \"far\"\ncolumn = \"v\"\nzscore = 3.0\nbaseline = 1\n",
+        );
+        let line = |hour: i64, minute: i64, v: i64| {
+            format!("m,host=a v={v} {}\n", START + (hour * 60 + minute) * 60_000_000_000)
+        };
+        let hours = (2..60).flat_map(|hour| [line(hour, 0, 9 + hour), line(hour, 1, 11 + hour)]);
+        let early = [line(0, 0, 9), line(0, 1, 11)].into_iter().chain(hours).collect::<String>();
+        // 100 is far from hour 0; 32 is not from hour 31, and would be from hour 0.
+        let late = [line(1, 0, 100), line(32, 2, 32)].concat();
+        match pieces {
+            1 => drop(site.run("state", [early, late].concat().as_bytes())),
+            _ => {
+                site.run("state", early.as_bytes());
+                site.run("state", late.as_bytes());
+            }
+        }
+        found.push((
+            site.value("SELECT SUM(odd) FROM s_hourly"),
+            site.value("SELECT MAX(odd) FROM s_hourly WHERE v = 100"),
+        ));
+    }
+    assert_eq!(found[0].1, 1, "one process flags it");
+    assert_eq!(found[0], found[1]);
+}
+
 /// What a clone and its original write adds up: each counts what it has seen, and what they have in common once.
 /// The day that has begun in the old zone keeps its date, wherever the device is when its row is written again.
 #[test]

@@ -108,7 +108,11 @@ fn complete(engine: &mut Engine, schema: &Schema, store: &mut dyn Store) -> Resu
         }
         for window in incomplete {
             let stored: Option<StoredWindow> = store.window(schema, window.id, window.at)?;
-            engine.complete(window.device, window.start, stored);
+            let before = match window.before {
+                0 => Vec::new(),
+                count => store.windows_before(schema, window.id, window.start, count)?,
+            };
+            engine.complete(window.device, window.start, stored, &before);
         }
     }
 }

@@ -32,6 +32,18 @@ pub trait Store: Send {
     /// The state cannot be used.
     fn window(&mut self, schema: &Schema, device: DeviceId, at: i64) -> Result<Option<StoredWindow>, StateError>;
 
+    /// At most `count` windows of a device that start before `start`, the newest first.
+    ///
+    /// # Errors
+    /// The state cannot be used.
+    fn windows_before(
+        &mut self,
+        schema: &Schema,
+        device: DeviceId,
+        start: i64,
+        count: usize,
+    ) -> Result<Vec<StoredWindow>, StateError>;
+
     /// At most `count` windows that are not done, in order of device and start, behind the given one.
     ///
     /// # Errors

@@ -85,6 +85,11 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// The windows with values that the rule with the longest baseline compares a value with; 0 without such rules.
+    pub fn longest_baseline(&self) -> usize {
+        self.scores.iter().map(|(_, score)| usize::from(score.baseline)).max().unwrap_or(0)
+    }
+
     /// Slots in one base window of the given length (nanoseconds); at least 1.
     pub fn slots_in(&self, length: i64) -> u64 {
         length.div_euclid(self.expect_every).unsigned_abs() + u64::from(length % self.expect_every != 0)

@@ -110,6 +110,19 @@ impl Store for SimStore {
         Ok(found.filter(|w| w.span.contains(at)).map(|w| data.read(schema, w)))
     }
 
+    fn windows_before(
+        &mut self,
+        schema: &Schema,
+        device: DeviceId,
+        start: i64,
+        count: usize,
+    ) -> Result<Vec<StoredWindow>, StateError> {
+        chance::step();
+        let data = self.data();
+        let before = data.windows.range((device, i64::MIN)..(device, start)).rev();
+        Ok(before.take(count).map(|(_, window)| data.read(schema, window)).collect())
+    }
+
     fn waiting(
         &mut self,
         schema: &Schema,

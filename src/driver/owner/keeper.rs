@@ -21,7 +21,8 @@ use crate::durable::store::{Meta, Store};
 use crate::engine::Engine;
 use crate::engine::ids::DeviceId;
 use crate::engine::persist::checkpoint::Slice;
-use crate::engine::schema::Schema;
+use crate::engine::schema::{Schema, Summary};
+use crate::engine::zone::HOUR;
 use std::sync::Arc;
 
 /// Windows that are taken back from stored state at a time, at least.
@@ -194,7 +195,13 @@ impl Keeper {
             }
             for window in incomplete {
                 let stored = self.read(shared, |store, schema| store.window(schema, window.id, window.at))?;
-                shared.with(|engine| engine.complete(window.device, window.start, stored));
+                let before = match window.before {
+                    0 => Vec::new(),
+                    count => {
+                        self.read(shared, |store, schema| store.windows_before(schema, window.id, window.start, count))?
+                    }
+                };
+                shared.with(|engine| engine.complete(window.device, window.start, stored, &before));
             }
         }
     }
@@ -277,6 +284,9 @@ impl Keeper {
         // The journal before the position is not synced for this: once the state is committed, it is not needed.
         let meta = Meta { position: position.unwrap_or(self.recovered), ..self.meta.clone() };
         let limit = now.checked_sub(self.schema.lateness.max).unwrap_or(i64::MIN);
+        // A late point is compared with the hours before it.
+        let longest = self.schema.summaries.iter().map(Summary::longest_baseline).max().unwrap_or(0);
+        let limit = limit.saturating_sub(HOUR.saturating_mul(longest as i64));
         let mut first = Some(first);
         let mut next = || first.take().unwrap_or_else(copy);
         let result = self.store.commit(&self.schema, &meta, &news, &mut next, limit);

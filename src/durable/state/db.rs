@@ -301,6 +301,26 @@ impl Store for StateDb {
         rows.next()?.map_or(Ok(None), |row| read_window(row, schema))
     }
 
+    fn windows_before(
+        &mut self,
+        schema: &Schema,
+        device: DeviceId,
+        start: i64,
+        count: usize,
+    ) -> Result<Vec<StoredWindow>, StateError> {
+        let sql = format!(
+            "SELECT {WINDOW_COLUMNS} FROM window w JOIN device d ON d.id = w.device WHERE w.device = ? AND w.start < ? \
+             ORDER BY w.start DESC LIMIT ?"
+        );
+        let mut statement = self.connection()?.prepare_cached(&sql)?;
+        let mut rows = statement.query(params![device, start, count.min(i64::MAX as usize) as i64])?;
+        let mut windows = Vec::new();
+        while let Some(row) = rows.next()? {
+            windows.extend(read_window(row, schema)?);
+        }
+        Ok(windows)
+    }
+
     fn waiting(
         &mut self,
         schema: &Schema,

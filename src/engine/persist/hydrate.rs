@@ -17,6 +17,8 @@ pub struct Incomplete {
     pub start: i64,
     /// A time within the window; the stored one may have been cut in another zone.
     pub at: i64,
+    /// How many windows before it rules with a baseline need of stored state.
+    pub before: usize,
 }
 
 impl Engine {
@@ -25,19 +27,32 @@ impl Engine {
     pub fn incomplete(&self, from: usize, count: usize, out: &mut Vec<Incomplete>) -> Option<usize> {
         let until = (from + count).min(self.devices.len());
         for (index, device) in self.devices.iter().enumerate().take(until).skip(from) {
+            let summary = &self.schema.summaries[device.summary.at()];
             let incomplete = device.windows.iter().filter(|w| !w.is_complete);
             out.extend(incomplete.map(|window| Incomplete {
                 device: DeviceIndex::of(index),
                 id: device.id,
                 start: window.span.start,
                 at: window.newest,
+                before: if summary.scores.is_empty() { 0 } else { self.wanted_before(index, window) },
             }));
         }
         (until < self.devices.len()).then_some(until)
     }
 
-    /// Completes a window with what stored state has of it, if anything.
-    pub fn complete(&mut self, device: DeviceIndex, start: i64, stored: Option<StoredWindow>) {
+    /// Completes a window with what stored state has of it, if anything. `before` are the windows before it, as far as they were
+    /// [wanted](Incomplete::before).
+    pub fn complete(&mut self, device: DeviceIndex, start: i64, stored: Option<StoredWindow>, before: &[StoredWindow]) {
+        let schema = self.schema.clone();
+        let summary = &schema.summaries[self.devices[device.at()].summary.at()];
+        self.devices[device.at()].recall(before, summary);
+        self.complete_one(device, start, stored);
+        if !before.is_empty() {
+            self.devices[device.at()].forget_past(summary);
+        }
+    }
+
+    fn complete_one(&mut self, device: DeviceIndex, start: i64, stored: Option<StoredWindow>) {
         let Ok(place) = self.devices[device.at()].windows.binary_search_by_key(&start, |w| w.span.start) else {
             return;
         };

@@ -8,9 +8,13 @@ use crate::engine::aggregate::moments::Moments;
 use crate::engine::core::Engine;
 use crate::engine::ids::{DefIndex, SeriesIndex};
 use crate::engine::schema::ZScore;
+use crate::engine::window::device::Window;
 use crate::engine::window::past::Past;
 use crate::engine::window::remember::{moments_of, number};
 use crate::engine::zone::Span;
+
+/// What would be compared with is remembered no more.
+struct Forgotten;
 
 impl Engine {
     /// Settles, for the rules that the line in hand has a value for, what they judge its windows by.
@@ -53,7 +57,13 @@ impl Engine {
         // It may have been settled by another run, or before the window left memory.
         let known = window.judgings().find_map(|judging| judging.baseline(*def));
         let known = known.or_else(|| window.judgings().find_map(|judging| judging.proposed(*def)));
-        let baseline = known.unwrap_or_else(|| self.baseline(device, place, score));
+        let is_complete = window.is_complete;
+        let baseline = match known.map_or_else(|| self.baseline(device, place, score), Ok) {
+            Ok(baseline) => baseline,
+            // The values wait until stored state has been asked.
+            Err(Forgotten) if !is_complete => return,
+            Err(Forgotten) => None,
+        };
         let window = &mut self.devices[device].windows[place];
         if window.is_complete {
             window.own.partial.settle(*def, score.threshold, baseline);
@@ -68,9 +78,18 @@ impl Engine {
         }
     }
 
+    /// How many windows before one stored state is to be asked for, because values wait for what is remembered no more.
+    pub(crate) fn wanted_before(&self, device: usize, window: &Window) -> usize {
+        let summary = &self.schema.summaries[self.devices[device].summary.at()];
+        let waits = |def: DefIndex| window.judgings().any(|j| j.waits(def) && j.proposed(def).is_none());
+        let wanted = summary.scores.iter().filter(|(def, _)| waits(*def)).map(|(_, score)| usize::from(score.baseline));
+        // Not every window has values of every source.
+        wanted.max().map_or(0, |longest| 2 * longest + 24)
+    }
+
     /// Mean and deviation of the values of a source in the last windows before one that hold a value; `None` if there are
-    /// too few of them.
-    fn baseline(&self, device: usize, place: usize, score: &ZScore) -> Option<Baseline> {
+    /// too few of them. An error if what is remembered does not reach back far enough to tell.
+    fn baseline(&self, device: usize, place: usize, score: &ZScore) -> Result<Option<Baseline>, Forgotten> {
         let state = &self.devices[device];
         let pending = self.pending_values(device, score.moments);
         let with_pending = |mut moments: Moments, span: Span| {
@@ -106,13 +125,18 @@ impl Engine {
         }
         before.retain(|(_, moments)| moments.n > 0);
         before.sort_by_key(|(start, _)| std::cmp::Reverse(*start));
-        if before.len() < wanted {
-            return None;
+        let oldest = before.get(wanted.saturating_sub(1)).map(|(start, _)| *start);
+        let begins = state.past_begins(&self.schema.summaries[state.summary.at()], score.moments);
+        if begins.is_some_and(|begins| oldest.is_none_or(|oldest| oldest < begins)) {
+            return Err(Forgotten);
+        }
+        if oldest.is_none() {
+            return Ok(None);
         }
         let mut all = Moments::default();
         before[..wanted].iter().for_each(|(_, moments)| all.merge(moments));
-        let baseline = Baseline { mean: all.mean(), deviation: all.deviation()? };
-        (baseline.mean.is_finite() && baseline.deviation.is_finite()).then_some(baseline)
+        let baseline = all.deviation().map(|deviation| Baseline { mean: all.mean(), deviation });
+        Ok(baseline.filter(|b| b.mean.is_finite() && b.deviation.is_finite()))
     }
 
     /// The pending values that an accumulator of a device will take.
