@@ -9,10 +9,12 @@ mod oracle;
 mod random;
 mod support;
 
-use support::repository;
+use support::site::Site;
+use support::{repository, same_csv};
 use telegraf_rollup::config::Config;
 use telegraf_rollup::driver::jobs::replay::Replay;
 use telegraf_rollup::engine::aggregate::row::Cell;
+use telegraf_rollup::engine::line::frame::Framer;
 use telegraf_rollup::sink::sql::{dialect, times};
 
 /// Seeds of an ordinary run.
@@ -148,6 +150,54 @@ fn random_cases_agree() {
     }
 }
 
+/// Seeds whose cases are run by the real program, in several processes one after the other.
+const SEEDS_OF_RESTARTS: u64 = 40;
+
+/// Windows leave memory, come back, and are completed from stored state: the rows are those of one process that has seen all.
+#[test]
+fn random_cases_agree_over_restarts() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
+    let seeds = match number("ROLLUP_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("ROLLUP_SEEDS").map_or(SEEDS_OF_RESTARTS, |seeds| seeds / 10),
+    };
+    for seed in seeds {
+        let (config, input) = random::case(seed);
+        // Of a device that moves, the days are those that it had when they were written first.
+        let config = config.replace("timezone_tag = \"tz\"\n", "");
+        // Tables of text are compared closer than percentiles are promised.
+        let config =
+            ["p50", "p95", "p99.9"].iter().fold(config, |config, p| config.replace(&format!("\"{p}\""), "\"max\""));
+        let site = Site::with(&config);
+        let lines: Vec<&[u8]> = whole_lines(&input);
+        for piece in lines.chunks(lines.len() / 3 + 1) {
+            site.run("state", &piece.concat());
+        }
+        let expected = oracle::to_csv(&config, &oracle::rollup(&config, &input, &oracle::Options::default()));
+        if expected.lines().count() == 1 {
+            continue;
+        }
+        let is_expected: std::collections::HashSet<&str> = expected.lines().collect();
+        // A row that was written stays, if its only sample is replaced after that.
+        let found = site.rows();
+        let found = found.lines().filter(|line| !line.ends_with(",0,0.0,,") || is_expected.contains(line));
+        let found: String = found.map(|line| format!("{line}\n")).collect();
+        same_csv(&found, &expected).unwrap_or_else(|difference| panic!("seed {seed}: {difference}"));
+    }
+}
+
+/// The lines of an input as the program frames them.
+fn whole_lines(input: &[u8]) -> Vec<&[u8]> {
+    let (mut framer, mut rest, mut lines) = (Framer::default(), input, Vec::new());
+    while let Some(length) = framer.line(rest) {
+        let (line, behind) = rest.split_at(length);
+        lines.push(line);
+        rest = behind;
+    }
+    assert!(rest.is_empty());
+    lines
+}
+
 /// Seeds within which a broken rule must show.
 const SEEDS_TO_FIND: u64 = 200;
 
@@ -168,6 +218,10 @@ fn a_broken_rule_is_found() {
         Broken::SmallerIsLast,
         Broken::BaselineMoves,
         Broken::AboveOnly,
+        Broken::ConflictHidesAGap,
+        Broken::HoursMoveWithTheDevice,
+        Broken::EveryValueIsValid,
+        Broken::OneHorizonForAll,
     ];
     for rule in rules {
         let options = oracle::Options { broken: Some(rule), ..Default::default() };

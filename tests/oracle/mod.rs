@@ -71,6 +71,14 @@ pub enum Broken {
     BaselineMoves,
     /// A z-score sees values above the mean only.
     AboveOnly,
+    /// An hour in which a point came again with another value needs no empty row.
+    ConflictHidesAGap,
+    /// All hours of a device show the clock of where it is last.
+    HoursMoveWithTheDevice,
+    /// Values outside of `valid` are samples.
+    EveryValueIsValid,
+    /// The horizon of a summary is that of all.
+    OneHorizonForAll,
 }
 
 /// One value of a row.
@@ -235,6 +243,8 @@ struct Summary {
     hourly: bool,
     daily: bool,
     expect_every_ns: i64,
+    /// Its own horizon, if it has one.
+    horizon_ns: Option<i128>,
     timezone_tag: Option<String>,
     columns: Vec<Column>,
 }
@@ -273,6 +283,8 @@ struct Source {
     field: String,
     scale: f64,
     offset: f64,
+    /// The lowest and the highest value of the column.
+    valid: Option<(f64, f64)>,
 }
 
 struct Rule {
@@ -358,6 +370,10 @@ impl Summary {
             hourly: windows.iter().any(|w| w == "hourly"),
             daily: windows.iter().any(|w| w == "daily"),
             expect_every_ns: i64::try_from(duration_ns(&every)).expect("expect_every"),
+            horizon_ns: table
+                .get("missing")
+                .and_then(|m| m.get("horizon"))
+                .map(|h| duration_ns(h.as_str().expect("text"))),
             timezone_tag: text_of(table, "timezone_tag"),
             columns: written.iter().map(|column| Column::read(column, &names, anomalies)).collect(),
         }
@@ -419,7 +435,21 @@ impl Source {
             field: text_of(table, "field").expect("field"),
             scale: number("scale", 1.0),
             offset: number("offset", 0.0),
+            valid: column.get("valid").map(|list| {
+                let numbers = list.as_array().expect("valid is a list").iter();
+                let numbers: Vec<f64> = numbers
+                    .map(|v| v.as_float().or_else(|| v.as_integer().map(|i| i as f64)).expect("a number"))
+                    .collect();
+                (numbers[0], numbers[1])
+            }),
         }
+    }
+
+    /// A number that lies outside of the column's range. A string lies outside of nothing.
+    fn is_outside(&self, value: &Value, options: &Options) -> bool {
+        let (Some((low, high)), Some(number)) = (self.valid, value.number()) else { return false };
+        let value = number * self.scale + self.offset;
+        (value < low || value > high) && options.broken != Some(Broken::EveryValueIsValid)
     }
 
     fn matches(&self, point: &Point) -> bool {
@@ -661,6 +691,15 @@ pub enum Value {
 }
 
 impl Value {
+    /// What tells it from another value of the same time.
+    fn identity(&self) -> (Option<u64>, &[u8]) {
+        match self {
+            Value::Text(text) => (None, text),
+            // -0 is 0.
+            number => (number.number().map(|n| (n + 0.0).to_bits()), &[]),
+        }
+    }
+
     /// Numbers are f64 on arrival (rounded to nearest); booleans are 1 and 0; strings are never numbers.
     fn number(&self) -> Option<f64> {
         match self {
@@ -1191,6 +1230,8 @@ type Found = Vec<(i64, Option<f64>)>;
 /// All that one device has in one base window.
 struct HourOfDevice {
     window: Window,
+    /// The zone that has cut it.
+    zone: chrono_tz::Tz,
     /// Timestamps of the points that at least one column or rule took, each point once.
     taken: Vec<i64>,
     /// By column, by source.
@@ -1230,31 +1271,139 @@ impl HourOfDevice {
     }
 }
 
-/// A device: the raw bytes of its key tags, and the zone that cuts its windows.
-/// Reading: a device that changes its zone is two devices here, with windows of their own.
-type Device = (Vec<Vec<u8>>, String);
+/// A device: the raw bytes of its key tags.
+type Device = Vec<Vec<u8>>;
+
+/// A clock that has lost its time begins in 1970, 1980 or 2000: samples before 2001 are followed by no empty rows.
+const CLOCKS_BEGIN_NS: i128 = 978_307_200 * NANOS as i128;
+
+/// How the time of a device is cut: each point opens, when it comes, the hour and the day that hold it, in the zone that it names, between
+/// those that are there.
+#[derive(Default)]
+struct Cuts {
+    hours: Vec<(Window, chrono_tz::Tz)>,
+    days: Vec<(Window, chrono_tz::Tz)>,
+    /// The zone that its newest point names, and when that was.
+    zone: Option<chrono_tz::Tz>,
+    newest: Option<i64>,
+    /// When points came again with another value.
+    conflicts: Vec<i64>,
+}
+
+/// The window of a list that holds an instant.
+fn holding(list: &[(Window, chrono_tz::Tz)], seconds: i64) -> Option<(Window, chrono_tz::Tz)> {
+    list.iter().find(|(window, _)| window.start <= seconds && seconds < window.end).copied()
+}
+
+/// Cuts a window off where others begin or end.
+fn between(list: &[(Window, chrono_tz::Tz)], seconds: i64, mut window: Window) -> Window {
+    for (other, _) in list {
+        if other.end <= seconds {
+            window.start = window.start.max(other.end);
+        }
+        if other.start > seconds {
+            window.end = window.end.min(other.start);
+        }
+    }
+    window
+}
+
+impl Cuts {
+    fn open(&mut self, windows: &mut Windows, seconds: i64, zone: chrono_tz::Tz) {
+        if holding(&self.hours, seconds).is_none() {
+            let hour = between(&self.hours, seconds, windows.hour(zone, seconds));
+            self.hours.push((hour, zone));
+            self.open_day(windows, seconds, zone);
+        }
+    }
+
+    fn day_of(&self, windows: &mut Windows, seconds: i64, zone: chrono_tz::Tz) -> (Window, chrono_tz::Tz) {
+        let known = holding(&self.days, seconds);
+        known.unwrap_or_else(|| (between(&self.days, seconds, windows.day(zone, seconds)), zone))
+    }
+
+    fn open_day(&mut self, windows: &mut Windows, seconds: i64, zone: chrono_tz::Tz) {
+        let day = self.day_of(windows, seconds, zone);
+        if holding(&self.days, seconds).is_none() {
+            self.days.push(day);
+        }
+    }
+}
+
+/// The second in which a point lies, for the windows.
+fn second_of(point: &Point, options: &Options) -> i64 {
+    let cut = if options.broken == Some(Broken::WindowHoldsItsEnd) { point.ts - 1 } else { point.ts };
+    cut.div_euclid(NANOS)
+}
+
+/// The values of the key tags; `None`: the point feeds no row.
+fn device_of(summary: &Summary, point: &Point) -> Option<Device> {
+    summary.key.iter().map(|tag| point.series.tags.get(tag.as_bytes()).cloned()).collect()
+}
+
+/// How the time of each device is cut, by the order in which points come.
+fn cuts(config: &Config, summary: &Summary, arrivals: &[Point], options: &Options) -> BTreeMap<Device, Cuts> {
+    let mut windows = Windows::default();
+    let mut out: BTreeMap<Device, Cuts> = BTreeMap::new();
+    let mut known: HashMap<(&Series, &[u8], i64), &Value> = HashMap::new();
+    let mut newest: HashMap<(&Series, &[u8]), i64> = HashMap::new();
+    for point in arrivals {
+        let Some(device) = device_of(summary, point) else { continue };
+        let (place, series) = ((&point.series, &*point.field, point.ts), (&point.series, &*point.field));
+        let mut is_older_again = false;
+        if point.is_stamped {
+            let newest = newest.entry(series).or_insert(point.ts);
+            let first = known.get(&place).copied();
+            is_older_again = first.is_some() && point.ts < *newest;
+            if is_older_again && first.map(Value::identity) != Some(point.value.identity()) {
+                out.entry(device.clone()).or_default().conflicts.push(point.ts);
+            }
+            if first.map(Value::identity) == Some(point.value.identity()) {
+                continue;
+            }
+            if !is_older_again {
+                known.insert(place, &point.value);
+                *newest = point.ts.max(*newest);
+            }
+        }
+        let is_broken = matches!(options.broken, Some(Broken::OlderIsReplaced | Broken::DuplicatesCount));
+        if (is_older_again && !is_broken) || takers(summary, point, options).is_empty() {
+            continue;
+        }
+        let cuts = out.entry(device).or_default();
+        let zone = named_zone(summary, point).or(cuts.zone).unwrap_or(config.zone);
+        let zone = if options.broken == Some(Broken::ZoneIsForgotten) { chrono_tz::UTC } else { zone };
+        if cuts.newest.is_none_or(|newest| newest <= point.ts) {
+            (cuts.zone, cuts.newest) = (Some(zone), Some(point.ts));
+        }
+        cuts.open(&mut windows, second_of(point, options), zone);
+    }
+    out
+}
 
 fn summary_rows(config: &Config, summary: &Summary, arrivals: &[Point], options: &Options, rows: &mut Vec<Row>) {
     let points = &accepted_points(arrivals, options);
     let mut windows = Windows::default();
+    let mut cuts = cuts(config, summary, arrivals, options);
     let mut devices: BTreeMap<Device, BTreeMap<i64, HourOfDevice>> = BTreeMap::new();
     for point in points {
         // A line without a key tag feeds no row.
-        let tags = &point.series.tags;
-        let Some(key) = summary.key.iter().map(|tag| tags.get(tag.as_bytes()).cloned()).collect() else {
-            continue;
-        };
-        let broken = |rule| options.broken == Some(rule);
-        let zone = if broken(Broken::ZoneIsForgotten) { chrono_tz::UTC } else { zone_of(config, summary, point) };
-        let cut = if broken(Broken::WindowHoldsItsEnd) { point.ts - 1 } else { point.ts };
-        let window = windows.hour(zone, cut.div_euclid(NANOS));
-        let taken = takers(summary, point);
+        let Some(key) = device_of(summary, point) else { continue };
+        let taken = takers(summary, point, options);
         if taken.is_empty() {
             continue;
         }
-        let hours = devices.entry((key, zone.name().to_string())).or_default();
+        let cuts = cuts.entry(key.clone()).or_default();
+        // With a broken rule a point may count that did not when it came.
+        let zone = cuts.zone.unwrap_or(config.zone);
+        cuts.open(&mut windows, second_of(point, options), zone);
+        let (window, zone) = holding(&cuts.hours, second_of(point, options)).expect("it was opened");
+        let moved = options.broken == Some(Broken::HoursMoveWithTheDevice);
+        let zone = cuts.zone.filter(|_| moved).unwrap_or(zone);
+        let hours = devices.entry(key).or_default();
         let hour = hours.entry(window.start).or_insert_with(|| HourOfDevice {
             window,
+            zone,
             taken: Vec::new(),
             by_column: summary.columns.iter().map(|c| vec![Vec::new(); c.sources.len()]).collect(),
             by_rule: summary.columns.iter().map(|c| vec![Vec::new(); c.rules.len()]).collect(),
@@ -1271,70 +1420,92 @@ fn summary_rows(config: &Config, summary: &Summary, arrivals: &[Point], options:
     }
     for (device, hours) in &mut devices {
         for hour in hours.values_mut() {
-            hour.baselines = baselines(config, summary, device, hour.window, arrivals, options);
+            hour.baselines = baselines(summary, device, &cuts[device].hours, hour.window, arrivals, options);
         }
     }
 
-    for daily in [false, true] {
-        if !(if daily { summary.daily } else { summary.hourly }) {
-            continue;
-        }
-        let mut table: Vec<(i64, &Device, Row)> = Vec::new();
-        for (device, hours) in &devices {
-            let zone: chrono_tz::Tz = device.1.parse().expect("a zone's own name");
-            let mut window_at = |seconds| {
-                if daily { windows.day(zone, seconds) } else { windows.hour(zone, seconds) }
+    let ends = |window: Window| options.now_ns.is_none_or(|now| window.end_ns() <= i128::from(now));
+    let mut tables: [Vec<(i64, &Device, Row)>; 2] = Default::default();
+    for (device, hours) in &devices {
+        let cuts = cuts.get_mut(device).expect("it has hours");
+        // The windows without a sample behind each window with one, up to the next with one, in the zone of the one before.
+        let mut empty: Vec<(Window, chrono_tz::Tz)> = Vec::new();
+        let starts: Vec<i64> = hours.keys().copied().collect();
+        for (place, hour) in hours.values().enumerate() {
+            let last = i128::from(*hour.taken.iter().max().expect("an hour has a sample"));
+            let until = starts.get(place + 1).copied().unwrap_or(i64::MAX);
+            let horizon = match summary.horizon_ns {
+                Some(own) if options.broken != Some(Broken::OneHorizonForAll) => own,
+                _ => config.horizon_ns,
             };
-            // The hours of each window of this table; for the hourly one each window is its own hour.
-            let mut grouped: BTreeMap<Window, Vec<&HourOfDevice>> = BTreeMap::new();
-            for (start, hour) in hours {
-                grouped.entry(window_at(*start)).or_default().push(hour);
-            }
-            // The windows without a sample behind each window with one, up to the next with one.
-            let mut empty: Vec<Window> = Vec::new();
-            for (window, hours) in &grouped {
-                if options.broken == Some(Broken::NoEmptyRows) {
+            let mut start = hour.window.end;
+            while start < until
+                && i128::from(start) * i128::from(NANOS) - last < horizon
+                && last >= CLOCKS_BEGIN_NS
+                && options.broken != Some(Broken::NoEmptyRows)
+            {
+                let window = Window { start, end: windows.hour(hour.zone, start).end.min(until) };
+                if !ends(window) {
                     break;
                 }
-                let last = hours.iter().flat_map(|hour| &hour.taken).max().expect("a window has a sample");
-                let mut next = window_at(window.end);
-                while !grouped.contains_key(&next)
-                    && next.start_ns() - i128::from(*last) < config.horizon_ns
-                    && options.now_ns.is_none_or(|now| next.end_ns() <= i128::from(now))
-                {
-                    empty.push(next);
-                    next = window_at(next.end);
+                let is_hidden = |at: &i64| (window.start_ns()..window.end_ns()).contains(&i128::from(*at));
+                if options.broken != Some(Broken::ConflictHidesAGap) || !cuts.conflicts.iter().any(is_hidden) {
+                    empty.push((window, hour.zone));
                 }
-            }
-            for window in empty {
-                grouped.insert(window, Vec::new());
-            }
-            for (window, hours) in grouped {
-                let row = row_of(config, summary, daily, device, zone, window, &hours, options);
-                table.push((window.start, device, row));
+                start = window.end;
             }
         }
+        // Each hour lies in a day, by its start; a day whose first hour is empty has a row of its own.
+        let mut days: BTreeMap<i64, (Window, chrono_tz::Tz, Vec<&HourOfDevice>)> = BTreeMap::new();
+        for hour in hours.values() {
+            cuts.open_day(&mut windows, hour.window.start, hour.zone);
+            let (day, zone) = holding(&cuts.days, hour.window.start).expect("it was opened");
+            days.entry(day.start).or_insert((day, zone, Vec::new())).2.push(hour);
+        }
+        for (window, zone) in &empty {
+            let (day, zone) = cuts.day_of(&mut windows, window.start, *zone);
+            if day.start == window.start && ends(day) {
+                cuts.open_day(&mut windows, window.start, zone);
+                days.entry(day.start).or_insert((day, zone, Vec::new()));
+            }
+        }
+        let with_samples = hours.values().map(|hour| (hour.window, hour.zone, vec![hour]));
+        for (window, zone, hours) in with_samples.chain(empty.iter().map(|(window, zone)| (*window, *zone, Vec::new())))
+        {
+            tables[0].push((
+                window.start,
+                device,
+                row_of(config, summary, false, device, zone, window, &hours, options),
+            ));
+        }
+        for (window, zone, hours) in days.values() {
+            tables[1].push((
+                window.start,
+                device,
+                row_of(config, summary, true, device, *zone, *window, hours, options),
+            ));
+        }
+    }
+    for (mut table, wanted) in tables.into_iter().zip([summary.hourly, summary.daily]) {
         table.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
-        rows.extend(table.into_iter().map(|(_, _, row)| row));
+        rows.extend(table.into_iter().filter(|_| wanted).map(|(_, _, row)| row));
     }
 }
 
 /// What the z-scores of a window judge by: mean and deviation of all values that the source had in its last windows before
 /// this one, as they were known when the first value of the window came.
 fn baselines(
-    config: &Config,
     summary: &Summary,
     device: &Device,
+    cuts: &[(Window, chrono_tz::Tz)],
     window: Window,
     arrivals: &[Point],
     options: &Options,
 ) -> HashMap<(usize, usize, usize), (f64, f64)> {
     let mut out = HashMap::new();
-    let zone: chrono_tz::Tz = device.1.parse().expect("a zone's own name");
     let is_of_device = |point: &Point| {
-        let mut tags = summary.key.iter().zip(&device.0);
+        let mut tags = summary.key.iter().zip(device);
         tags.all(|(tag, value)| point.series.tags.get(tag.as_bytes()) == Some(value))
-            && zone_of(config, summary, point).name() == device.1
     };
     for (column, definition) in summary.columns.iter().enumerate() {
         for (rule, wanted) in definition.rules.iter().enumerate() {
@@ -1344,7 +1515,12 @@ fn baselines(
                 RuleInput::Source(source) => std::slice::from_ref(source),
             };
             for (index, source) in sources.iter().enumerate() {
-                let takes = |p: &Point| is_of_device(p) && source.matches(p) && source.scaled(&p.value).is_some();
+                let takes = |p: &Point| {
+                    is_of_device(p)
+                        && source.matches(p)
+                        && source.scaled(&p.value).is_some()
+                        && !source.is_outside(&p.value, options)
+                };
                 let inside = |p: &Point| (window.start_ns()..window.end_ns()).contains(&i128::from(p.ts));
                 let Some(first) = arrivals.iter().find(|p| inside(p) && takes(p)) else { continue };
                 let moves = options.broken == Some(Broken::BaselineMoves);
@@ -1352,7 +1528,7 @@ fn baselines(
                 let mut before: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
                 for point in accepted_points(&known, options) {
                     if takes(&point) && i128::from(point.ts) < window.start_ns() {
-                        let hour = hour_window(zone, point.ts.div_euclid(NANOS));
+                        let (hour, _) = holding(cuts, second_of(&point, options)).expect("it was opened");
                         before.entry(hour.start).or_default().extend(source.scaled(&point.value));
                     }
                 }
@@ -1369,10 +1545,10 @@ fn baselines(
     out
 }
 
-fn zone_of(config: &Config, summary: &Summary, point: &Point) -> chrono_tz::Tz {
+/// The zone that a point names.
+fn named_zone(summary: &Summary, point: &Point) -> Option<chrono_tz::Tz> {
     let tag = summary.timezone_tag.as_ref().and_then(|tag| point.series.tags.get(tag.as_bytes()));
-    let named = tag.and_then(|name| std::str::from_utf8(name).ok()).and_then(|name| name.parse().ok());
-    named.unwrap_or(config.zone)
+    tag.and_then(|name| std::str::from_utf8(name).ok()).and_then(|name| name.parse().ok())
 }
 
 enum Taker {
@@ -1385,12 +1561,12 @@ enum Taker {
 /// Readings: the sources of a column are independent, so a point that two of them match is a sample of
 /// both. `count` and `distinct` take a value of any type, scaling cannot refuse it. A number that scaling
 /// makes non-finite is not a sample of that source.
-fn takers(summary: &Summary, point: &Point) -> Vec<Taker> {
+fn takers(summary: &Summary, point: &Point, options: &Options) -> Vec<Taker> {
     let mut out = Vec::new();
     for (column, definition) in summary.columns.iter().enumerate() {
         let takes_anything = matches!(definition.method, Method::Count | Method::OtherOfAnything);
         for (source, wanted) in definition.sources.iter().enumerate() {
-            if wanted.matches(point) {
+            if wanted.matches(point) && !wanted.is_outside(&point.value, options) {
                 let value = wanted.scaled(&point.value);
                 if takes_anything || value.is_some() {
                     out.push(Taker::Source { column, source, value });
@@ -1435,10 +1611,9 @@ fn row_of(
     let mut slots = 0;
     let mut at = window.start;
     while at < window.end {
-        let hour = hour_window(zone, at);
-        assert!(hour.start == at && hour.end <= window.end, "base windows tile a window");
-        slots += hour.slots(summary.expect_every_ns);
-        at = hour.end;
+        let end = hour_window(zone, at).end.min(window.end);
+        slots += Window { start: at, end }.slots(summary.expect_every_ns);
+        at = end;
     }
     let times = || hours.iter().flat_map(|hour| hour.taken.iter().copied());
     let local = utc_text(window.start + offset_at(zone, window.start));
@@ -1446,10 +1621,10 @@ fn row_of(
         table: format!("{}_{}", summary.name, if daily { "daily" } else { "hourly" }),
         window_start_ns: window.start * NANOS,
         local: if daily { local[..local.find(' ').expect("date, blank, time")].to_string() } else { local },
-        keys: summary.key.iter().cloned().zip(device.0.iter().map(|value| shown(value))).collect(),
+        keys: summary.key.iter().cloned().zip(device.iter().map(|value| shown(value))).collect(),
         columns,
         samples: times().count() as i64,
-        coverage: covered as f64 / slots as f64,
+        coverage: (covered as f64 / slots as f64).min(1.0),
         first_seen: times().min().map(|ts| ts.div_euclid(1_000_000)),
         last_seen: times().max().map(|ts| ts.div_euclid(1_000_000)),
         is_final: options.now_ns.is_none_or(|now| i128::from(now) >= window.end_ns() + config.allowed_ns),

@@ -2,8 +2,7 @@
 //! pair for the same seed.
 //!
 //! It makes what the contract is definite about, and nothing else: no line without timestamp, no key over
-//! 191 characters, fewer points than the memory of duplicates holds, strings only in a field of their own
-//! (whether a string may replace a number is not said), no VT, FF or lone CR, whole lines only, windows
+//! 191 characters, fewer points than the memory of duplicates holds, no VT, FF or lone CR, whole lines only, windows
 //! that a slot divides, no zone whose rules differ between database releases, sums that stay far from
 //! overflow.
 //!
@@ -118,6 +117,8 @@ fn config(dice: &mut Dice, zone: &str) -> String {
         let windows =
             *dice.pick(&[&"[\"hourly\", \"daily\"]", &"[\"hourly\", \"daily\"]", &"[\"hourly\"]", &"[\"daily\"]"]);
         let keys: Vec<String> = keys.iter().map(|key| quoted(key)).collect();
+        let own_horizon = dice.percent(30).then(|| dice.pick(&["0s", "90m", "5h", "3d"]));
+        let has_zones = dice.percent(40);
         out += &format!("\n[[summary]]\nname = \"s{summary}\"\nkey = [{}]\nwindows = {windows}\n", keys.join(", "));
         match dice.below(5) {
             0 => out += "expect_every = \"10s\"\n",
@@ -125,6 +126,12 @@ fn config(dice: &mut Dice, zone: &str) -> String {
             // St. John's has windows of 1 and of 59 minutes.
             2 if zone != "America/St_Johns" => out += "expect_every = \"5m\"\n",
             _ => {}
+        }
+        if has_zones {
+            out += "timezone_tag = \"tz\"\n";
+        }
+        if let Some(horizon) = own_horizon {
+            out += &format!("missing.horizon = \"{horizon}\"\n");
         }
         // Columns that a rule may look at.
         let mut numbers = Vec::new();
@@ -146,8 +153,15 @@ fn config(dice: &mut Dice, zone: &str) -> String {
                     sources.push(source);
                 }
             }
+            let valid = match dice.percent(30) {
+                true => format!(
+                    "  valid = {}\n",
+                    dice.pick(&["[0, 50]", "[-inf, 20.5]", "[-3, inf]", "[1, 1]", "[7.5, 1e6]"])
+                ),
+                false => String::new(),
+            };
             out += &format!(
-                "\n  [[summary.column]]\n  name = \"{name}\"\n  method = \"{method}\"\n  sources = [\n    {},\n  ]\n",
+                "\n  [[summary.column]]\n  name = \"{name}\"\n  method = \"{method}\"\n{valid}  sources = [\n    {},\n  ]\n",
                 sources.join(",\n    ")
             );
             if !counts {
@@ -336,6 +350,11 @@ fn series(dice: &mut Dice) -> Series {
         let values: &[&'static [u8]] = &[b"a,b=c", b"C:\\x y", "°C".as_bytes(), b"\xb0C", b"q\"u o", b"C:\\x"];
         tags.push((b"k 1", dice.pick::<[u8]>(values)));
     }
+    if dice.percent(50) {
+        // Devices move: their series name several zones, and one that there is not.
+        let zones: &[&'static [u8]] = &[b"Europe/Berlin", b"Asia/Seoul", b"Asia/Kathmandu", b"UTC", b"No/Where"];
+        tags.push((b"tz", dice.pick::<[u8]>(zones)));
+    }
     Series { measurement, tags }
 }
 
@@ -366,6 +385,8 @@ fn field_value(dice: &mut Dice, field: &[u8]) -> Vec<u8> {
         b"u" => format!("{}u", dice.below(1_000)),
         b"w" if dice.percent(70) => format!("{}i", dice.between(-500, 500)),
         b"w" => dice.pick(&["0i", "-0i", "9007199254740993i", "1i"]).to_string(),
+        // A string in the place of a number: the last value wins, whatever its type.
+        _ if dice.percent(5) => "\"off\"".to_string(),
         _ => match dice.below(12) {
             0 => dice
                 .pick(&["0", "-0", "-0.0", "5.", ".5", "-.5", "1e2", "1.5E-3", "2e+1", "007.50", "1e-400"])
