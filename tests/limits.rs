@@ -78,3 +78,33 @@ fn a_conflict_marks_its_window() {
     let other = engine.snapshot(DeviceIndex(0), at - at % hour + hour).expect("the window");
     assert_eq!(other.parts[0].partial.conflicts, 0);
 }
+
+/// Sixteen points of each field of a series are known again, however many series there are; older ones count, and are told.
+#[test]
+fn the_memory_of_duplicates_grows_with_the_series() {
+    let column = |name: &str| {
+        format!(
+            "[[summary.column]]\nname = \"{name}\"\nmethod = \"max\"\n\
+             sources = [{{ measurement = \"m\", field = \"{name}\" }}]\n"
+        )
+    };
+    let head = "[limits]\ndedupe_points = 1000\n[[summary]]\nname = \"s\"\nkey = [\"host\"]\n";
+    let config = Config::check(&format!("{head}{}{}", column("a"), column("b")), &|_| None);
+    let mut engine = Engine::new(config.unwrap_or_else(|report| panic!("{report}")).schema);
+    let (at, hosts) = (1_700_000_000_000_000_000, 400);
+    let poll = |engine: &mut Engine, n: i64| {
+        for host in 0..hosts {
+            let line = format!("m,host=h{host} a={n},b=1 {}\n", at + n * 1_000_000_000);
+            assert!(engine.ingest(line.as_bytes(), at + 60_000_000_000));
+        }
+    };
+    (0..40).for_each(|n| poll(&mut engine, n));
+    assert_eq!(engine.dedupe_capacity(), 16 * 2 * hosts);
+    // The newest one is not in the memory.
+    (23..40).for_each(|n| poll(&mut engine, n));
+    let counters = engine.counters();
+    assert_eq!((counters.points, counters.duplicates, counters.too_old_to_compare), (40 * 800, 17 * 800, 0));
+    poll(&mut engine, 0);
+    let counters = engine.counters();
+    assert_eq!((counters.points, counters.too_old_to_compare), (41 * 800, 800));
+}

@@ -72,17 +72,18 @@ impl ReplayArgs {
             Format::Json => json(&mut out, &schema, &rows)?,
         }
         out.flush()?;
-        let left: Vec<String> = counters
-            .reasons()
-            .filter(|reason| reason.count > 0)
-            .map(|reason| format!("{} {}", reason.count, reason.things))
-            .collect();
+        let said = |is_loss: bool, words: &str| {
+            let some = counters.reasons().filter(|reason| reason.count > 0 && reason.is_loss == is_loss);
+            let some: Vec<String> = some.map(|reason| format!("{} {}", reason.count, reason.things)).collect();
+            if some.is_empty() { String::new() } else { format!("; {words}: {}", some.join(", ")) }
+        };
         eprintln!(
-            "{} lines, {} of them feed a column, {} points counted{}",
+            "{} lines, {} of them feed a column, {} points counted{}{}",
             counters.lines,
             counters.matched,
             counters.points,
-            if left.is_empty() { String::new() } else { format!("; not counted: {}", left.join(", ")) }
+            said(true, "not counted"),
+            said(false, "counted all the same")
         );
         if counters.matched == 0 && counters.lines > 0 {
             eprintln!("no line matches a source: `telegraf-rollup check --explain LINE` shows what a line would need");

@@ -65,11 +65,13 @@ fn show(json: &Value, age: Duration) -> anyhow::Result<()> {
         lines["points"]
     );
     let counters = Counters::default();
-    let reasons: Vec<&str> = counters.reasons().map(|reason| reason.name).collect();
-    let not_counted = reasons.iter().filter(|reason| lines[**reason].as_u64().unwrap_or(0) > 0);
-    let not_counted: Vec<String> = not_counted.map(|reason| format!("{reason} {}", lines[*reason])).collect();
-    if !not_counted.is_empty() {
-        say!("  by reason: {}", not_counted.join(", "));
+    for (is_loss, words) in [(true, "not counted"), (false, "counted all the same")] {
+        let reasons = counters.reasons().filter(|reason| reason.is_loss == is_loss);
+        let some = reasons.filter(|reason| lines[reason.name].as_u64().unwrap_or(0) > 0);
+        let some: Vec<String> = some.map(|reason| format!("{} {}", reason.name, lines[reason.name])).collect();
+        if !some.is_empty() {
+            say!("  {words}, by reason: {}", some.join(", "));
+        }
     }
     say!("devices: {}, series: {}", json["devices"], json["series"]);
     let windows = &json["windows"];

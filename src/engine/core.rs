@@ -124,6 +124,11 @@ impl Engine {
         self.counters
     }
 
+    /// How many points the memory of duplicates holds at most.
+    pub fn dedupe_capacity(&self) -> usize {
+        self.dedupe.capacity()
+    }
+
     /// Devices known.
     pub fn device_count(&self) -> usize {
         self.directory.live(&self.devices)

@@ -7,14 +7,21 @@ pub struct Reason {
     pub name: &'static str,
     /// What it counts, for a list.
     pub things: &'static str,
-    /// How the log says it, behind the count; `None` for what is no loss and only in the status.
+    /// How the log says it, behind the count; `None` for what is only in the status.
     pub sentence: Option<&'static str>,
+    /// What it counts is not in the rows.
+    pub is_loss: bool,
     pub count: u64,
 }
 
+/// What it counts is not in the rows.
+const LOSS: bool = true;
+/// What it counts is in the rows all the same.
+const COUNTED: bool = false;
+
 /// Defines the counters and the table of reasons.
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident: $things:literal, $sentence:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident: $is_loss:expr, $things:literal, $sentence:expr;)*) => {
         /// What became of the lines and points that were read, since the start.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Counters {
@@ -34,6 +41,7 @@ macro_rules! counters {
                     name: stringify!($name),
                     things: $things,
                     sentence: $sentence,
+                    is_loss: $is_loss,
                     count: self.$name,
                 }),*].into_iter()
             }
@@ -43,26 +51,32 @@ macro_rules! counters {
 
 counters! {
     /// Points older than `lateness.max` when they arrived.
-    late: "late points", Some("points are older than lateness.max");
+    late: LOSS, "late points", Some("points are older than lateness.max: forwarded, not counted");
     /// Points further in the future than `lateness.future`.
-    future: "points in the future", Some("points are further in the future than lateness.future: look at that clock");
+    future: LOSS, "points in the future",
+        Some("points are further in the future than lateness.future: forwarded, not counted; look at that clock");
     /// Points seen before with the same value, or replaced by a later value for the same time.
-    duplicates: "duplicates", None;
+    duplicates: LOSS, "duplicates", None;
     /// Points seen before with another value.
-    conflicts: "conflicts", Some("points came again with another value");
+    conflicts: LOSS, "conflicts", Some("points came again with another value: forwarded, not counted; the first value stays");
+    /// Late points that are counted, although what came before them may have been forgotten: one that came twice counts twice.
+    too_old_to_compare: COUNTED, "points too old to be compared with those before",
+        Some("points are older than the memory of duplicates reaches: counted; what came twice of them counts twice; raise \
+              limits.dedupe_points");
     /// Lines that match a source but lack a key tag.
-    no_key: "lines without a key tag", Some("lines match a source but lack a key tag");
+    no_key: LOSS, "lines without a key tag", Some("lines match a source but lack a key tag: forwarded, not counted");
     /// Lines beyond `limits.series` or `limits.devices`.
-    over_limit: "lines over a limit", Some("lines exceed limits.series or limits.devices");
+    over_limit: LOSS, "lines over a limit", Some("lines exceed limits.series or limits.devices: forwarded, not counted");
     /// Values that scale and offset turned into something that is not a finite number.
-    not_finite: "values that are not finite", Some("values are not finite after scale and offset");
+    not_finite: LOSS, "values that are not finite", Some("values are not finite after scale and offset: forwarded, not counted");
     /// Values outside of the `valid` range of a column, after scale and offset.
-    out_of_range: "values out of range", Some("values are outside of the `valid` range of a column");
+    out_of_range: LOSS, "values out of range",
+        Some("values are outside of the `valid` range of a column: forwarded, not counted");
     /// Lines that Telegraf's parser would refuse.
-    malformed: "malformed lines", Some("lines are not line protocol");
+    malformed: LOSS, "malformed lines", Some("lines are not line protocol: forwarded, not counted");
     /// Series that name a time zone which does not exist.
-    unknown_zones: "series with an unknown time zone",
-        Some("series name an unknown time zone, their windows are cut in `timezone`");
+    unknown_zones: COUNTED, "series with an unknown time zone",
+        Some("series name an unknown time zone: counted, and their windows are cut in `timezone`");
     /// Lines that were counted but could not be journaled: a kill before the next checkpoint loses them.
-    unjournaled: "lines that are not in the journal", None;
+    unjournaled: COUNTED, "lines that are not in the journal", None;
 }

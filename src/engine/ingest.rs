@@ -179,6 +179,7 @@ impl Engine {
             for device in touched {
                 self.devices[device.at()].series.push(series);
             }
+            self.dedupe.room_for(self.plans.slot_places());
         }
         found
     }

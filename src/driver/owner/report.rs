@@ -28,7 +28,7 @@ impl LossReport {
         for (reason, before) in counters.reasons().zip(self.seen.reasons()) {
             let count = reason.count.saturating_sub(before.count);
             if let Some(sentence) = reason.sentence.filter(|_| count > 0) {
-                log::warn!("in the last minute {count} {sentence}: forwarded, not counted");
+                log::warn!("in the last minute {count} {sentence}");
             }
         }
         self.seen = counters;

@@ -83,6 +83,7 @@ impl Engine {
         for series in stored.series {
             engine.restore_series(series, &slots);
         }
+        engine.dedupe.room_for(engine.plans.slot_places());
         engine.dedupe.restore(&stored.dedupe);
         engine.plans.reuse_ids(series_ids, slot_ids);
         engine.away = stored.away;

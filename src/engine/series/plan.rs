@@ -469,6 +469,11 @@ impl Plans {
         std::mem::replace(&mut self.series[series.at()].checkpoint, checkpoint) != checkpoint
     }
 
+    /// Places of slots, free ones included.
+    pub fn slot_places(&self) -> usize {
+        self.slots.len()
+    }
+
     /// All slots, of all series.
     pub fn slots_mut(&mut self) -> &mut [Slot] {
         &mut self.slots

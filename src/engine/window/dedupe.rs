@@ -1,8 +1,10 @@
 //! The memory of counted points that recognizes a duplicate, as InfluxDB would have it.
 //!
 //! The newest point of a series is not here: it is pending in its [`crate::engine::series::feed::Slot`], where the last
-//! value wins. This memory holds the last `limits.dedupe_points` points that were counted before: an older point that
-//! is seen again is a duplicate and changes nothing, or, if it carries another value, a conflict.
+//! value wins. This memory holds the last points that were counted before, `limits.dedupe_points` of all series together or
+//! [`POINTS_A_SLOT`] for each of their fields, whatever is more: an older point that is seen again is a duplicate and changes
+//! nothing, or, if it carries another value, a conflict. A point that is older than what is left of its series cannot be compared:
+//! it counts, and that is told.
 //!
 //! Every point is remembered, and hardly any is ever looked up. So remembering only writes: the points stand in a ring, in
 //! the order in which they were counted, and those of one slot form a chain, the newest first. A look-up follows the chain
@@ -10,7 +12,8 @@
 //! that were in order can only be one of those that came late themselves, of which there is an index. Where look-ups follow
 //! chains for too long, an index of the whole ring is made, and kept for as long as it is of use.
 //!
-//! Invariant: at most `capacity` points are held; the oldest one leaves first.
+//! Invariant: at most `capacity` points are held; the oldest one leaves first. The capacity only grows, and only where the ring
+//! stands in order from its first place on, so that no entry moves.
 //!
 //! In stored state the memory is a ring of chunks of [`CHUNK`] entries of 20 bytes: slot u32, time i64, value u64, all
 //! little-endian. Only chunks that have changed are saved.
@@ -18,6 +21,11 @@
 use crate::engine::ids::SlotId;
 use hashbrown::HashTable;
 use std::collections::BTreeSet;
+
+/// So many points are remembered for each field of a series, on average: those that send more often have more of them.
+pub const POINTS_A_SLOT: usize = 16;
+/// Bytes of an entry in memory.
+pub const BYTES_A_POINT: usize = size_of::<DedupeEntry>();
 
 /// Entries in a stored chunk.
 const CHUNK: usize = 256;
@@ -58,17 +66,23 @@ impl DedupeEntry {
 struct Chain {
     /// The number of the newest entry, which may have left since; 0 if there was none.
     newest: u64,
+    /// The number of its first entry; 0 if what was before a restart may have left by then.
+    first: u64,
     /// The latest time that has been in the chain.
     latest: i64,
     /// No entry that was in order when it came, and has not left, has an earlier time.
     floor: i64,
 }
 
+const NO_CHAIN: Chain = Chain { newest: 0, first: 0, latest: i64::MIN, floor: i64::MIN };
+
 /// What the memory knows of a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
     /// Not remembered: count it.
     New,
+    /// Not remembered, and older than what is: it may have been counted before. Count it.
+    TooOld,
     /// The same value was counted before.
     Duplicate,
     /// Another value was counted before.
@@ -78,6 +92,8 @@ pub enum Seen {
 /// A bounded memory of (field slot, timestamp) -> value.
 pub struct Dedupe {
     capacity: usize,
+    /// What the capacity will be as soon as the ring can grow.
+    wanted: usize,
     ring: Vec<DedupeEntry>,
     /// Where the next entry goes, once the ring is full.
     oldest: usize,
@@ -136,8 +152,10 @@ fn forget(index: &mut HashTable<u32>, hash: u64, place: usize) {
 impl Dedupe {
     /// A memory for `capacity` points, at most 2^31 - 1; with 0 nothing is remembered.
     pub fn new(capacity: usize) -> Dedupe {
+        let capacity = capacity.min(OUT_OF_ORDER as usize - 1);
         Dedupe {
-            capacity: capacity.min(OUT_OF_ORDER as usize - 1),
+            capacity,
+            wanted: capacity,
             ring: Vec::new(),
             oldest: 0,
             count: 0,
@@ -152,6 +170,22 @@ impl Dedupe {
             pending: BTreeSet::new(),
             copied: Vec::new(),
         }
+    }
+
+    /// Makes room for the points of so many slots, unless nothing is remembered at all.
+    pub fn room_for(&mut self, slots: usize) {
+        let wanted = slots.saturating_mul(POINTS_A_SLOT).min(OUT_OF_ORDER as usize - 1);
+        if self.capacity > 0 && wanted > self.wanted {
+            self.wanted = wanted;
+            if self.oldest == 0 {
+                self.capacity = wanted;
+            }
+        }
+    }
+
+    /// How many points it holds at most.
+    pub fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// The place of the newest entry of a slot, if it has not left.
@@ -190,10 +224,20 @@ impl Dedupe {
             Some(_) => self.follow(slot, at).unwrap_or_else(|()| self.find(slot, at)),
         };
         match found {
+            None if self.is_too_old(slot, at) => Seen::TooOld,
             None => Seen::New,
             Some(place) if self.ring[place].value == value => Seen::Duplicate,
             Some(_) => Seen::Conflict,
         }
+    }
+
+    /// True if an entry of the slot's for that time, which is not there, may have left.
+    ///
+    /// One that came late left before any entry that was in order when it came did, if that was later and is still there.
+    fn is_too_old(&self, slot: u32, at: i64) -> bool {
+        let Some(chain) = self.chains.get(slot as usize).filter(|chain| chain.newest > 0) else { return false };
+        let has_lost = self.count - chain.first >= self.ring.len() as u64;
+        has_lost && at <= chain.latest && (at < chain.floor || self.newest(slot).is_none())
     }
 
     /// Follows the chain of a slot to the entry of a time. An error if that takes too long.
@@ -234,8 +278,15 @@ impl Dedupe {
     /// Asks the index of all, which is made if need be.
     fn find(&mut self, slot: u32, at: i64) -> Option<usize> {
         self.unused = 0;
-        let Dedupe { ring, index, .. } = self;
+        let Dedupe { ring, index, chains, .. } = self;
         let index = index.take().unwrap_or_else(|| {
+            // From now on the floors are kept as entries leave.
+            chains.iter_mut().for_each(|chain| chain.floor = chain.latest.saturating_add(1));
+            for entry in ring.iter().filter(|entry| entry.is_in_order()) {
+                if let Some(chain) = chains.get_mut(entry.slot as usize) {
+                    chain.floor = chain.floor.min(entry.at);
+                }
+            }
             let hash_of = |place: &u32| hash_of(ring, *place);
             let mut index = HashTable::with_capacity(ring.len());
             (0..ring.len() as u32).for_each(|place| {
@@ -275,7 +326,7 @@ impl Dedupe {
             None => self.begin_chain(slot),
         };
         if chain.newest == 0 {
-            chain.floor = at;
+            (chain.floor, chain.first) = (at, count);
         }
         // One that is further back has left.
         let distance = match count - chain.newest {
@@ -289,6 +340,9 @@ impl Dedupe {
             Some(oldest) => {
                 *oldest = entry;
                 self.oldest = if place + 1 == self.capacity { 0 } else { place + 1 };
+                if self.oldest == 0 {
+                    self.capacity = self.wanted;
+                }
             }
             None => self.ring.push(entry),
         }
@@ -300,14 +354,14 @@ impl Dedupe {
     /// Forgets the chain of a slot whose number will be another's. What is left of it in the ring is too old to be asked for.
     pub fn forget_slot(&mut self, SlotId(slot): SlotId) {
         if let Some(chain) = self.chains.get_mut(slot as usize) {
-            *chain = Chain { newest: 0, latest: i64::MIN, floor: i64::MIN };
+            *chain = NO_CHAIN;
         }
     }
 
     /// A slot that has no chain yet gets one.
     #[cold]
     fn begin_chain(&mut self, slot: u32) -> &mut Chain {
-        self.chains.resize(slot as usize + 1, Chain { newest: 0, latest: i64::MIN, floor: i64::MIN });
+        self.chains.resize(slot as usize + 1, NO_CHAIN);
         &mut self.chains[slot as usize]
     }
 
@@ -340,6 +394,11 @@ impl Dedupe {
         }
         if let (Some(index), Some(old)) = (&mut self.index, self.ring.get(place)) {
             forget(index, hash(old.slot, old.at), place);
+            if old.is_in_order()
+                && let Some(chain) = self.chains.get_mut(old.slot as usize)
+            {
+                chain.floor = chain.floor.max(old.at.saturating_add(1));
+            }
         }
     }
 
@@ -379,9 +438,11 @@ impl Dedupe {
         self.unsaved.extend(0..self.ring.len().div_ceil(CHUNK));
     }
 
-    /// Puts back what was stored, the chunks in order. A memory of another capacity starts anew with the newest points
-    /// that fit, in the order in which they were counted.
+    /// Puts back what was stored, the chunks in order, into a memory that has held nothing. One of another capacity starts anew
+    /// with the newest points that fit, in the order in which they were counted.
     pub fn restore(&mut self, stored: &StoredDedupe) {
+        let chunks = stored.chunks.len();
+        let full = self.capacity;
         let mut entries = Vec::new();
         for (_, bytes) in &stored.chunks {
             for entry in bytes.chunks_exact(ENTRY_BYTES) {
@@ -399,10 +460,16 @@ impl Dedupe {
         entries.rotate_left(oldest);
         let skip = entries.len().saturating_sub(self.capacity);
         for (slot, at, value) in entries.into_iter().skip(skip) {
-            if self.look_up(SlotId(slot), at, value) == Seen::New {
+            if matches!(self.look_up(SlotId(slot), at, value), Seen::New | Seen::TooOld) {
                 self.remember(SlotId(slot), at, value);
             }
         }
+        if self.ring.len() >= full {
+            // Others have left before.
+            self.chains.iter_mut().for_each(|chain| chain.first = 0);
+        }
+        // What stands in stored chunks behind the ring is not of this memory.
+        self.unsaved.extend(self.ring.len().div_ceil(CHUNK)..chunks);
     }
 }
 
@@ -420,7 +487,7 @@ mod tests {
         assert_eq!(memory.look_up(SlotId(7), 0, 101), Seen::Conflict);
         assert_eq!(memory.look_up(SlotId(8), 0, 100), Seen::New);
         memory.remember(SlotId(7), 3, 100);
-        assert_eq!(memory.look_up(SlotId(7), 0, 100), Seen::New);
+        assert_eq!(memory.look_up(SlotId(7), 0, 100), Seen::TooOld);
         for at in 4..5000 {
             memory.remember(SlotId(7), at, 100);
             assert_eq!(memory.ring.len(), 3);
@@ -443,7 +510,8 @@ mod tests {
         for round in 0..40 {
             let (capacity, slots) = (1 + random(400) as usize, 1 + random(if round % 2 == 0 { 3 } else { 200 }));
             let (mut memory, mut list) = (Dedupe::new(capacity), std::collections::VecDeque::new());
-            let mut made_index = false;
+            let (mut ever, mut left) = (std::collections::HashSet::new(), std::collections::HashSet::new());
+            let (mut made_index, mut too_old) = (false, 0);
             memory.patience = capacity as u64;
             for at in 0..4000 {
                 let (slot, value) = (random(slots) as u32, random(3));
@@ -456,18 +524,28 @@ mod tests {
                 };
                 // Phases without a look-up let the index go.
                 if at % 2000 < 1200 || expected != Seen::New {
-                    assert_eq!(memory.look_up(SlotId(slot), at, value), expected, "round {round}, time {at}");
+                    let seen = memory.look_up(SlotId(slot), at, value);
+                    if seen == Seen::TooOld {
+                        too_old += 1;
+                        assert!(expected == Seen::New && left.contains(&slot), "round {round}, time {at}");
+                    } else {
+                        assert_eq!(seen, expected, "round {round}, time {at}");
+                        // What is called new has never been counted.
+                        assert!(seen != Seen::New || !ever.contains(&(slot, at)), "round {round}, time {at}");
+                    }
                 }
                 made_index |= memory.index.is_some();
                 if expected == Seen::New {
                     memory.remember(SlotId(slot), at, value);
                     list.push_back((slot, at, value));
-                    list.drain(..list.len().saturating_sub(capacity));
+                    ever.insert((slot, at));
+                    left.extend(list.drain(..list.len().saturating_sub(capacity)).map(|(slot, ..)| slot));
                 }
             }
             let late = memory.ring.iter().filter(|entry| !entry.is_in_order()).count();
             assert_eq!(memory.late.len(), late, "what has left is not in the index of what came late");
             assert!(made_index || slots > 3 || capacity < 100, "{capacity} {slots}");
+            assert!(too_old > 0, "{capacity} {slots}");
         }
     }
 
@@ -491,18 +569,80 @@ mod tests {
             other.restore(&all);
             let kept = capacity.min(700) as i64;
             for at in 0..2000 {
-                let known = if at >= 2000 - kept { Seen::Duplicate } else { Seen::New };
+                // A memory that is not full has forgotten nothing that it knows of.
+                let unknown = if capacity > 700 { Seen::New } else { Seen::TooOld };
+                let known = if at >= 2000 - kept { Seen::Duplicate } else { unknown };
                 assert_eq!(other.look_up(SlotId(3), at, 7), known, "{at} of {capacity}");
             }
             other.remember(SlotId(3), 5000, 7);
-            let first = if capacity > 700 { Seen::Duplicate } else { Seen::New };
+            let first = if capacity > 700 { Seen::Duplicate } else { Seen::TooOld };
             assert_eq!(other.look_up(SlotId(3), 2000 - kept, 7), first, "the oldest leaves first");
         }
     }
 
     #[test]
+    fn what_a_larger_memory_has_stored_does_not_come_back() {
+        let mut memory = Dedupe::new(2000);
+        (0..2000).for_each(|at| memory.remember(SlotId(3), at, 7));
+        let oldest = memory.begin_copy();
+        let mut stored: std::collections::BTreeMap<u64, Vec<u8>> =
+            memory.copy_slice(usize::MAX).0.into_iter().collect();
+        let restored = |oldest, stored: &std::collections::BTreeMap<u64, Vec<u8>>| {
+            let mut memory = Dedupe::new(300);
+            memory.restore(&StoredDedupe { oldest, chunks: stored.clone().into_iter().collect() });
+            memory
+        };
+        let mut smaller = restored(oldest, &stored);
+        (2000..2010).for_each(|at| smaller.remember(SlotId(3), at, 7));
+        let oldest = smaller.begin_copy();
+        stored.extend(smaller.copy_slice(usize::MAX).0);
+        let mut again = restored(oldest, &stored);
+        for at in 1710..2010 {
+            assert_eq!(again.look_up(SlotId(3), at, 7), Seen::Duplicate, "{at}");
+        }
+        assert_eq!(again.look_up(SlotId(3), 1709, 7), Seen::TooOld);
+    }
+
+    /// A ring that has begun anew grows when it comes to its end: no entry moves, and none is forgotten for it.
+    #[test]
+    fn the_memory_grows_with_the_slots() {
+        let mut memory = Dedupe::new(100);
+        let mut at = 0;
+        let mut poll = |memory: &mut Dedupe, slots: u32| {
+            at += 1;
+            (0..slots).for_each(|slot| memory.remember(SlotId(slot), at, 7));
+            at
+        };
+        (0..15).for_each(|_| assert!(poll(&mut memory, 10) > 0));
+        assert_eq!((memory.ring.len(), memory.capacity), (100, 100));
+        memory.room_for(50);
+        memory.begin_copy();
+        let mut stored: std::collections::BTreeMap<u64, Vec<u8>> =
+            memory.copy_slice(usize::MAX).0.into_iter().collect();
+        let last = (0..40).map(|_| poll(&mut memory, 50)).last().expect("polls");
+        assert_eq!((memory.ring.len(), memory.capacity), (800, 800));
+        let oldest = memory.begin_copy();
+        stored.extend(memory.copy_slice(usize::MAX).0);
+        let mut other = Dedupe::new(100);
+        other.room_for(50);
+        other.restore(&StoredDedupe { oldest, chunks: stored.into_iter().collect() });
+        for memory in [&mut memory, &mut other] {
+            for slot in (0..50).map(SlotId) {
+                for at in last - 15..=last {
+                    assert_eq!(memory.look_up(slot, at, 7), Seen::Duplicate, "{slot:?} {at}");
+                }
+                assert_eq!(memory.look_up(slot, last - 16, 7), Seen::TooOld, "{slot:?}");
+            }
+        }
+        memory.room_for(20);
+        assert_eq!(memory.capacity, 800, "what it has had room for stays");
+        assert_eq!(BYTES_A_POINT, 24);
+    }
+
+    #[test]
     fn no_capacity_remembers_nothing() {
         let mut memory = Dedupe::new(0);
+        memory.room_for(100);
         memory.remember(SlotId(1), 1, 1);
         assert_eq!(memory.look_up(SlotId(1), 1, 1), Seen::New);
     }

@@ -62,7 +62,8 @@ impl Fold<'_> {
                 }
             }
             Some((newest, _)) if at < newest => match self.dedupe.look_up(slot.id, at, sample.bits()) {
-                Seen::New => {
+                seen @ (Seen::New | Seen::TooOld) => {
+                    self.counters.too_old_to_compare += u64::from(seen == Seen::TooOld);
                     self.count(field, sample);
                     self.touch(to, at, sample, self.run);
                     self.fold(to, at, sample, self.run);
