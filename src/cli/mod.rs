@@ -2,6 +2,7 @@
 
 mod arguments;
 mod check;
+mod columns;
 mod load;
 mod replay;
 mod resend;

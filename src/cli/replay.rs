@@ -1,7 +1,9 @@
 //! `replay`: line protocol -> rows on stdout, through the engine that `run` uses; no state, no sink.
 
+use super::columns;
 use super::load::load;
 use crate::driver::jobs::replay;
+use crate::driver::owner::status;
 use crate::engine::aggregate::row::Cell;
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::WindowKind;
@@ -64,6 +66,7 @@ impl ReplayArgs {
             replay.feed(&mut input).with_context(|| format!("cannot read {name}"))?;
         }
         let schema = replay.schema().clone();
+        let columns = replay.columns();
         let (rows, counters) = replay.finish().map_err(|e| anyhow::anyhow!("{e}"))?;
         let mut out = BufWriter::new(io::stdout().lock());
         match self.format {
@@ -80,11 +83,15 @@ impl ReplayArgs {
         eprintln!(
             "{} lines, {} of them feed a column, {} points counted{}{}",
             counters.lines,
-            counters.matched,
+            counters.fed,
             counters.points,
             said(true, "not counted"),
             said(false, "counted all the same")
         );
+        if counters.matched > counters.fed {
+            eprintln!("{} lines match a source by measurement and tags", counters.matched);
+        }
+        columns::table(&status::columns(&columns)).iter().for_each(|line| eprintln!("{line}"));
         if counters.matched == 0 && counters.lines > 0 {
             eprintln!("no line matches a source: `telegraf-rollup check --explain LINE` shows what a line would need");
         }

@@ -1,5 +1,6 @@
 //! `status`: what the running process says of itself.
 
+use super::columns;
 use super::load::load;
 use super::say::say;
 use crate::driver::owner::status;
@@ -59,9 +60,10 @@ fn show(json: &Value, age: Duration) -> anyhow::Result<()> {
     }
     let lines = &json["lines"];
     say!(
-        "lines: {} seen, {} of them feed a column, {} points counted",
+        "lines: {} seen, {} of them match a source, {} feed a column, {} points counted",
         lines["seen"],
         lines["matched"],
+        lines["fed"],
         lines["points"]
     );
     let counters = Counters::default();
@@ -71,6 +73,13 @@ fn show(json: &Value, age: Duration) -> anyhow::Result<()> {
         let some: Vec<String> = some.map(|reason| format!("{} {}", reason.name, lines[reason.name])).collect();
         if !some.is_empty() {
             say!("  {words}, by reason: {}", some.join(", "));
+        }
+    }
+    let table = columns::table(&json["columns"]);
+    if !table.is_empty() {
+        say!("columns:");
+        for line in table {
+            say!("{line}");
         }
     }
     say!("devices: {}, series: {}", json["devices"], json["series"]);

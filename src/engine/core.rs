@@ -6,7 +6,7 @@
 //! Invariants: the devices that a series feeds are not gone, and list the series; `runs` and `zones` only grow, so an
 //! index of them is good for the life of the engine.
 
-use super::counters::Counters;
+use super::counters::{Counters, Tally};
 use super::ids::{DeviceIndex, HeadNumber, Key, RunIndex, SeriesId, SummaryIndex, ZoneIndex};
 use super::persist::copying::Copying;
 use super::persist::stored::{Gone, StoredSlot};
@@ -122,6 +122,11 @@ impl Engine {
     /// What became of the lines so far.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// What became of the values of each column so far, in the order of the configuration.
+    pub fn tallies(&self) -> Vec<Tally> {
+        self.plans.tallies()
     }
 
     /// How many points the memory of duplicates holds at most.

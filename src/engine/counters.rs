@@ -1,4 +1,5 @@
-//! What became of lines and points, counted by reason: one table, which the log, the status and `replay` read.
+//! What became of lines and points, counted by reason, and of the values of each column: two tables, which the log, the status
+//! and `replay` read.
 
 /// A reason for which something was not counted, or not as it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +28,11 @@ macro_rules! counters {
         pub struct Counters {
             /// Lines with something in them: not blank, not a comment.
             pub lines: u64,
-            /// Lines of a series that feeds a column.
+            /// Lines that match: measurement and tags are what a source asks for, and the key tags are there. That says nothing
+            /// of their fields.
             pub matched: u64,
+            /// Lines that feed a column: at least one of their points was counted.
+            pub fed: u64,
             /// Points (fields) folded into a window, or pending there.
             pub points: u64,
             $($(#[$doc])* pub $name: u64,)*
@@ -79,4 +83,99 @@ counters! {
         Some("series name an unknown time zone: counted, and their windows are cut in `timezone`");
     /// Lines that were counted but could not be journaled: a kill before the next checkpoint loses them.
     unjournaled: COUNTED, "lines that are not in the journal", None;
+}
+
+/// Defines why a column does not take a value, and the table of it.
+macro_rules! column_reasons {
+    ($($(#[$doc:meta])* $variant:ident: $name:literal, $things:literal;)*) => {
+        /// Why a column does not take a value that its sources ask for.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum ColumnReason {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl ColumnReason {
+            /// All of them, in the order of the table.
+            pub const ALL: [ColumnReason; COLUMN_REASONS] = [$(ColumnReason::$variant),*];
+
+            /// Its name in `status.json`.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(ColumnReason::$variant => $name,)*
+                }
+            }
+
+            /// What it counts, behind a number.
+            pub fn things(self) -> &'static str {
+                match self {
+                    $(ColumnReason::$variant => $things,)*
+                }
+            }
+        }
+
+        /// How many reasons there are.
+        const COLUMN_REASONS: usize = [$($name),*].len();
+    };
+}
+
+column_reasons! {
+    /// A text, where a number is asked for.
+    Text: "text", "are texts";
+    /// A line that matches a source of the column, and has none of the fields that those ask for.
+    NoField: "no_field", "lines lack the field";
+    /// A value outside of the column's `valid`.
+    OutOfRange: "out_of_range", "out of range";
+    /// Not a finite number after scale and offset.
+    NotFinite: "not_finite", "not finite";
+    /// Another value for the newest time: it takes the place of the one before.
+    Replaced: "replaced", "replaced another value of the same time";
+    /// Another value for an older time: the first one stays.
+    Conflict: "conflict", "came again with another value";
+    /// Older than `lateness.max`.
+    Late: "late", "late";
+    /// Further ahead than `lateness.future`.
+    Future: "future", "in the future";
+    /// Seen before.
+    Duplicate: "duplicate", "duplicates";
+}
+
+/// What a column has taken since the start, and what not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    pub points: u64,
+    /// Event time of the newest point; `i64::MIN` if there is none.
+    pub last_point: i64,
+    left: [u64; COLUMN_REASONS],
+}
+
+impl Default for Tally {
+    fn default() -> Tally {
+        Tally { points: 0, last_point: i64::MIN, left: [0; COLUMN_REASONS] }
+    }
+}
+
+impl Tally {
+    /// Counts a point.
+    #[inline]
+    pub fn take(&mut self, at: i64) {
+        self.points += 1;
+        self.last_point = self.last_point.max(at);
+    }
+
+    /// Counts what is not taken.
+    pub fn leave(&mut self, reason: ColumnReason) {
+        self.left[reason as usize] += 1;
+    }
+
+    /// How much was not taken for a reason.
+    pub fn left(&self, reason: ColumnReason) -> u64 {
+        self.left[reason as usize]
+    }
+
+    /// Adds what another has counted.
+    pub fn add(&mut self, other: &Tally) {
+        self.points += other.points;
+        self.last_point = self.last_point.max(other.last_point);
+        self.left.iter_mut().zip(other.left).for_each(|(mine, theirs)| *mine += theirs);
+    }
 }

@@ -41,6 +41,8 @@ numbers! {
     SummaryIndex(u16);
     /// Index of an accumulator's definition in its summary.
     DefIndex(u16);
+    /// Index of a column among those of all summaries, in the order of the configuration.
+    ColumnIndex(u32);
     /// Number of a cached head.
     HeadNumber(u32);
     /// Names a device in stored state.

@@ -1,6 +1,7 @@
 //! Taking a line: from its bytes to its points.
 
 use super::core::Engine;
+use super::counters::ColumnReason;
 use super::ids::{DeviceIndex, SeriesIndex, UNMATCHED};
 use super::line::scan::{self, End, Visit};
 use super::line::token::{self, Value};
@@ -102,7 +103,7 @@ impl<'a> Visit<'a> for Wanted<'_, '_> {
 
 impl Engine {
     /// Takes one whole line, with or without its newline, that arrived at `now` (nanoseconds since the epoch). True if
-    /// the line belongs to a series that feeds a column.
+    /// the line matches: measurement and tags are what a source asks for, and the key tags are there.
     #[inline]
     pub fn ingest(&mut self, line: &[u8], now: i64) -> bool {
         match self.look_ahead.checked_sub(1) {
@@ -132,7 +133,7 @@ impl Engine {
         }
     }
 
-    /// True if a line belongs to a series that feeds a column; it is not counted.
+    /// True if a line matches; it is not counted.
     pub fn matches(&mut self, line: &[u8]) -> bool {
         matches!(self.find(line), Found::Series(series, _) if series != UNMATCHED)
     }
@@ -209,18 +210,24 @@ impl Engine {
             return;
         };
         let at = timestamp.unwrap_or(now);
-        if self.found.is_empty() {
-            return;
+        if self.found.len() < self.plans.parts(series).fields.len() {
+            self.plans.lacks_fields(series, self.found.iter().map(|(index, _)| *index), self.counters.matched);
+            if self.found.is_empty() {
+                return;
+            }
         }
         let lateness = &self.schema.lateness;
         if at > EVENT_TIME_MAX || at.saturating_sub(now) > lateness.future {
             self.counters.future += self.found.len() as u64;
+            self.leave(series, ColumnReason::Future);
             return;
         }
         if at < EVENT_TIME_MIN || now.saturating_sub(at) > lateness.max {
             self.counters.late += self.found.len() as u64;
+            self.leave(series, ColumnReason::Late);
             return;
         }
+        let points = self.counters.points;
         self.before_change(series);
         let mut fold = Fold {
             schema: &self.schema,
@@ -237,11 +244,19 @@ impl Engine {
             None => 0,
         };
         for &(index, sample) in &self.found[taken..] {
-            fold.point(&parts.fields[index], &mut parts.slots[index], parts.places, at, sample, timestamp.is_some());
+            fold.point((series, &mut parts), index, at, sample, timestamp.is_some());
         }
+        self.counters.fed += u64::from(self.counters.points > points);
         if self.schema.judges {
             self.settle_line(series, at);
         }
+    }
+
+    /// Counts the values that were found as not taken.
+    #[cold]
+    fn leave(&mut self, series: SeriesIndex, reason: ColumnReason) {
+        let parts = self.plans.parts(series);
+        self.found.iter().for_each(|(index, _)| parts.fields[*index].tally.all.leave(reason));
     }
 
     /// Notes that a line which has been taken is not in the journal, on the windows that it went to.

@@ -3,6 +3,7 @@
 use crate::driver::clock;
 use crate::driver::flush::pass::{self, FlushMemory, Scope};
 use crate::driver::intake::shared::Shared;
+use crate::driver::owner::figures::ColumnFigures;
 use crate::engine::line::frame::Framer;
 use crate::engine::schema::{Lateness, Schema};
 use crate::engine::{Counters, Engine};
@@ -71,6 +72,11 @@ impl Replay {
             self.engine.ingest(&buffer[line..filled], arrival);
         }
         Ok(())
+    }
+
+    /// What became of the values of each column, in the order of the configuration.
+    pub fn columns(&self) -> Vec<ColumnFigures> {
+        ColumnFigures::of(self.engine.schema(), self.engine.tallies())
     }
 
     /// Ends the replay: its rows, and what became of the lines.

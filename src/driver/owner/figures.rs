@@ -4,12 +4,37 @@ use crate::driver::deliver::flusher::FlushReport;
 use crate::driver::flush::due::DEVICES_A_SLICE;
 use crate::driver::intake::shared::Shared;
 use crate::durable::disk::Disk;
-use crate::engine::Counters;
+use crate::engine::counters::Tally;
+use crate::engine::schema::Schema;
+use crate::engine::series::columns;
+use crate::engine::{Counters, Engine};
+
+/// What became of the values of a column.
+#[derive(Clone, Debug, Default)]
+pub struct ColumnFigures {
+    pub summary: String,
+    pub name: String,
+    pub tally: Tally,
+}
+
+impl ColumnFigures {
+    /// Those of all columns, in the order of the configuration.
+    pub fn of(schema: &Schema, tallies: Vec<Tally>) -> Vec<ColumnFigures> {
+        let each = columns::columns(schema).zip(tallies).map(|((_, summary, column), tally)| ColumnFigures {
+            summary: summary.name.clone(),
+            name: column.name.clone(),
+            tally,
+        });
+        each.collect()
+    }
+}
 
 /// What a process says of itself.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
     pub counters: Counters,
+    /// In the order of the configuration.
+    pub columns: Vec<ColumnFigures>,
     pub devices: usize,
     pub series: usize,
     /// Base windows in memory.
@@ -27,8 +52,9 @@ pub struct Figures {
 impl Figures {
     /// Takes them, in slices under the engine's lock.
     pub fn take(shared: &Shared, disk: Option<&dyn Disk>) -> Figures {
-        let of = |engine: &mut crate::engine::Engine| Figures {
+        let of = |engine: &mut Engine| Figures {
             counters: engine.counters(),
+            columns: ColumnFigures::of(engine.schema(), engine.tallies()),
             devices: engine.device_count(),
             series: engine.series_count(),
             waiting_on_disk: engine.away(),

@@ -1,7 +1,8 @@
 //! `status.json`: what the owner of a state directory says of itself, written whole every 10 s and at the end.
 
-use super::figures::{Figures, FlushFigures};
+use super::figures::{ColumnFigures, Figures, FlushFigures};
 use crate::driver::clock;
+use crate::engine::counters::ColumnReason;
 use crate::sink::sql::times;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -31,11 +32,28 @@ fn time(at: Option<i64>) -> Value {
     at.map_or(Value::Null, |at| json!(format!("{}Z", times::datetime(at).replace(' ', "T"))))
 }
 
+/// Returns what it says of the columns.
+pub fn columns(columns: &[ColumnFigures]) -> Value {
+    let each = columns.iter().map(|column| {
+        let last = Some(column.tally.last_point).filter(|at| *at != i64::MIN);
+        let mut object = Map::new();
+        object.insert("summary".to_string(), column.summary.as_str().into());
+        object.insert("name".to_string(), column.name.as_str().into());
+        object.insert("points".to_string(), column.tally.points.into());
+        object.insert("last_point".to_string(), time(last));
+        let left = |reason: ColumnReason| (reason.name().to_string(), column.tally.left(reason).into());
+        object.extend(ColumnReason::ALL.into_iter().map(left));
+        Value::Object(object)
+    });
+    each.collect()
+}
+
 /// Returns what is in the file.
 pub fn of(speaker: &Speaker, figures: &Figures, flushes: &FlushFigures, now: i64) -> Value {
     let mut lines = Map::new();
     lines.insert("seen".to_string(), figures.counters.lines.into());
     lines.insert("matched".to_string(), figures.counters.matched.into());
+    lines.insert("fed".to_string(), figures.counters.fed.into());
     lines.insert("points".to_string(), figures.counters.points.into());
     lines.extend(figures.counters.reasons().map(|reason| (reason.name.to_string(), reason.count.into())));
     let last = flushes.last.clone().unwrap_or_default();
@@ -55,6 +73,7 @@ pub fn of(speaker: &Speaker, figures: &Figures, flushes: &FlushFigures, now: i64
         "writer": speaker.writer,
         "sink": speaker.sink,
         "lines": lines,
+        "columns": columns(&figures.columns),
         "devices": figures.devices,
         "series": figures.series,
         "windows": {

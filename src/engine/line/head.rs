@@ -2,7 +2,11 @@
 
 use super::scan::{head_end, skip_blanks};
 use super::token::{unescape_measurement, unescape_token};
+use std::fmt;
 use std::ops::Range;
+
+/// Longest head that is shown to people, in characters.
+const SHOWN_CHARS_MAX: usize = 200;
 
 /// Measurement and tags of a line, decoded. Tags are sorted by key; of a repeated key the last value wins.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +19,22 @@ impl Head {
     /// The decoded value of a tag.
     pub fn tag(&self, key: &[u8]) -> Option<&[u8]> {
         self.tags.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_slice())
+    }
+}
+
+/// As a line begins with it, for people: without control characters, and cut if it is long.
+impl fmt::Display for Head {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes).replace(' ', "\\ ").replace(',', "\\,");
+            text.replace(char::is_control, "?")
+        };
+        let tags = self.tags.iter().map(|(key, value)| format!(",{}={}", text(key), text(value)));
+        let all: String = std::iter::once(text(&self.measurement)).chain(tags).collect();
+        match all.char_indices().nth(SHOWN_CHARS_MAX) {
+            Some((end, _)) => write!(out, "{}...", &all[..end]),
+            None => out.write_str(&all),
+        }
     }
 }
 

@@ -125,5 +125,6 @@ impl Engine {
                 }
             }
         }
+        self.plans.restore_tallies(series);
     }
 }

@@ -1,5 +1,7 @@
 //! What the fields of a series feed: accumulators of devices.
 
+use super::tally::{ColumnTallies, FieldTally, Taker};
+use crate::engine::counters::ColumnReason;
 use crate::engine::ids::{DefIndex, DeviceIndex, RunIndex, SlotId, SummaryIndex, ZoneIndex};
 use crate::engine::line::number::eight;
 use crate::engine::line::token::is_plain_key;
@@ -65,6 +67,7 @@ pub struct Field {
     /// gives where the key may be spelled in several ways.
     pub begin: (u64, u64),
     pub targets: Box<[Target]>,
+    pub tally: FieldTally,
 }
 
 impl Field {
@@ -79,7 +82,33 @@ impl Field {
                 (eight(&bytes, 0), u64::MAX >> (64 - 8 * known))
             }
         };
-        Field { key: key.into(), is_plain: !key.contains(&b'\\'), begin, targets: targets.into() }
+        let is_plain = !key.contains(&b'\\');
+        Field { key: key.into(), is_plain, begin, targets: targets.into(), tally: FieldTally::default() }
+    }
+
+    /// Counts a value for the columns that take it, and for the others why not.
+    #[inline]
+    pub fn judge(&mut self, columns: &mut ColumnTallies, at: i64, sample: Sample) {
+        match sample {
+            // Every feed takes it.
+            Sample::Number(value)
+                if is_tame(value) && self.targets.iter().all(|target| target.is_tame && !target.is_bounded) =>
+            {
+                self.tally.all.take(at);
+            }
+            _ => columns.judge(&self.tally, at, |taker| self.refusal(taker, sample)),
+        }
+    }
+
+    /// Counts a value that replaces another one at the columns whose range it lies outside of.
+    #[cold]
+    pub fn judge_range(&mut self, columns: &mut ColumnTallies, sample: Sample) {
+        columns.leave(&self.tally, ColumnReason::OutOfRange, |taker| self.refusal(taker, sample));
+    }
+
+    /// Why a column does not take a value through a feed; `None` if it does.
+    pub fn refusal(&self, taker: &Taker, sample: Sample) -> Option<ColumnReason> {
+        refusal(&self.targets[taker.target].feeds[taker.feed], sample)
     }
 
     /// The offset of the equals sign behind the key, if it stands at `at` byte for byte; `None` says nothing.
@@ -142,6 +171,37 @@ pub struct Slot {
     pub unsaved: bool,
     /// Where the accumulators that it feeds stood last.
     pub hint: u8,
+    /// Of about [`DIFFERING_OF`] points at most: how many came for a time that had another value already.
+    pub differing: u16,
+    /// Points that came in their order.
+    pub points: u32,
+}
+
+/// So many points say whether values of one time differ too often.
+const DIFFERING_OF: u64 = 1_000;
+/// A few may be corrections.
+const DIFFERING_MIN: u16 = 3;
+
+impl Slot {
+    /// A slot without a point.
+    pub fn new(id: SlotId) -> Slot {
+        Slot { id, run: RunIndex(0), pending: None, unsaved: true, hint: 0, differing: 0, points: 0 }
+    }
+
+    /// Counts a value for a time that had another one. Returns how many of a hundred values that happens to, if it is more than
+    /// one.
+    pub fn differs(&mut self) -> Option<u8> {
+        let points = u64::from(self.points);
+        if points > DIFFERING_OF {
+            // What was long ago must not hide what is.
+            self.differing = (u64::from(self.differing) * DIFFERING_OF / points) as u16;
+            self.points = DIFFERING_OF as u32;
+        }
+        self.differing = self.differing.saturating_add(1);
+        let (differing, points) = (u64::from(self.differing), u64::from(self.points));
+        let share = 100 * differing / (points + differing);
+        (self.differing >= DIFFERING_MIN && 100 * differing > points + differing).then_some(share as u8)
+    }
 }
 
 /// True if a number, scaled by one and moved by another of the kind, is finite.
@@ -160,8 +220,17 @@ pub fn takes(feeds: &[Feed], sample: Sample) -> bool {
 
 /// True if a feed does not take the sample because it lies outside of the feed's range.
 pub fn is_outside(feeds: &[Feed], sample: Sample) -> bool {
-    let Sample::Number(number) = sample else { return false };
-    feeds.iter().any(|feed| feed.value(number).is_none() && scaled(feed, number).is_finite())
+    feeds.iter().any(|feed| refusal(feed, sample) == Some(ColumnReason::OutOfRange))
+}
+
+/// Why a feed does not take a sample; `None` if it does.
+fn refusal(feed: &Feed, sample: Sample) -> Option<ColumnReason> {
+    match sample {
+        Sample::Text(_) => (!feed.takes_text).then_some(ColumnReason::Text),
+        Sample::Number(value) if feed.value(value).is_some() => None,
+        Sample::Number(value) if scaled(feed, value).is_finite() => Some(ColumnReason::OutOfRange),
+        Sample::Number(_) => Some(ColumnReason::NotFinite),
+    }
 }
 
 /// `x * scale` rounded, `+ offset` rounded; -0 becomes 0.

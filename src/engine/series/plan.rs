@@ -12,12 +12,15 @@
 //! Invariants: an identity has one series at most; an id of a series or a slot names one at a time; the slots of a
 //! series stand one behind the other, as do its places, and are free when it is removed.
 
+use super::columns::{self, Columns};
 use super::compile::Compiled;
 use super::feed::{Field, Place, Shape, Slot, Target};
 use super::heads::Heads;
 use super::sift::Sift;
+use super::tally::ColumnTallies;
+use crate::engine::counters::Tally;
 use crate::engine::ids::{
-    DefIndex, DeviceIndex, HeadNumber, NO_HEAD, RunIndex, SeriesId, SeriesIndex, SlotId, SummaryIndex, UNMATCHED,
+    DefIndex, DeviceIndex, HeadNumber, NO_HEAD, SeriesId, SeriesIndex, SlotId, SummaryIndex, UNMATCHED,
 };
 use crate::engine::line::head::{Head, decode_head, plain_head_end};
 use crate::engine::line::scan::is_empty_line;
@@ -79,9 +82,10 @@ impl<'p> FieldState<'p> {
 
 /// The same to be changed: the fields, the slots in the same order, and the places.
 pub struct Parts<'p> {
-    pub fields: &'p [Field],
+    pub fields: &'p mut [Field],
     pub slots: &'p mut [Slot],
     pub places: &'p [Place],
+    pub columns: &'p mut ColumnTallies,
 }
 
 /// What happened to a line's head.
@@ -117,6 +121,7 @@ pub struct Plans {
     /// Places of series that are gone.
     free: FreePlaces,
     shapes: Vec<Shape>,
+    columns: Columns,
     by_shape: HashMap<ShapeKey, u32, FixedState>,
     slots: Vec<Slot>,
     places: Vec<Place>,
@@ -156,6 +161,7 @@ impl Plans {
             series: Vec::new(),
             free: FreePlaces::default(),
             shapes: Vec::new(),
+            columns: Columns::new(schema),
             by_shape: HashMap::default(),
             slots: Vec::new(),
             places: Vec::new(),
@@ -299,15 +305,12 @@ impl Plans {
         let id = self.next_series_id();
         let target = |t: &Target| (t.place, t.summary, t.feeds.iter().map(|feed| feed.def).collect());
         let key: ShapeKey = fields.iter().map(|f| (f.key.clone(), f.targets.iter().map(target).collect())).collect();
-        let new_slots: Vec<Slot> = (0..fields.len())
-            .map(|_| {
-                let id = self.next_slot_id();
-                Slot { id, run: RunIndex(0), pending: None, unsaved: true, hint: 0 }
-            })
-            .collect();
+        let new_slots: Vec<Slot> = (0..fields.len()).map(|_| Slot::new(self.next_slot_id())).collect();
         let slots = place_run(&mut self.slots, &mut self.free.slots, &new_slots);
-        let shapes = &mut self.shapes;
+        let (shapes, columns) = (&mut self.shapes, &self.columns);
         let shape = *self.by_shape.entry(key).or_insert_with(|| {
+            let mut fields = fields;
+            columns.assign(&mut fields);
             shapes.push(Shape { fields: fields.into() });
             (shapes.len() - 1) as u32
         });
@@ -496,12 +499,47 @@ impl Plans {
     #[inline]
     pub fn parts(&mut self, series: SeriesIndex) -> Parts<'_> {
         let series = &self.series[series.at()];
-        let shape = &self.shapes[series.shape as usize];
+        let shape = &mut self.shapes[series.shape as usize];
         Parts {
-            fields: &shape.fields,
             slots: &mut self.slots[series.slots(shape)],
+            fields: &mut shape.fields,
             places: &self.places[series.places()],
+            columns: &mut self.columns.tallies,
         }
+    }
+
+    /// Counts a line of a series that lacks fields. `found` are the fields that it has, `line` is a number that no other
+    /// line has.
+    pub fn lacks_fields(&mut self, series: SeriesIndex, found: impl Iterator<Item = usize>, line: u64) {
+        let parts = self.parts(series);
+        columns::lacks_fields(parts.columns, parts.fields, found, line);
+    }
+
+    /// Notes the newest points that stored state knows of a series.
+    pub fn restore_tallies(&mut self, series: SeriesIndex) {
+        let series = &self.series[series.at()];
+        let shape = &self.shapes[series.shape as usize];
+        for (field, slot) in shape.fields.iter().zip(&self.slots[series.slots(shape)]) {
+            if let Some((at, sample)) = slot.pending {
+                self.columns.restore(field, at, sample);
+            }
+        }
+    }
+
+    /// The figures of all columns, in the order of the configuration.
+    pub fn tallies(&self) -> Vec<Tally> {
+        self.columns.sum(&self.shapes)
+    }
+
+    /// Takes, for each column, a series whose values for one time differ too often, and how many of a hundred do.
+    pub fn take_differing(&mut self) -> Vec<Option<(SeriesIndex, u8)>> {
+        self.columns.tallies.0.iter_mut().map(|column| column.differs.take()).collect()
+    }
+
+    /// The head of a series as a line would begin with it; `None` if it is gone.
+    pub fn head_text(&self, index: SeriesIndex) -> Option<String> {
+        let is_there = self.series.get(index.at()).is_some_and(|series| !series.is_free);
+        head_of(self.identities.get(index.at()).filter(|_| is_there)?).map(|head| head.to_string())
     }
 }
 

@@ -34,7 +34,7 @@ impl Fold<'_> {
         let mut slot_of = None;
         let mut taken = 0;
         for &(index, sample) in found {
-            let (field, slot) = (&parts.fields[index], &mut parts.slots[index]);
+            let (field, slot) = (&mut parts.fields[index], &mut parts.slots[index]);
             let ([target], Sample::Number(value)) = (&*field.targets, sample) else { break };
             let Some((newest, Sample::Number(pending))) = slot.pending else { break };
             let is_next = newest < at && newest >= window.span.start && slot.run == run;
@@ -57,6 +57,8 @@ impl Fold<'_> {
             self.dedupe.remember(slot.id, newest, pending.to_bits());
             slot.pending = Some((at, sample));
             slot.unsaved = true;
+            slot.points = slot.points.wrapping_add(1);
+            field.tally.all.take(at);
             taken += 1;
         }
         if taken > 0 {

@@ -10,10 +10,12 @@
 use super::dedupe::{Dedupe, Seen};
 use super::device::Device;
 use crate::engine::aggregate::partial::Partial;
-use crate::engine::counters::Counters;
-use crate::engine::ids::RunIndex;
+use crate::engine::counters::{ColumnReason, Counters};
+use crate::engine::ids::{RunIndex, SeriesIndex};
 use crate::engine::schema::{Schema, Summary};
-use crate::engine::series::feed::{Feed, Field, Place, Sample, Slot, Target, is_outside, scaled, takes};
+use crate::engine::series::feed::{Feed, Field, Place, Sample, Target, is_outside, scaled, takes};
+use crate::engine::series::plan::Parts;
+use crate::engine::series::tally::ColumnTallies;
 use crate::engine::zone::{Span, Zone};
 use std::sync::Arc;
 
@@ -31,21 +33,21 @@ pub struct Fold<'e> {
 }
 
 impl Fold<'_> {
-    /// Applies the duplicate rules to a point and folds what they let through.
+    /// Applies the duplicate rules to a point of a field, and folds what they let through.
     #[inline]
     pub fn point(
         &mut self,
-        field: &Field,
-        slot: &mut Slot,
-        places: &[Place],
+        (series, parts): (SeriesIndex, &mut Parts<'_>),
+        index: usize,
         at: i64,
         sample: Sample,
         has_timestamp: bool,
     ) {
-        let to = (&*field.targets, places);
+        let (field, slot, columns) = (&mut parts.fields[index], &mut parts.slots[index], &mut *parts.columns);
         if !has_timestamp {
             // The time of arrival is not part of the point: two equal lines are two points.
-            self.count(field, sample);
+            self.count(field, columns, at, sample);
+            let to = (&*field.targets, parts.places);
             self.touch(to, at, sample, self.run);
             self.fold(to, at, sample, self.run);
             return;
@@ -53,10 +55,17 @@ impl Fold<'_> {
         match slot.pending {
             Some((newest, pending)) if at == newest => {
                 self.counters.duplicates += 1;
-                if pending != sample {
-                    self.count_outside(field, sample);
+                if pending == sample {
+                    field.tally.all.leave(ColumnReason::Duplicate);
+                } else {
+                    field.tally.all.leave(ColumnReason::Replaced);
+                    if self.count_outside(field, sample) {
+                        field.judge_range(columns, sample);
+                    }
                     slot.pending = Some((at, sample));
                     slot.unsaved = true;
+                    columns.differs(&field.tally, series, slot.differs());
+                    let to = (&*field.targets, parts.places);
                     self.touch(to, at, sample, slot.run);
                     self.lose(to, at, pending, sample, slot.run);
                 }
@@ -64,19 +73,27 @@ impl Fold<'_> {
             Some((newest, _)) if at < newest => match self.dedupe.look_up(slot.id, at, sample.bits()) {
                 seen @ (Seen::New | Seen::TooOld) => {
                     self.counters.too_old_to_compare += u64::from(seen == Seen::TooOld);
-                    self.count(field, sample);
+                    self.count(field, columns, at, sample);
+                    let to = (&*field.targets, parts.places);
                     self.touch(to, at, sample, self.run);
                     self.fold(to, at, sample, self.run);
                     self.dedupe.remember(slot.id, at, sample.bits());
                 }
-                Seen::Duplicate => self.counters.duplicates += 1,
+                Seen::Duplicate => {
+                    self.counters.duplicates += 1;
+                    field.tally.all.leave(ColumnReason::Duplicate);
+                }
                 Seen::Conflict => {
                     self.counters.conflicts += 1;
+                    field.tally.all.leave(ColumnReason::Conflict);
+                    columns.differs(&field.tally, series, slot.differs());
+                    let to = (&*field.targets, parts.places);
                     self.mark_stale(to, at, sample);
                 }
             },
             previous => {
-                self.count(field, sample);
+                self.count(field, columns, at, sample);
+                let to = (&*field.targets, parts.places);
                 if let Some((newest, pending)) = previous {
                     self.fold(to, newest, pending, slot.run);
                     self.dedupe.remember(slot.id, newest, pending.bits());
@@ -84,6 +101,7 @@ impl Fold<'_> {
                 slot.pending = Some((at, sample));
                 slot.run = self.run;
                 slot.unsaved = true;
+                slot.points = slot.points.wrapping_add(1);
                 self.touch(to, at, sample, self.run);
             }
         }
@@ -91,16 +109,18 @@ impl Fold<'_> {
 
     /// Counts a point that has not been there before.
     #[inline]
-    fn count(&mut self, field: &Field, sample: Sample) {
+    fn count(&mut self, field: &mut Field, columns: &mut ColumnTallies, at: i64, sample: Sample) {
         self.counters.points += u64::from(field.targets.iter().any(|target| takes(&target.feeds, sample)));
         self.count_outside(field, sample);
+        field.judge(columns, at, sample);
     }
 
-    /// Counts a value that a column does not take because of its range.
+    /// Counts a value that a column does not take because of its range. True if there is one.
     #[inline]
-    fn count_outside(&mut self, field: &Field, sample: Sample) {
+    fn count_outside(&mut self, field: &Field, sample: Sample) -> bool {
         let is_out = field.targets.iter().any(|target| target.is_bounded && is_outside(&target.feeds, sample));
         self.counters.out_of_range += u64::from(is_out);
+        is_out
     }
 
     /// Opens the windows that take a point of a run, and marks them as changed.

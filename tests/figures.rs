@@ -1,0 +1,175 @@
+//! Nothing is silent: figures for each column, hints that are tied to points, and points too old to be compared.
+
+mod oracle;
+mod support;
+
+use serde_json::Value;
+use std::process::Output;
+use std::time::Duration;
+use support::site::{Site, wait_for};
+use support::{feed, program};
+use telegraf_rollup::config::Config;
+use telegraf_rollup::engine::Engine;
+use telegraf_rollup::engine::counters::ColumnReason;
+
+const SECOND: i64 = 1_000_000_000;
+const HOUR: i64 = 3_600 * SECOND;
+const START: i64 = 1_704_067_200 * SECOND;
+
+/// Three columns of one summary: two of a field, one that counts another.
+const CONFIG: &str = r#"
+timezone = "UTC"
+[lateness]
+max = "1d"
+[missing]
+horizon = "0s"
+[[summary]]
+name = "s"
+key = ["host"]
+column = [
+  { name = "avg_v", method = "avg", sources = [{ measurement = "m", field = "v" }] },
+  { name = "big", method = "max", sources = [{ measurement = "m", field = "v", scale = 1e300 }] },
+  { name = "n", method = "count", sources = [{ measurement = "m", field = "w" }, { measurement = "m", field = "x" }] },
+]
+"#;
+
+fn engine(config: &str) -> Engine {
+    let config = Config::check(config, &|_| None).unwrap_or_else(|report| panic!("{report}"));
+    Engine::new(config.schema)
+}
+
+/// Points of a column, and what it did not take by reason.
+fn figures(engine: &Engine, column: usize) -> (u64, Vec<(&'static str, u64)>) {
+    let tally = &engine.tallies()[column];
+    let left = ColumnReason::ALL.into_iter().map(|reason| (reason.name(), tally.left(reason)));
+    (tally.points, left.filter(|(_, count)| *count > 0).collect())
+}
+
+#[test]
+fn every_value_is_counted_at_its_column_by_reason() {
+    let mut fast = engine(CONFIG);
+    let mut slow = engine(CONFIG);
+    slow.take_the_long_way();
+    let mut lines = Vec::new();
+    for n in 0..10 {
+        lines.push(format!("m,host=a v={n},w=1 {}\n", START + n * 10 * SECOND));
+    }
+    let newest = START + 90 * SECOND;
+    lines.extend([
+        // The newest again, another value, then the same.
+        format!("m,host=a v=50,w=1 {newest}\n"),
+        format!("m,host=a v=50 {newest}\n"),
+        // An older one with another value, and as it was.
+        format!("m,host=a v=60 {START}\n"),
+        format!("m,host=a v=0 {START}\n"),
+        // Texts, a number that only one column can take, and a time without any timestamp.
+        format!("m,host=a v=\"7W\",w=\"on\" {}\n", newest + SECOND),
+        format!("m,host=a v=1e20 {}\n", newest + 2 * SECOND),
+        "m,host=a v=1,x=\"y\"\n".to_string(),
+        // Too old, and of the future.
+        format!("m,host=a v=1,w=1 {}\n", START - 48 * HOUR),
+        format!("m,host=a v=1 {}\n", newest + HOUR),
+        // Other fields, and another device of the same kind.
+        format!("m,host=a z=1 {}\n", newest + 3 * SECOND),
+        format!("m,host=b x=1i {newest}\n"),
+    ]);
+    for engine in [&mut fast, &mut slow] {
+        for line in &lines {
+            assert!(engine.ingest(line.as_bytes(), newest), "{line}");
+        }
+        let rest = [("replaced", 1), ("conflict", 1), ("late", 1), ("future", 1), ("duplicate", 2)];
+        let with = |first: &[(&'static str, u64)]| [first, &rest].concat();
+        assert_eq!(figures(engine, 0), (12, with(&[("text", 1), ("no_field", 2)])));
+        assert_eq!(figures(engine, 1), (11, with(&[("text", 1), ("no_field", 2), ("not_finite", 1)])));
+        // A line without `w` may have `x`.
+        let left = vec![("no_field", 6), ("late", 1), ("duplicate", 1)];
+        assert_eq!(figures(engine, 2), (13, left));
+        assert_eq!(engine.tallies()[0].last_point, newest + 2 * SECOND);
+        assert_eq!(engine.tallies()[1].last_point, newest);
+        let counters = engine.counters();
+        assert_eq!((counters.lines, counters.matched, counters.fed), (21, 21, 14));
+    }
+    assert_eq!(fast.tallies(), slow.tallies());
+}
+
+struct Replayed {
+    rows: String,
+    said: String,
+}
+
+fn replay_with(config: &str, input: &[u8], arguments: &[&str]) -> Replayed {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("rollup.toml");
+    std::fs::write(&path, config).expect("writable");
+    let mut command = program();
+    command.args(["replay", "--format", "csv", "--config"]).arg(&path).args(arguments).arg("-");
+    let Output { stdout, stderr, status } = feed(&mut command, input);
+    let said = String::from_utf8(stderr).expect("UTF-8");
+    assert!(status.success(), "{said}");
+    Replayed { rows: String::from_utf8(stdout).expect("UTF-8"), said }
+}
+
+fn replay(config: &str, input: &str) -> Replayed {
+    replay_with(config, input.as_bytes(), &[])
+}
+
+/// A configuration of columns that each take the largest value of their sources.
+fn columns(sources: &[(&str, &str)]) -> String {
+    let head = "timezone = \"UTC\"\n[missing]\nhorizon = \"0s\"\n[[summary]]\nname = \"s\"\nkey = [\"host\"]\n";
+    let column = |(name, sources): &(&str, &str)| {
+        format!("[[summary.column]]\nname = \"{name}\"\nmethod = \"max\"\nsources = [{sources}]\n")
+    };
+    head.to_string() + &sources.iter().map(column).collect::<String>()
+}
+
+/// A line every minute.
+fn minutes(count: i64, line: impl Fn(i64) -> String) -> String {
+    (0..count).map(|n| format!("{} {}\n", line(n), START + n * 60 * SECOND)).collect()
+}
+
+/// The status file and `status` say the same of each column.
+#[test]
+fn the_status_says_what_became_of_each_column() {
+    let mut site = Site::with(
+        &(columns(&[("max_v", "{ measurement = \"m\", field = \"v\" }")]) + "[lateness]\nmax = \"forever\"\n"),
+    );
+    site.config = site.config.replace("[[summary]]", "[flush]\nevery = \"1s\"\n[[summary]]");
+    let input = format!(
+        "m,host=a v=1 {START}\nm,host=a v=2 {START}\nm,host=a v=2 {START}\nm,host=a v=\"x\" {}\nm,host=a w=1 {START}\n",
+        START + SECOND
+    );
+    site.run("state", input.as_bytes());
+    wait_for("the status", Duration::from_secs(10), || site.status("state").is_some_and(|s| !s["ended_at"].is_null()));
+    let status = site.status("state").expect("a status");
+    let column = &status["columns"][0];
+    assert_eq!((column["summary"].as_str(), column["name"].as_str()), (Some("s"), Some("max_v")));
+    assert_eq!(column["last_point"], Value::from("2024-01-01T00:00:00Z"));
+    for (name, count) in [
+        ("points", 1),
+        ("text", 1),
+        ("no_field", 1),
+        ("out_of_range", 0),
+        ("replaced", 1),
+        ("late", 0),
+        ("future", 0),
+        ("duplicate", 1),
+    ] {
+        assert_eq!(column[name].as_u64(), Some(count), "{name}: {column}");
+    }
+    assert_eq!((status["lines"]["matched"].as_u64(), status["lines"]["fed"].as_u64()), (Some(5), Some(1)));
+    let said = site.tool("status", "state").output().expect("it starts").stdout;
+    let said = String::from_utf8(said).expect("UTF-8");
+    assert!(said.contains("5 seen, 5 of them match a source, 1 feed a column, 1 points counted"), "{said}");
+    assert!(
+        said.contains("s.max_v  1 points, last 2024-01-01T00:00:00Z; 1 are texts, 1 lines lack the field"),
+        "{said}"
+    );
+}
+
+#[test]
+fn points_that_are_too_old_to_be_compared_are_told() {
+    let config = columns(&[("max_v", "{ measurement = \"m\", field = \"v\" }")]) + "[limits]\ndedupe_points = 20\n";
+    let input = minutes(100, |n| format!("m,host=a v={n}")) + &minutes(1, |_| "m,host=a v=0".to_string());
+    let said = replay(&config, &input).said;
+    assert!(said.contains("101 points counted; counted all the same: 1 points too old to be compared"), "{said}");
+}
