@@ -4,9 +4,10 @@ mod oracle;
 mod support;
 
 use serde_json::Value;
+use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
-use support::site::{Site, wait_for};
+use support::site::{Site, log, wait_for};
 use support::{feed, program};
 use telegraf_rollup::config::Config;
 use telegraf_rollup::engine::Engine;
@@ -125,6 +126,57 @@ fn columns(sources: &[(&str, &str)]) -> String {
 /// A line every minute.
 fn minutes(count: i64, line: impl Fn(i64) -> String) -> String {
     (0..count).map(|n| format!("{} {}\n", line(n), START + n * 60 * SECOND)).collect()
+}
+
+/// Sixty lines whose timestamps have so many digits more than seconds.
+fn digits_more(digits: usize) -> String {
+    (0..60).map(|n| format!("m,host=a v={n} {}{}\n", START / SECOND + n * 61, "1".repeat(digits))).collect()
+}
+
+#[test]
+fn timestamps_are_read_in_the_unit_that_is_named() {
+    let config = columns(&[("max_v", "{ measurement = \"m\", field = \"v\" }")]);
+    for (digits, unit) in [(0, "s"), (3, "ms"), (6, "us"), (9, "ns")] {
+        let read = replay_with(&config, digits_more(digits).as_bytes(), &["--precision", unit]);
+        assert!(read.rows.contains("s_hourly,2024-01-01 00:00:00"), "{}", read.rows);
+        assert!(read.said.contains("60 points counted"), "{}", read.said);
+    }
+    let read = replay_with(&config, digits_more(9).as_bytes(), &["--precision", "s"]);
+    assert!(read.said.contains("60 timestamps are too large for --precision s: name the unit"), "{}", read.said);
+    // No timestamp, before 1970, a text that ends in digits, blanks behind.
+    let odd = "m,host=a v=1\nm,host=b v=1 -5\nm,host=c v=1,t=\"x 12\"\nm,host=d v=1 3600 \r\n";
+    let read = replay_with(&config, odd.as_bytes(), &["--precision", "s"]);
+    assert!(read.rows.contains("1969-12-31 23:00:00") && read.rows.contains("1970-01-01 01:00:00"), "{}", read.rows);
+    assert!(read.said.contains("4 points counted"), "{}", read.said);
+}
+
+#[test]
+fn lines_are_taken_as_telegraf_prints_them() {
+    let config = columns(&[("max_v", "{ measurement = \"m\", field = \"v\" }")]);
+    let plain = minutes(5_000, |n| format!("m,host=a v={n},t=\"one\ntwo \\\" > 3\""));
+    let shown = plain.replace("m,host=a", "> m,host=a");
+    assert!(shown.len() > 2 * (128 << 10), "several reads");
+    let (plain, shown) = (replay(&config, &plain), replay(&config, &shown));
+    assert_eq!(plain.rows, shown.rows);
+    assert!(shown.said.contains("5000 points counted") && !shown.said.contains("malformed"), "{}", shown.said);
+    let odd = replay(&config, "> m,host=a v=1 1704067200000000000\n\n> \n>\n> m,host=b v=2 1704067200000000000");
+    assert!(odd.said.contains("2 points counted"), "{}", odd.said);
+}
+
+#[cfg(unix)]
+#[test]
+fn explain_takes_a_prompt_and_bytes_that_are_not_utf8() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path: PathBuf = folder.path().join("rollup.toml");
+    std::fs::write(&path, columns(&[("max_v", "{ measurement = \"m\", field = \"v\" }")])).expect("writable");
+    for line in [&b"> m,host=a v=5"[..], b"m,host=caf\xe9 v=5,t=\"\xff\""] {
+        let line = std::ffi::OsStr::from_bytes(line);
+        let output =
+            program().args(["check", "--config"]).arg(&path).arg("--explain").arg(line).output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &log(&output);
+        assert!(output.status.success() && said.contains("s.max_v takes m:v = 5"), "{said}");
+    }
 }
 
 /// The status file and `status` say the same of each column.

@@ -10,6 +10,7 @@ use crate::sink;
 use crate::sink::mysql::exposed;
 use crate::sink::sql::ddl;
 use clap::Args;
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,9 +23,10 @@ pub struct CheckArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Show which column takes this line of line protocol, and do nothing else
+    /// Show which column takes this line of line protocol, and do nothing else; `> ` in front of it, as `telegraf --test`
+    /// prints it, is left out
     #[arg(long, value_name = "LINE")]
-    explain: Option<String>,
+    explain: Option<OsString>,
 }
 
 impl CheckArgs {
@@ -35,7 +37,7 @@ impl CheckArgs {
             say!("warning: {warning}");
         }
         match &self.explain {
-            Some(line) => explain(&config, line),
+            Some(line) => explain(&config, line.as_encoded_bytes()),
             None => tables(&config),
         }
     }
@@ -89,8 +91,9 @@ fn tables(config: &Config) -> anyhow::Result<ExitCode> {
 }
 
 /// Shows, source by source, what becomes of a line.
-fn explain(config: &Config, line: &str) -> anyhow::Result<ExitCode> {
-    let point = match decode(line.as_bytes()) {
+fn explain(config: &Config, line: &[u8]) -> anyhow::Result<ExitCode> {
+    let line = line.strip_prefix(b"> ").unwrap_or(line);
+    let point = match decode(line) {
         Ok(Some(point)) => point,
         Ok(None) => anyhow::bail!("the line is blank or a comment: nothing is counted"),
         Err(at) => {
@@ -120,8 +123,8 @@ fn explain(config: &Config, line: &str) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn rest(line: &str, at: usize) -> String {
-    String::from_utf8_lossy(&line.as_bytes()[at.min(line.len())..]).chars().take(20).collect()
+fn rest(line: &[u8], at: usize) -> String {
+    String::from_utf8_lossy(&line[at.min(line.len())..]).chars().take(20).collect()
 }
 
 /// The value that a source takes from a point, or the first thing that does not fit.

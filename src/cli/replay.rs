@@ -5,6 +5,7 @@ use super::load::load;
 use crate::driver::jobs::replay;
 use crate::driver::owner::status;
 use crate::engine::aggregate::row::Cell;
+use crate::engine::precision::Precision;
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::WindowKind;
 use crate::sink::memory::MemorySink;
@@ -21,7 +22,9 @@ use std::process::ExitCode;
 #[command(
     after_help = "Without --now nothing is late and every window is final. With it, every line is judged as if it \
     arrived at that time.\n\nExamples:\n  telegraf-rollup replay --config rollup.toml metrics.influx\n  \
-    zcat old.gz | telegraf-rollup replay --config rollup.toml --format csv - > rows.csv"
+    zcat old.gz | telegraf-rollup replay --config rollup.toml --format csv - > rows.csv\n  \
+    telegraf --test | telegraf-rollup replay --config rollup.toml -\n  \
+    telegraf-rollup replay --config rollup.toml --precision s export.lp"
 )]
 pub struct ReplayArgs {
     /// The configuration file; its sink and state_dir are not used
@@ -30,12 +33,38 @@ pub struct ReplayArgs {
     /// Judge every line as if it arrived at this time, as in 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME")]
     now: Option<String>,
+    /// The unit of the timestamps, as for InfluxDB's import
+    #[arg(long, value_enum, default_value_t = Unit::Ns)]
+    precision: Unit,
     /// How the rows are printed
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     /// Files with line protocol; - is stdin
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Unit {
+    /// Nanoseconds, as Telegraf writes them
+    Ns,
+    /// Microseconds
+    Us,
+    /// Milliseconds
+    Ms,
+    /// Seconds
+    S,
+}
+
+impl Unit {
+    fn precision(self) -> Precision {
+        match self {
+            Unit::Ns => Precision::Nanoseconds,
+            Unit::Us => Precision::Microseconds,
+            Unit::Ms => Precision::Milliseconds,
+            Unit::S => Precision::Seconds,
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -55,7 +84,7 @@ impl ReplayArgs {
             None => None,
             Some(text) => Some(instant(text)?),
         };
-        let mut replay = replay::Replay::new(&config.schema, now);
+        let mut replay = replay::Replay::new(&config.schema, now).with_precision(self.precision.precision());
         for path in &self.files {
             let name = path.display();
             let mut input: Box<dyn io::Read> = if path.as_os_str() == "-" {
@@ -66,7 +95,7 @@ impl ReplayArgs {
             replay.feed(&mut input).with_context(|| format!("cannot read {name}"))?;
         }
         let schema = replay.schema().clone();
-        let columns = replay.columns();
+        let (columns, too_large) = (replay.columns(), replay.too_large());
         let (rows, counters) = replay.finish().map_err(|e| anyhow::anyhow!("{e}"))?;
         let mut out = BufWriter::new(io::stdout().lock());
         match self.format {
@@ -92,6 +121,10 @@ impl ReplayArgs {
             eprintln!("{} lines match a source by measurement and tags", counters.matched);
         }
         columns::table(&status::columns(&columns)).iter().for_each(|line| eprintln!("{line}"));
+        if too_large > 0 {
+            let name = self.precision.precision().name();
+            eprintln!("{too_large} timestamps are too large for --precision {name}: name the unit that they are in");
+        }
         if counters.matched == 0 && counters.lines > 0 {
             eprintln!("no line matches a source: `telegraf-rollup check --explain LINE` shows what a line would need");
         }

@@ -16,6 +16,7 @@ mod ingest;
 pub mod line;
 pub mod pattern;
 pub mod persist;
+pub mod precision;
 pub mod rules;
 pub mod schema;
 pub mod series;

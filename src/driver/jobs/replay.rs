@@ -5,11 +5,13 @@ use crate::driver::flush::pass::{self, FlushMemory, Scope};
 use crate::driver::intake::shared::Shared;
 use crate::driver::owner::figures::ColumnFigures;
 use crate::engine::line::frame::Framer;
+use crate::engine::precision::Precision;
 use crate::engine::schema::{Lateness, Schema};
 use crate::engine::{Counters, Engine};
 use crate::sink::memory::MemorySink;
 use crate::sink::port::SinkError;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Bytes of one read: they stay in the cache while they are looked at.
@@ -19,6 +21,25 @@ const READ_BYTES: usize = 128 << 10;
 pub struct Replay {
     engine: Engine,
     now: Option<i64>,
+    precision: Precision,
+    /// The line in hand with its timestamp in nanoseconds; kept to reuse its memory.
+    line: Vec<u8>,
+    /// Timestamps that are too large for the unit.
+    too_large: u64,
+}
+
+/// What `telegraf --test` prints in front of a line.
+const PROMPT: &[u8] = b"> ";
+
+/// Digits of the largest timestamp in nanoseconds.
+const TIMESTAMP_DIGITS_MAX: usize = 19;
+
+/// Where the digits of a line's timestamp stand, if it has one.
+fn timestamp(line: &[u8]) -> Option<Range<usize>> {
+    let line = line.trim_ascii_end();
+    let digits = line.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let before = line[..line.len() - digits].strip_suffix(b"-").unwrap_or(&line[..line.len() - digits]);
+    (digits > 0 && before.last().is_some_and(u8::is_ascii_whitespace)).then_some(line.len() - digits..line.len())
 }
 
 impl Replay {
@@ -29,7 +50,39 @@ impl Replay {
         if now.is_none() {
             schema.lateness = Lateness { max: i64::MAX, future: i64::MAX, ..schema.lateness };
         }
-        Replay { engine: Engine::new(Arc::new(schema)), now }
+        Replay {
+            engine: Engine::new(Arc::new(schema)),
+            now,
+            precision: Precision::Nanoseconds,
+            line: Vec::new(),
+            too_large: 0,
+        }
+    }
+
+    /// Timestamps are in this unit from now on.
+    pub fn with_precision(mut self, precision: Precision) -> Replay {
+        self.precision = precision;
+        self
+    }
+
+    fn take(&mut self, line: &[u8], arrival: i64) {
+        let more = self.precision.digits();
+        match (more > 0).then(|| timestamp(line)).flatten() {
+            None => self.engine.ingest(line, arrival),
+            Some(at) => {
+                self.too_large += u64::from(at.len() + more > TIMESTAMP_DIGITS_MAX);
+                self.line.clear();
+                self.line.extend_from_slice(&line[..at.end]);
+                self.line.resize(at.end + more, b'0');
+                self.line.extend_from_slice(&line[at.end..]);
+                self.engine.ingest(&self.line, arrival)
+            }
+        };
+    }
+
+    /// Timestamps that are too large for the unit: their lines count as malformed.
+    pub fn too_large(&self) -> u64 {
+        self.too_large
     }
 
     /// What is computed.
@@ -37,7 +90,8 @@ impl Replay {
         self.engine.schema()
     }
 
-    /// Takes all lines of one input. A last line without a newline counts: unlike a pipe, a file is not torn.
+    /// Takes all lines of one input, with or without the `> ` that `telegraf --test` prints in front of them. A last line
+    /// without a newline counts: unlike a pipe, a file is not torn.
     ///
     /// # Errors
     /// The input cannot be read.
@@ -46,6 +100,7 @@ impl Replay {
         let mut framer = Framer::default();
         let mut buffer: Vec<u8> = Vec::new();
         let (mut line, mut filled) = (0, 0);
+        let mut is_new = true;
         loop {
             let rest = filled - line;
             // What is left of the last read is short, or much of a long line, which is not moved again and again.
@@ -63,13 +118,23 @@ impl Replay {
                 Err(e) => return Err(e),
             };
             filled += read;
-            while let Some(length) = framer.line(&buffer[line..filled]) {
-                self.engine.ingest(&buffer[line..line + length], arrival);
+            loop {
+                let rest = &buffer[line..filled];
+                if is_new && rest.starts_with(PROMPT) {
+                    line += PROMPT.len();
+                } else if is_new && PROMPT.starts_with(rest) {
+                    // Whether it is one shows with the next byte.
+                    break;
+                }
+                is_new = false;
+                let Some(length) = framer.line(&buffer[line..filled]) else { break };
+                self.take(&buffer[line..line + length], arrival);
                 line += length;
+                is_new = true;
             }
         }
         if filled > line {
-            self.engine.ingest(&buffer[line..filled], arrival);
+            self.take(&buffer[line..filled], arrival);
         }
         Ok(())
     }
