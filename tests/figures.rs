@@ -128,9 +128,117 @@ fn minutes(count: i64, line: impl Fn(i64) -> String) -> String {
     (0..count).map(|n| format!("{} {}\n", line(n), START + n * 60 * SECOND)).collect()
 }
 
+#[test]
+fn values_that_are_texts_and_fields_that_are_not_there_are_named() {
+    let config = columns(&[("power", "{ measurement = \"rack\", field = \"pd1Power\" }")]);
+    let input = minutes(60, |n| match n % 3 {
+        0 => "rack,host=a pd1Power=\"887W\"".to_string(),
+        1 => "rack,host=b pd1Power=\"44,5\"".to_string(),
+        _ => "rack,host=c pd1Pwr=887i".to_string(),
+    });
+    let said = replay(&config, &input).said;
+    assert!(said.contains("60 lines, 0 of them feed a column, 0 points counted"), "{said}");
+    assert!(said.contains("60 lines match a source"), "{said}");
+    assert!(said.contains("s.power  0 points, none yet; 40 are texts, 20 lines lack the field"), "{said}");
+    let hint = said.lines().find(|line| line.starts_with("hint: ")).expect("a hint");
+    assert!(hint.contains("column s.power: has taken nothing, although its series come: 40 are texts"), "{hint}");
+    assert!(hint.contains("`rack,host=a` has pd1Power=\"887W\", a text"), "{hint}");
+    // One device alone sends texts.
+    let some = minutes(60, |n| match n % 3 {
+        0 => "rack,host=a pd1Power=\"887W\"".to_string(),
+        1 => "rack,host=b pd1Power=44.5".to_string(),
+        _ => "rack,host=c pd1Pwr=887i".to_string(),
+    });
+    let said = replay(&config, &some).said;
+    assert!(
+        said.contains("hint: column s.power: 20 of its values are texts, which are not counted; `rack,host=a`"),
+        "{said}"
+    );
+    let good = minutes(60, |n| format!("rack,host=b pd1Power={n}"));
+    assert!(!replay(&config, &good).said.contains("hint: "));
+}
+
+#[test]
+fn a_column_that_falls_silent_names_what_comes_instead() {
+    let sources = "{ measurement = \"temp\", tags = { sensor = \"coretemp_package_id_*\" }, field = \"temp\" }";
+    let config = columns(&[("max_temp", sources)]);
+    // Other names of sensors from the second hour on: nothing matches any more, and the measurement goes on.
+    let input = minutes(150, |n| match n {
+        0..60 => format!("temp,host=box-1,sensor=coretemp_package_id_0 temp={n}"),
+        _ => format!("temp,host=box-1,sensor=package_id_0 temp={n}"),
+    });
+    let said = replay(&config, &input).said;
+    assert!(
+        said.contains("hint: column s.max_temp: is silent on host=box-1: the last value is of 2024-01-01 00:59:00"),
+        "{said}"
+    );
+    assert!(said.contains("`temp,host=box-1,sensor=package_id_0`"), "{said}");
+    // Another column of the device goes on.
+    let config = columns(&[("max_temp", sources), ("load", "{ measurement = \"system\", field = \"load1\" }")]);
+    let input = minutes(150, |n| match n {
+        0..60 if n % 2 == 0 => format!("temp,host=box-1,sensor=coretemp_package_id_0 temp={n}"),
+        _ => format!("system,host=box-1 load1={n}"),
+    });
+    let said = replay(&config, &input).said;
+    assert!(said.contains("hint: column s.max_temp: is silent on host=box-1"), "{said}");
+    assert!(!said.contains("column s.load"), "{said}");
+    // A source that has never matched, although its measurement comes.
+    let said = replay(&config, &minutes(20, |n| format!("temp,host=box-1,sensor=cpu_thermal temp={n}"))).said;
+    assert!(
+        said.contains("has taken nothing, although the measurement comes") && said.contains("cpu_thermal"),
+        "{said}"
+    );
+}
+
+#[test]
+fn two_sensors_with_one_name_are_named() {
+    let config = columns(&[("max_v", "{ measurement = \"m\", field = \"v\" }")]);
+    let twice = minutes(60, |n| format!("m,host=a v={n} {}\nm,host=a v=1{n}", START + n * 60 * SECOND));
+    let said = replay(&config, &twice).said;
+    assert!(
+        said.contains("60 points, last 2024-01-01T00:59:00Z; 60 replaced another value of the same time"),
+        "{said}"
+    );
+    assert!(
+        said.contains("hint: column s.max_v: 50 of 100 values of `m,host=a` come for a time that has another"),
+        "{said}"
+    );
+    // One after the other: the first stays.
+    let blocks = minutes(60, |n| format!("m,host=a v={n}")) + &minutes(60, |n| format!("m,host=a v=1{n}"));
+    let said = replay(&config, &blocks).said;
+    assert!(said.contains("values of `m,host=a` come for a time that has another"), "{said}");
+    // One device of very many.
+    let lines = |n: i64| -> String {
+        let host = |host: i64| format!("m,host=h{host} v={n} {}\n", START + n * 60 * SECOND);
+        (0..400).map(host).collect::<String>() + &format!("m,host=h7 v=1{n}")
+    };
+    let said = replay(&config, &minutes(30, lines)).said;
+    assert!(said.contains("`m,host=h7` come for a time that has another"), "{said}");
+    // A correction now and then is none, nor is a point that comes twice.
+    let some = minutes(400, |n| {
+        let again = if n % 150 == 0 { format!("m,host=a v=-1 {}\n", START + n * 60 * SECOND) } else { String::new() };
+        format!("{again}m,host=a v={n} {}\nm,host=a v={n}", START + n * 60 * SECOND)
+    });
+    let said = replay(&config, &some).said;
+    assert!(!said.contains("hint: ") && said.contains("400 duplicates"), "{said}");
+}
+
 /// Sixty lines whose timestamps have so many digits more than seconds.
 fn digits_more(digits: usize) -> String {
     (0..60).map(|n| format!("m,host=a v={n} {}{}\n", START / SECOND + n * 61, "1".repeat(digits))).collect()
+}
+
+#[test]
+fn timestamps_in_another_unit_are_named() {
+    let config = columns(&[("max_v", "{ measurement = \"m\", field = \"v\" }")]);
+    for (digits, unit, words) in [(0, "s", "seconds"), (3, "ms", "milliseconds"), (6, "us", "microseconds")] {
+        let said = replay(&config, &digits_more(digits)).said;
+        assert!(said.contains(&format!("hint: 60 timestamps look like {words}, for example 17040")), "{said}");
+        assert!(said.contains(&format!("--precision {unit}")), "{said}");
+        let said = replay_with(&config, digits_more(digits).as_bytes(), &["--precision", unit]).said;
+        assert!(!said.contains("hint: "), "{said}");
+    }
+    assert!(!replay(&config, &digits_more(9)).said.contains("hint: "));
 }
 
 #[test]

@@ -95,7 +95,7 @@ impl ReplayArgs {
             replay.feed(&mut input).with_context(|| format!("cannot read {name}"))?;
         }
         let schema = replay.schema().clone();
-        let (columns, too_large) = (replay.columns(), replay.too_large());
+        let (columns, hints, too_large) = (replay.columns(), replay.hints(), replay.too_large());
         let (rows, counters) = replay.finish().map_err(|e| anyhow::anyhow!("{e}"))?;
         let mut out = BufWriter::new(io::stdout().lock());
         match self.format {
@@ -121,6 +121,7 @@ impl ReplayArgs {
             eprintln!("{} lines match a source by measurement and tags", counters.matched);
         }
         columns::table(&status::columns(&columns)).iter().for_each(|line| eprintln!("{line}"));
+        hints.iter().for_each(|hint| eprintln!("hint: {hint}"));
         if too_large > 0 {
             let name = self.precision.precision().name();
             eprintln!("{too_large} timestamps are too large for --precision {name}: name the unit that they are in");

@@ -10,6 +10,7 @@ pub mod backoff;
 mod clock;
 pub mod deliver;
 pub mod flush;
+pub mod hints;
 pub mod intake;
 pub mod jobs;
 mod names;

@@ -10,10 +10,12 @@ use super::counters::{Counters, Tally};
 use super::ids::{DeviceIndex, HeadNumber, Key, RunIndex, SeriesId, SummaryIndex, ZoneIndex};
 use super::persist::copying::Copying;
 use super::persist::stored::{Gone, StoredSlot};
+use super::precision::Misread;
 use super::schema::Schema;
 use super::series::compile::DeviceKey;
 use super::series::feed::Sample;
 use super::series::plan::Plans;
+use super::watch::sighting::Watch;
 use super::window::dedupe::Dedupe;
 use super::window::device::Device;
 use super::window::directory::Directory;
@@ -41,12 +43,17 @@ pub struct Engine {
     /// By id of the series: slots of fields that this configuration does not know, kept as they were stored.
     pub(super) unknown_slots: HashMap<SeriesId, Vec<StoredSlot>>,
     pub(super) counters: Counters,
+    /// Timestamps of matched lines that look like another unit than nanoseconds.
+    pub(super) misread: Misread,
     /// Index and value of the wanted fields of the line in hand; kept to reuse its memory.
     pub(super) found: Vec<(usize, Sample)>,
     /// Every point goes the long way: a rule with a baseline wants to know of every change.
     pub(super) long_way: bool,
-    /// Lines until it is time to look ahead.
+    /// Lines until it is time to look ahead, and how many they were at first.
     pub(super) look_ahead: u32,
+    pub(super) looked_ahead: u32,
+    /// Looks for what comes in place of what columns ask for, if somebody wants to know.
+    pub(super) watch: Option<Box<Watch>>,
     /// The number of the last checkpoint.
     pub(super) checkpoint: u32,
     /// What has expired since the last checkpoint.
@@ -72,9 +79,12 @@ impl Engine {
             spilled: 0,
             unknown_slots: HashMap::new(),
             counters: Counters::default(),
+            misread: Misread::default(),
             found: Vec::new(),
             long_way: schema.judges,
             look_ahead: 0,
+            looked_ahead: 0,
+            watch: None,
             checkpoint: 0,
             gone: Gone::default(),
             has_renumbered: false,
@@ -132,6 +142,11 @@ impl Engine {
     /// How many points the memory of duplicates holds at most.
     pub fn dedupe_capacity(&self) -> usize {
         self.dedupe.capacity()
+    }
+
+    /// Timestamps of matched lines that look like another unit than nanoseconds.
+    pub fn misread(&self) -> Misread {
+        self.misread
     }
 
     /// Devices known.

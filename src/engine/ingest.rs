@@ -5,6 +5,7 @@ use super::counters::ColumnReason;
 use super::ids::{DeviceIndex, SeriesIndex, UNMATCHED};
 use super::line::scan::{self, End, Visit};
 use super::line::token::{self, Value};
+use super::precision::MISREAD_BELOW;
 use super::schema;
 use super::series::compile;
 use super::series::feed::{Field, Sample};
@@ -108,7 +109,7 @@ impl Engine {
     pub fn ingest(&mut self, line: &[u8], now: i64) -> bool {
         match self.look_ahead.checked_sub(1) {
             Some(left) => self.look_ahead = left,
-            None => self.look_ahead(),
+            None => self.look_ahead(line, now),
         }
         match self.find(line) {
             Found::Series(UNMATCHED, _) => {
@@ -140,12 +141,17 @@ impl Engine {
 
     /// Reads what the lines that are expected next will need, all of it at once: the state of very many series is in no cache,
     /// and a line that finds it missing waits for each piece in turn.
-    fn look_ahead(&mut self) {
-        if self.plans.matched_series() < MANY_SERIES {
-            self.look_ahead = u32::try_from(MANY_SERIES).unwrap_or(u32::MAX);
+    ///
+    /// A line that is to be looked at as a whole (see [`super::watch`]) is looked at here, too: the others pass by.
+    fn look_ahead(&mut self, line: &[u8], now: i64) {
+        let is_many = self.plans.matched_series() >= MANY_SERIES;
+        let most = if is_many { plan::EXPECTED as u32 - 1 } else { MANY_SERIES as u32 };
+        let least = self.watch_line(line, now, self.looked_ahead);
+        self.look_ahead = most.min(least);
+        self.looked_ahead = self.look_ahead + 1;
+        if !is_many {
             return;
         }
-        self.look_ahead = plan::EXPECTED as u32 - 1;
         let mut devices = [DeviceIndex(0); plan::EXPECTED];
         let (count, mut sum) = self.plans.expected(&mut devices);
         for device in &devices[..count] {
@@ -215,6 +221,9 @@ impl Engine {
             if self.found.is_empty() {
                 return;
             }
+        }
+        if at < MISREAD_BELOW {
+            self.misread.note(at);
         }
         let lateness = &self.schema.lateness;
         if at > EVENT_TIME_MAX || at.saturating_sub(now) > lateness.future {

@@ -20,6 +20,7 @@ pub mod precision;
 pub mod rules;
 pub mod schema;
 pub mod series;
+pub mod watch;
 pub mod window;
 pub mod zone;
 mod zones;

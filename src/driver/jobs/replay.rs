@@ -2,6 +2,7 @@
 
 use crate::driver::clock;
 use crate::driver::flush::pass::{self, FlushMemory, Scope};
+use crate::driver::hints::{Hints, Look};
 use crate::driver::intake::shared::Shared;
 use crate::driver::owner::figures::ColumnFigures;
 use crate::engine::line::frame::Framer;
@@ -16,6 +17,10 @@ use std::sync::Arc;
 
 /// Bytes of one read: they stay in the cache while they are looked at.
 const READ_BYTES: usize = 128 << 10;
+
+/// So many lines are looked at for hints, then one of so many.
+const LINES_LOOKED_AT: u32 = 1 << 16;
+const LINES_A_LOOK: u32 = 64;
 
 /// A replay that is being fed.
 pub struct Replay {
@@ -50,13 +55,9 @@ impl Replay {
         if now.is_none() {
             schema.lateness = Lateness { max: i64::MAX, future: i64::MAX, ..schema.lateness };
         }
-        Replay {
-            engine: Engine::new(Arc::new(schema)),
-            now,
-            precision: Precision::Nanoseconds,
-            line: Vec::new(),
-            too_large: 0,
-        }
+        let mut engine = Engine::new(Arc::new(schema));
+        engine.watch(LINES_LOOKED_AT, LINES_A_LOOK);
+        Replay { engine, now, precision: Precision::Nanoseconds, line: Vec::new(), too_large: 0 }
     }
 
     /// Timestamps are in this unit from now on.
@@ -137,6 +138,17 @@ impl Replay {
             self.take(&buffer[line..filled], arrival);
         }
         Ok(())
+    }
+
+    /// What is to be said of the input as a whole.
+    pub fn hints(&mut self) -> Vec<String> {
+        let mut silent = Vec::new();
+        let mut from = Some(0);
+        while let Some(at) = from {
+            from = self.engine.silent(at, usize::MAX / 2, &mut silent);
+        }
+        let (seen, differing) = (self.engine.take_seen(), self.engine.take_differing());
+        Hints::of_all(&Look { columns: self.columns(), seen, differing, silent, misread: self.engine.misread() })
     }
 
     /// What became of the values of each column, in the order of the configuration.

@@ -5,6 +5,7 @@ use crate::driver::flush::due::DEVICES_A_SLICE;
 use crate::driver::intake::shared::Shared;
 use crate::durable::disk::Disk;
 use crate::engine::counters::Tally;
+use crate::engine::precision::Misread;
 use crate::engine::schema::Schema;
 use crate::engine::series::columns;
 use crate::engine::{Counters, Engine};
@@ -35,6 +36,8 @@ pub struct Figures {
     pub counters: Counters,
     /// In the order of the configuration.
     pub columns: Vec<ColumnFigures>,
+    /// Timestamps that look like another unit than nanoseconds.
+    pub misread: Misread,
     pub devices: usize,
     pub series: usize,
     /// Base windows in memory.
@@ -55,6 +58,7 @@ impl Figures {
         let of = |engine: &mut Engine| Figures {
             counters: engine.counters(),
             columns: ColumnFigures::of(engine.schema(), engine.tallies()),
+            misread: engine.misread(),
             devices: engine.device_count(),
             series: engine.series_count(),
             waiting_on_disk: engine.away(),

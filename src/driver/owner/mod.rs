@@ -2,6 +2,7 @@
 
 pub mod figures;
 pub mod guest;
+mod hinting;
 pub mod keeper;
 pub mod lifecycle;
 mod message;

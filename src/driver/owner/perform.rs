@@ -8,6 +8,7 @@
 
 use super::figures::{Figures, FlushFigures};
 use super::guest::Guest;
+use super::hinting::Hinting;
 use super::keeper::{self, Keeper};
 use super::lifecycle::{Action, Admission, Claimed, Event, FlushEnd, FlushOrder, PipeReason};
 use super::message::Message;
@@ -67,6 +68,7 @@ pub(super) struct OwnerWork {
     /// Raised with each flush, and when the state is given back: calls of earlier ones are refused.
     flush_number: u64,
     report: LossReport,
+    hinting: Hinting,
     /// A thread syncs the journal.
     is_syncing: bool,
     pub(super) stop: Option<SyncSender<()>>,
@@ -91,6 +93,7 @@ impl OwnerWork {
             flushes: FlushFigures::default(),
             flush_number: 0,
             report: LossReport::new(clock::now()),
+            hinting: Hinting::new(clock::now()),
             is_syncing: false,
             stop: None,
             ended: false,
@@ -126,8 +129,9 @@ impl OwnerWork {
             }
             Action::Resend => self.resend(),
             Action::Report => {
-                let figures = Figures::take(&self.engine, None);
-                self.report.look(&figures, clock::now());
+                let (figures, now) = (Figures::take(&self.engine, None), clock::now());
+                self.report.look(&figures, now);
+                self.hinting.look(&self.engine, &figures, now);
             }
             Action::SaveAllNext => {
                 self.flushed_engine().with(|engine| engine.save_all());
@@ -316,6 +320,7 @@ impl OwnerWork {
         }
         self.started = clock::now();
         self.report = LossReport::new(self.started);
+        self.hinting = Hinting::new(self.started);
         Some(Event::Owned)
     }
 

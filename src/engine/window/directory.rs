@@ -48,6 +48,15 @@ impl Directory {
         self.free.push(index);
     }
 
+    /// Index of a device, if there is one of the key.
+    pub fn find(&self, devices: &[Device], key: &DeviceKey) -> Option<DeviceIndex> {
+        let is_it = |index: &DeviceIndex| {
+            let device = &devices[index.at()];
+            device.summary == key.0 && device.key == key.1
+        };
+        self.by_key.find(self.hasher.hash_one((key.0, &key.1)), is_it).copied()
+    }
+
     /// Index of a device, which is made if need be; `None` if the limit on devices is reached. `checkpoint` is the
     /// number of the checkpoint that is being taken, or was taken last.
     pub fn find_or_make(
@@ -57,13 +66,8 @@ impl Directory {
         key: DeviceKey,
         checkpoint: u32,
     ) -> Option<DeviceIndex> {
-        let hash = self.hasher.hash_one((key.0, &key.1));
-        let is_it = |index: &DeviceIndex| {
-            let device = &devices[index.at()];
-            device.summary == key.0 && device.key == key.1
-        };
-        if let Some(index) = self.by_key.find(hash, is_it) {
-            return Some(*index);
+        if let Some(index) = self.find(devices, &key) {
+            return Some(index);
         }
         if self.live(devices) >= schema.limits.devices {
             return None;
