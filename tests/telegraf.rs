@@ -518,3 +518,26 @@ fn aggregators_count_nothing_twice() {
         counted_once(&agent, 8_000);
     }
 }
+
+/// People signal by name, and systemd signals the whole group: what our process gets costs no line.
+#[test]
+fn signals_by_name_cost_no_line() {
+    let Some(telegraf) = telegraf() else { return };
+    let mut agent = Agent::start(&telegraf, SINGLES, processor);
+    agent.post(&singles(0..1_000));
+    let status = || {
+        let text = std::fs::read_to_string(agent.path("state/status.json")).ok()?;
+        serde_json::from_str::<serde_json::Value>(&text).ok()
+    };
+    wait_for("the status", || status().is_some());
+    let child = status().expect("a status")["pid"].to_string();
+    for (round, name) in (1..).zip(["HUP", "USR1", "USR2", "QUIT", "TERM", "INT", "ALRM"]) {
+        let kill = Command::new("kill").args(["-s", name, &child]).status();
+        assert!(kill.expect("kill runs").success(), "{name}");
+        agent.post(&singles(round * 1_000..(round + 1) * 1_000));
+    }
+    wait_for("the last lines", || hosts(&agent.out()).len() >= 8_000);
+    assert_eq!(status().expect("a status")["pid"].to_string(), child, "the same process");
+    agent.stop();
+    counted_once(&agent, 8_000);
+}

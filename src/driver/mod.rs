@@ -16,6 +16,7 @@ pub mod jobs;
 mod names;
 pub mod owner;
 pub mod run;
+mod signals;
 pub mod stderr;
 pub mod stream;
 mod threads;

@@ -2,13 +2,14 @@
 //!
 //! The end: Telegraf closes stdin, waits 5 s, then kills. We flush once more if the sink is quick, wait until Telegraf has
 //! read what we wrote (it drops what it has not read when we exit), and are gone within [`END_MAX`]. If stdin is closed but
-//! its end cannot be reached, because nobody reads stdout, we are gone within the same time. SIGTERM and SIGINT mean nothing
-//! by themselves: Telegraf closes stdin when it stops, and until then lines arrive.
+//! its end cannot be reached, because nobody reads stdout, we are gone within the same time. Signals end nothing
+//! ([`super::signals`]), but for a person at a terminal: then the stream is left where it is, and all else is as at the end.
 
 use super::intake::ingest::Ingest;
 use super::intake::shared::Shared;
 use super::names::random;
 use super::owner::thread::Owner;
+use super::signals::{self, Asked, Caught};
 use super::stream::pipe::{Ended, Stream};
 use super::stream::platform::{self, Input, Output};
 use super::stream::relay;
@@ -32,36 +33,25 @@ const START_EVERY: Duration = Duration::from_secs(10);
 /// Runs until stdin ends. With `forward` false nothing is written to stdout; with `bypass` false everything that is goes
 /// through our own memory. Returns the exit code.
 pub fn run(config: PathBuf, forward: bool, bypass: bool) -> u8 {
-    // The first thing that happens must be that lines can flow. An error leaves the default handling in place, which
-    // ends the process on a signal: not what we want, but no reason to stop.
-    if let Err(e) = ctrlc::set_handler(|| log::info!("asked to stop: going on until the input ends")) {
-        log::warn!("signals end the process at once: {e}");
-    }
+    // The first thing that happens must be that lines can flow, and that no signal ends them.
+    let caught = Caught::new();
     let run = random();
     let engine = Arc::new(Shared::starting(run, random));
     let owner = Owner::new(config, run, engine.clone());
     owner.start();
+    let asked = signals::listen(caught, owner.flush_now());
     let stream = Stream::new(Input::new(), forward.then(Output::new), bypass);
     let running = relay::start(stream, Ingest::new(engine, owner.waker()));
-    let ended = wait(&running, &owner);
+    let mut is_started = owner.start();
+    let mut tried = Instant::now();
+    let ended = wait(&running, &asked, || {
+        if !is_started && tried.elapsed() >= START_EVERY {
+            (is_started, tried) = (owner.start(), Instant::now());
+        }
+    });
     let since = Instant::now();
-    let patience = if ended.is_err() { END_MAX - STALLED_MAX } else { END_MAX };
-    let (output, code) = match ended {
-        Ok(Some((stream, Ended::EndOfInput))) => (stream.into_output(), 0),
-        Ok(Some((_, Ended::OutputGone(e)))) => {
-            log::error!("stdout is gone, nobody reads the stream: {e}");
-            (None, 1)
-        }
-        Ok(Some((_, Ended::InputGone(e)))) => {
-            log::error!("stdin cannot be read: {e}");
-            (None, 1)
-        }
-        Err(NobodyReads) => {
-            log::error!("stdin is closed, and nobody reads stdout: leaving with lines that were not forwarded");
-            (None, 1)
-        }
-        Ok(None) => (None, 1),
-    };
+    let patience = if matches!(ended, StreamEnd::NobodyReads) { END_MAX - STALLED_MAX } else { END_MAX };
+    let (output, code) = ended.judge();
     // Reading goes on while the rows are written.
     let mut output = output;
     let shared = Arc::new(std::sync::Mutex::new(output.take()));
@@ -88,24 +78,50 @@ pub fn run(config: PathBuf, forward: bool, bypass: bool) -> u8 {
     code
 }
 
-/// Stdin is closed, and stdout has not moved for [`STALLED_MAX`].
-struct NobodyReads;
+/// Why the stream is waited for no longer.
+enum StreamEnd {
+    /// It has ended.
+    Stream(Box<Stream>, Ended),
+    /// An error that nobody thought of has taken it.
+    Lost,
+    /// Stdin is closed, and stdout has not moved for [`STALLED_MAX`].
+    NobodyReads,
+    /// A person at a terminal wants it.
+    Asked,
+}
+
+impl StreamEnd {
+    /// Says what was wrong. Returns stdout, if somebody may still read it, and the exit code.
+    fn judge(self) -> (Option<Output>, u8) {
+        match self {
+            StreamEnd::Stream(stream, Ended::EndOfInput) => return (stream.into_output(), 0),
+            StreamEnd::Asked => return (None, 0),
+            StreamEnd::Stream(_, Ended::OutputGone(e)) => log::error!("stdout is gone, nobody reads the stream: {e}"),
+            StreamEnd::Stream(_, Ended::InputGone(e)) => log::error!("stdin cannot be read: {e}"),
+            StreamEnd::NobodyReads => {
+                log::error!("stdin is closed, and nobody reads stdout: leaving with lines that were not forwarded");
+            }
+            StreamEnd::Lost => {}
+        }
+        (None, 1)
+    }
+}
 
 type Running = Receiver<Option<(Box<Stream>, Ended)>>;
 
-/// Waits until the stream has ended. Starts the keeper's thread if that was not possible before.
-fn wait(running: &Running, owner: &Owner) -> Result<Option<(Box<Stream>, Ended)>, NobodyReads> {
+/// Waits until the stream has ended, or is not to be waited for. Calls `meanwhile` again and again.
+fn wait(running: &Running, asked: &Asked, mut meanwhile: impl FnMut()) -> StreamEnd {
     let mut still: Option<(platform::Progress, Instant)> = None;
-    let (mut is_started, mut tried) = (owner.start(), Instant::now());
     loop {
         match running.recv_timeout(LOOK_EVERY) {
-            Ok(ended) => return Ok(ended),
-            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            Ok(Some((stream, ended))) => return StreamEnd::Stream(stream, ended),
+            Ok(None) | Err(RecvTimeoutError::Disconnected) => return StreamEnd::Lost,
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if !is_started && tried.elapsed() >= START_EVERY {
-            (is_started, tried) = (owner.start(), Instant::now());
+        if asked.to_end() {
+            return StreamEnd::Asked;
         }
+        meanwhile();
         if !platform::input_is_closed() {
             still = None;
             continue;
@@ -114,7 +130,7 @@ fn wait(running: &Running, owner: &Owner) -> Result<Option<(Box<Stream>, Ended)>
         match &still {
             Some((before, since)) if *before == progress => {
                 if since.elapsed() >= STALLED_MAX {
-                    return Err(NobodyReads);
+                    return StreamEnd::NobodyReads;
                 }
             }
             _ => still = Some((progress, Instant::now())),

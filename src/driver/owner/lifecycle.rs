@@ -80,6 +80,8 @@ pub enum Event {
     JournalHas(u64),
     /// Another process asks for everything to be written again.
     Requested,
+    /// Somebody wants the rows now.
+    FlushNow,
     /// A flush has ended; `random` is any number.
     FlushEnded {
         end: FlushEnd,
@@ -190,6 +192,8 @@ pub struct Lifecycle {
     wants_purge: bool,
     /// Everything is to be written again as soon as no flush is at work.
     wants_resend: bool,
+    /// A flush was asked for that could not begin yet.
+    wants_flush: bool,
     /// At the end: the sink was set aside, and is being filled again.
     has_refilled: bool,
     saved_at: i64,
@@ -216,6 +220,7 @@ impl Default for Lifecycle {
             failures: 0,
             wants_purge: false,
             wants_resend: false,
+            wants_flush: false,
             has_refilled: false,
             saved_at: 0,
             saved_bytes: 0,
@@ -329,6 +334,7 @@ impl Lifecycle {
                 vec![Action::Checkpoint]
             }
             Event::Requested => self.requested(now),
+            Event::FlushNow => self.flush_now(now),
             Event::FlushEnded { end, random } => self.flush_ended(now, end, random),
             Event::FlusherLost => {
                 // Whoever asks it for something meanwhile does not put it off.
@@ -449,7 +455,8 @@ impl Lifecycle {
         self.saved_at = now;
         let every = pace.flush_every.max(1);
         let splay = (pace.splay % every.unsigned_abs()) as i64;
-        self.schedule.set(Timer::Flush, now + splay.clamp(FIRST_FLUSH_MIN.min(every), FIRST_FLUSH_MAX));
+        let first = if self.wants_flush { 0 } else { splay.clamp(FIRST_FLUSH_MIN.min(every), FIRST_FLUSH_MAX) };
+        self.schedule.set(Timer::Flush, now + first);
         // Somewhere in the first hour: a fleet that is restarted does not purge at once.
         self.schedule.set(Timer::Purge, now + (pace.splay % PURGE_EVERY.unsigned_abs()) as i64);
         self.schedule.set(Timer::Checkpoint, now + CHECKPOINT_EVERY);
@@ -462,13 +469,31 @@ impl Lifecycle {
     /// Begins a flush.
     fn flush(&mut self, now: i64) -> Vec<Action> {
         let daily_every = self.pace.map_or(0, |pace| pace.daily_every);
-        let running = self.daily_at.is_none_or(|at| now - at >= daily_every);
+        let is_wanted = std::mem::take(&mut self.wants_flush);
+        let running = is_wanted || self.daily_at.is_none_or(|at| now - at >= daily_every);
         if running {
             self.daily_at = Some(now);
         }
         self.is_flushing = true;
         let purge = std::mem::take(&mut self.wants_purge);
         vec![Action::Flush(FlushOrder { running, is_last: false, purge, retry_refused: false })]
+    }
+
+    /// Begins a flush, rows of running days too. One that is at work may have passed what has come since: another follows it.
+    fn flush_now(&mut self, now: i64) -> Vec<Action> {
+        match self.phase {
+            Phase::Owner if !self.is_flushing => {
+                self.wants_flush = true;
+                self.flush(now)
+            }
+            // Whoever does not own the state yet flushes as soon as it does.
+            Phase::Owner | Phase::Starting | Phase::Guest | Phase::Claiming | Phase::Owning | Phase::LeftOver => {
+                self.wants_flush = true;
+                Vec::new()
+            }
+            // There is nothing to flush, or the last flush is on its way.
+            Phase::Foreign | Phase::Pipe | Phase::Ending | Phase::Ended => Vec::new(),
+        }
     }
 
     fn requested(&mut self, now: i64) -> Vec<Action> {
@@ -483,7 +508,7 @@ impl Lifecycle {
     }
 
     fn resend(&mut self, now: i64) -> Vec<Action> {
-        self.wants_resend = false;
+        (self.wants_resend, self.wants_flush) = (false, false);
         // If it cannot be done, not again at once.
         self.schedule.set(Timer::LookForRequests, now + STATE_EVERY);
         self.is_flushing = true;
@@ -523,6 +548,8 @@ impl Lifecycle {
         // A sink that was set aside is a new one at the second try.
         if (end == FlushEnd::Emptied && self.failures == 1) || self.wants_resend {
             self.resend(now)
+        } else if self.wants_flush {
+            self.flush(now)
         } else {
             Vec::new()
         }
@@ -842,6 +869,51 @@ mod tests {
         assert_eq!(life.flush_ended(FlushEnd::Complete), [Action::Resend, Action::Flush(again)]);
         assert_eq!(life.flush_ended(FlushEnd::Emptied), [Action::Resend, Action::Flush(again)]);
         assert_eq!(life.flush_ended(FlushEnd::Emptied), [], "a sink that is emptied again and again backs off");
+    }
+
+    #[test]
+    fn who_wants_the_rows_now_gets_them_at_once() {
+        let now = [Action::Flush(FlushOrder { running: true, is_last: false, purge: false, retry_refused: false })];
+        let mut life = Life::owner();
+        assert_eq!(life.event(Event::FlushNow), now);
+        life.flush_ended(FlushEnd::Complete);
+        life.now += SECOND;
+        assert_eq!(life.event(Event::FlushNow), now, "rows of running days too, whenever they were written");
+        // What has come since it began is not in the one at work.
+        assert_eq!(life.event(Event::FlushNow), []);
+        assert_eq!(life.event(Event::FlushNow), []);
+        assert_eq!(life.flush_ended(FlushEnd::Complete), now);
+        assert_eq!(life.flush_ended(FlushEnd::Complete), [], "one follows, however often it was asked for");
+        let flushes = life.flushes(130);
+        assert_eq!(flushes.len(), 1, "the pace stays as it is: {flushes:?}");
+        // A sink that is away is tried at once, and one that is away still is left alone after that.
+        assert_eq!(life.event(Event::FlushNow), []);
+        assert_eq!(life.flush_ended(FlushEnd::Failed), now);
+        assert_eq!(life.flush_ended(FlushEnd::Failed), []);
+        assert_eq!(life.event(Event::FlushNow), now);
+        // Everything again is more than what was asked for.
+        assert_eq!((life.event(Event::FlushNow), life.event(Event::Requested)), (vec![], vec![]));
+        assert_eq!(life.flush_ended(FlushEnd::Complete)[0], Action::Resend);
+        assert_eq!(life.flush_ended(FlushEnd::Complete), []);
+        // The last flush has them all.
+        life.event(END);
+        assert_eq!(life.event(Event::FlushNow), []);
+    }
+
+    #[test]
+    fn who_wants_the_rows_before_the_state_is_ours_gets_them_first_of_all() {
+        let mut life = Life::guest();
+        assert_eq!(life.event(Event::FlushNow), []);
+        life.event(Event::Matched);
+        life.event(Event::Claimed(Claimed::Granted));
+        assert_eq!(life.event(Event::Owned), []);
+        let order = FlushOrder { running: true, is_last: false, purge: false, retry_refused: false };
+        assert_eq!(life.flushes(0), [(0, order)]);
+        // A plain pipe has no rows.
+        let mut life = Life::new();
+        life.event(Event::Configured(PACE));
+        life.event(Event::Entered(Admission::Foreign));
+        assert_eq!(life.event(Event::FlushNow), []);
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub enum Message {
     /// A line has matched for the first time.
     Matched,
+    /// Somebody wants the rows now.
+    FlushNow,
     /// The flusher speaks.
     Flusher(FlusherSays),
     /// A flush that began under this number asks something of the state.

@@ -68,6 +68,12 @@ impl Owner {
         })
     }
 
+    /// Returns what asks the thread for a flush.
+    pub fn flush_now(&self) -> impl Fn() + Send + 'static {
+        let messages = self.messages.clone();
+        move || drop(messages.send(Message::FlushNow))
+    }
+
     /// Asks for a last checkpoint and flush and waits for them, at most `limit`. True if they were done.
     pub fn finish(self, limit: Duration) -> bool {
         let (done, answer) = sync_channel(1);
@@ -132,6 +138,7 @@ impl Loop {
         };
         match message {
             Message::Matched => Some(Event::Matched),
+            Message::FlushNow => Some(Event::FlushNow),
             Message::Stop(patience, done) => {
                 self.work.stop = Some(done);
                 Some(Event::InputEnded { patience: i64::try_from(patience.as_nanos()).unwrap_or(i64::MAX) })

@@ -1,0 +1,14 @@
+//! What a signal asks for.
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// The rows are to be written now.
+    Flush,
+    /// Somebody has pressed Ctrl-C.
+    Interrupt,
+    /// The process is to end.
+    End,
+    /// Something that means nothing here.
+    Other,
+}
