@@ -541,3 +541,23 @@ fn signals_by_name_cost_no_line() {
     agent.stop();
     counted_once(&agent, 8_000);
 }
+
+/// A flag that does not exist, a forgotten `run`: every metric comes out, and the log says what is wrong.
+#[test]
+fn a_wrong_snippet_costs_no_line() {
+    let Some(telegraf) = telegraf() else { return };
+    for (right, wrong) in [("\"run\", \"--config\"", "\"--config\""), ("\"--config\"", "\"--confg\"")] {
+        let middle = |folder: &Path| {
+            let text = processor(folder);
+            assert!(text.contains(right));
+            text.replace(right, wrong)
+        };
+        let mut agent = Agent::start(&telegraf, SINGLES, middle);
+        agent.post(&singles(0..5_000));
+        wait_for("the lines", || hosts(&agent.out()).len() >= 5_000);
+        agent.stop();
+        assert!(hosts(&agent.out()).values().all(|times| *times == 1));
+        assert!(agent.log().contains("the arguments cannot be understood"), "{}", agent.log());
+        assert!(!agent.path("state").exists());
+    }
+}

@@ -1,6 +1,6 @@
 //! Arguments -> one command -> exit code.
 
-use super::{check, replay, resend, run, schema, status};
+use super::{check, misunderstood, replay, resend, run, schema, status};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -45,7 +45,11 @@ enum Command {
 
 /// Parses the arguments of the process and runs the command.
 pub fn main() -> ExitCode {
-    match Cli::parse().command {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => return misunderstood::answer(&error),
+    };
+    match command {
         Command::Run(run) => run.run(),
         Command::Check(check) => finish(check.run()),
         Command::Replay(replay) => finish(replay.run()),

@@ -4,6 +4,7 @@ mod arguments;
 mod check;
 mod columns;
 mod load;
+mod misunderstood;
 mod replay;
 mod resend;
 mod run;

@@ -7,6 +7,7 @@
 
 use super::intake::ingest::Ingest;
 use super::intake::shared::Shared;
+use super::intake::wake::Wake;
 use super::names::random;
 use super::owner::thread::Owner;
 use super::signals::{self, Asked, Caught};
@@ -27,6 +28,8 @@ const STALLED_MAX: Duration = Duration::from_millis(2_000);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long the reader may take to read what we wrote last.
 const DRAIN_MAX: Duration = Duration::from_millis(2_000);
+/// How often it is said why nothing is counted.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 /// A thread that could not be started is tried again after this time.
 const START_EVERY: Duration = Duration::from_secs(10);
 
@@ -76,6 +79,28 @@ pub fn run(config: PathBuf, forward: bool, bypass: bool) -> u8 {
     }
     log::logger().flush();
     code
+}
+
+/// Passes lines from stdin to stdout until stdin ends, and counts nothing. `complain` is called at once and every
+/// [`COMPLAIN_EVERY`]. With `forward` false nothing is written to stdout.
+pub fn pass(forward: bool, complain: impl Fn()) {
+    let asked = signals::listen(Caught::new(), || ());
+    let engine = Arc::new(Shared::starting(random(), random));
+    engine.switch_off();
+    let stream = Stream::new(Input::new(), forward.then(Output::new), true);
+    let running = relay::start(stream, Ingest::new(engine, Wake::new(|| ())));
+    complain();
+    let mut said = Instant::now();
+    let ended = wait(&running, &asked, || {
+        if said.elapsed() >= COMPLAIN_EVERY {
+            complain();
+            said = Instant::now();
+        }
+    });
+    if let (Some(mut output), _) = ended.judge() {
+        output.drain(DRAIN_MAX);
+    }
+    log::logger().flush();
 }
 
 /// Why the stream is waited for no longer.
