@@ -1,9 +1,10 @@
 //! Who owns a state directory: one process at a time, by a lock on a file.
 //!
 //! The lock goes with the process, however it ends. A process that runs as another user than the one the directory
-//! belongs to (root's `telegraf --test`) never claims it: it would leave files behind that the service cannot write.
+//! belongs to (root's `telegraf --once`) never claims it: it would leave files behind that the service cannot write. Neither does
+//! one that finds such files in it.
 
-use super::private;
+use super::{private, user};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,11 +21,23 @@ pub struct Claim {
 pub enum Refusal {
     /// Another process owns it.
     Owned,
-    /// It belongs to another user.
-    Foreign,
+    /// It belongs to another user, or something in it does.
+    Foreign(Foreign),
     /// It cannot be used now.
     Unusable(io::Error),
 }
+
+/// What of a state directory is another user's.
+#[derive(Debug)]
+pub struct Foreign {
+    /// The directory, or what lies in it.
+    pub path: PathBuf,
+    /// The name or the number of the user that it belongs to.
+    pub owner: String,
+}
+
+/// Files and folders of a state directory that its owner has to write.
+const OURS: [&str; 5] = ["lock", "state.db", "state.db-wal", "state.db-shm", "journal"];
 
 /// Claims a state directory, which is made if it is missing.
 ///
@@ -41,7 +54,33 @@ pub fn claim(folder: &Path) -> Result<Claim, Refusal> {
 /// Why not.
 pub fn usable(folder: &Path) -> Result<(), Refusal> {
     fs::create_dir_all(folder).map_err(Refusal::Unusable)?;
-    if is_ours(folder).map_err(Refusal::Unusable)? { Ok(()) } else { Err(Refusal::Foreign) }
+    match foreign(folder).map_err(Refusal::Unusable)? {
+        None => Ok(()),
+        Some(foreign) => Err(Refusal::Foreign(foreign)),
+    }
+}
+
+/// Looks for the first thing that is another user's.
+fn foreign(folder: &Path) -> io::Result<Option<Foreign>> {
+    let look = |path: PathBuf| -> io::Result<Option<Foreign>> {
+        Ok(user::other_owner(&path)?.map(|owner| Foreign { path, owner }))
+    };
+    for path in std::iter::once(folder.to_path_buf()).chain(OURS.iter().map(|name| folder.join(name))) {
+        if let Some(foreign) = look(path)? {
+            return Ok(Some(foreign));
+        }
+    }
+    let entries = match fs::read_dir(folder.join("journal")) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    for entry in entries {
+        if let Some(foreign) = look(entry?.path())? {
+            return Ok(Some(foreign));
+        }
+    }
+    Ok(None)
 }
 
 fn lock(path: &Path) -> Result<Claim, Refusal> {
@@ -51,17 +90,6 @@ fn lock(path: &Path) -> Result<Claim, Refusal> {
         Err(TryLockError::WouldBlock) => Err(Refusal::Owned),
         Err(TryLockError::Error(e)) => Err(Refusal::Unusable(e)),
     }
-}
-
-#[cfg(unix)]
-fn is_ours(folder: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    Ok(fs::metadata(folder)?.uid() == rustix::process::geteuid().as_raw())
-}
-
-#[cfg(not(unix))]
-fn is_ours(_: &Path) -> io::Result<bool> {
-    Ok(true)
 }
 
 /// A guest's sign of life beside its journal file: locked while the guest runs.
@@ -97,7 +125,7 @@ impl GuestMark {
         }
         *claim = Some(lock(&self.path).map_err(|refusal| match refusal {
             Refusal::Unusable(e) => e,
-            Refusal::Owned | Refusal::Foreign => io::Error::other("another process has the mark of our file"),
+            Refusal::Owned | Refusal::Foreign(_) => io::Error::other("another process has the mark of our file"),
         })?);
         Ok(())
     }

@@ -159,7 +159,15 @@ impl Disk for Folder {
 
     fn sync_names(&self) -> io::Result<()> {
         // A folder cannot be opened as a file on Windows, where names are journaled by the file system.
-        if cfg!(windows) { Ok(()) } else { File::open(&self.0)?.sync_all() }
+        if cfg!(windows) {
+            return Ok(());
+        }
+        match File::open(&self.0) {
+            Ok(folder) => folder.sync_all(),
+            // It is made with its first file: it has no names yet.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(e),
+        }
     }
 }
 

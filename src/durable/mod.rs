@@ -23,3 +23,4 @@ pub mod recover;
 pub mod state;
 pub mod state_error;
 pub mod store;
+pub mod user;

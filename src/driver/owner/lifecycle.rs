@@ -30,7 +30,7 @@ use crate::driver::backoff;
 pub enum Admission {
     /// Lines are matched; some have been already.
     Guest { has_matched: bool },
-    /// The state directory is another user's.
+    /// The state directory, or something in it, is another user's.
     Foreign,
 }
 

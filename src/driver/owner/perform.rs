@@ -6,6 +6,7 @@
 //! Invariant: what this process owns (the claim, the keeper, the guest's file) is held in [`OwnerWork`], outside of any action: after
 //! one that has panicked it is still there.
 
+use super::barred::Barred;
 use super::figures::{Figures, FlushFigures};
 use super::guest::Guest;
 use super::hinting::Hinting;
@@ -69,6 +70,7 @@ pub(super) struct OwnerWork {
     flush_number: u64,
     report: LossReport,
     hinting: Hinting,
+    barred: Barred,
     /// A thread syncs the journal.
     is_syncing: bool,
     pub(super) stop: Option<SyncSender<()>>,
@@ -94,6 +96,7 @@ impl OwnerWork {
             flush_number: 0,
             report: LossReport::new(clock::now()),
             hinting: Hinting::new(clock::now()),
+            barred: Barred::default(),
             is_syncing: false,
             stop: None,
             ended: false,
@@ -226,11 +229,13 @@ impl OwnerWork {
     /// Begins as a guest of the state directory: from now on lines are matched and journaled.
     fn enter(&mut self) -> Option<Admission> {
         let config = self.config.clone()?;
-        let state_dir = config.state_dir.display();
         match claim::usable(&config.state_dir) {
-            Ok(()) | Err(Refusal::Owned) => {}
-            Err(Refusal::Foreign) => return Some(Admission::Foreign),
-            Err(Refusal::Unusable(e)) => log::error!("{state_dir} cannot be used: {e}; trying again"),
+            Ok(()) | Err(Refusal::Owned) => self.barred.free(&config.state_dir),
+            Err(Refusal::Foreign(foreign)) => {
+                self.barred.foreign(&config.state_dir, &foreign);
+                return Some(Admission::Foreign);
+            }
+            Err(Refusal::Unusable(e)) => self.barred.unusable(&config.state_dir, &e),
         }
         let (guest, journaling) = Guest::new(&config.state_dir, self.run, config.durability.journal_bytes);
         self.guest = Some(guest);
@@ -269,12 +274,16 @@ impl OwnerWork {
         let claim = match claim::claim(&config.state_dir) {
             Ok(claim) => claim,
             Err(Refusal::Owned) => return Claimed::Taken,
-            Err(Refusal::Foreign) => return Claimed::Foreign,
+            Err(Refusal::Foreign(foreign)) => {
+                self.barred.foreign(&config.state_dir, &foreign);
+                return Claimed::Foreign;
+            }
             Err(Refusal::Unusable(e)) => {
-                log::error!("{state_dir} cannot be used: {e}; trying again");
+                self.barred.unusable(&config.state_dir, &e);
                 return Claimed::Unusable;
             }
         };
+        self.barred.free(&config.state_dir);
         match open(&config, guest) {
             Ok((keeper, recovered)) => {
                 self.owned = Some(Owned { keeper, _claim: claim, recovered: Some(recovered) });
@@ -356,10 +365,8 @@ impl OwnerWork {
         self.engine.refuse();
         let state_dir = self.config.as_ref().map(|config| config.state_dir.display().to_string()).unwrap_or_default();
         match reason {
-            PipeReason::Foreign => log::warn!(
-                "{state_dir} belongs to another user: lines pass through, nothing is counted; give it to the user that runs \
-                 Telegraf, for example by `chown -R telegraf: {state_dir}`; looking again every 10 s"
-            ),
+            // The log has it, and will have it again.
+            PipeReason::Foreign => {}
             PipeReason::OwnedByAnother => log::warn!(
                 "{state_dir} is owned by another process: give every Telegraf a state_dir of its own; lines pass through, \
                  nothing is counted"

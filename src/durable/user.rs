@@ -1,0 +1,160 @@
+//! The user that this process runs as, and what a person types, as root, so that it may use a directory.
+//!
+//! On Windows the rights of the folder decide, and nothing is another user's here.
+
+use std::io;
+use std::path::Path;
+
+/// Returns the name of the user that a file or folder belongs to, if that is not the one that this process runs as. What does not
+/// exist is nobody's.
+///
+/// # Errors
+/// It cannot be looked at.
+#[cfg(unix)]
+pub fn other_owner(path: &Path) -> io::Result<Option<String>> {
+    use std::os::unix::fs::MetadataExt;
+    match std::fs::metadata(path) {
+        Ok(found) if found.uid() == rustix::process::geteuid().as_raw() => Ok(None),
+        Ok(found) => Ok(Some(unix::user(found.uid()))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+#[cfg(not(unix))]
+pub fn other_owner(_: &Path) -> io::Result<Option<String>> {
+    Ok(None)
+}
+
+/// The name of the user that this process runs as, or its number where it has no name.
+#[cfg(unix)]
+pub fn name() -> String {
+    unix::user(rustix::process::geteuid().as_raw())
+}
+
+#[cfg(not(unix))]
+pub fn name() -> String {
+    "this user".to_string()
+}
+
+/// True if this process may do everything.
+#[cfg(unix)]
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[cfg(not(unix))]
+pub fn is_root() -> bool {
+    false
+}
+
+/// The command that gives a folder and all that is in it to the user of this process.
+#[cfg(unix)]
+pub fn chown(folder: &Path) -> String {
+    let (user, group) = unix::ids();
+    // `chown -R` does not go through a link.
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+    format!("chown -R {user}:{group} {}", unix::quoted(&folder))
+}
+
+#[cfg(not(unix))]
+pub fn chown(folder: &Path) -> String {
+    format!("icacls \"{}\" /grant *S-1-3-4:(OI)(CI)F /T", folder.display())
+}
+
+/// What helps against an error with a folder that this process has to write, as the end of a sentence; empty if nothing is known.
+#[cfg(unix)]
+pub fn remedy(folder: &Path, error: &io::Error) -> String {
+    let quoted = unix::quoted(folder);
+    match error.kind() {
+        io::ErrorKind::PermissionDenied if !folder.exists() => {
+            let (user, group) = unix::ids();
+            format!("; make it, as root: `install -d -o {user} -g {group} {quoted}`")
+        }
+        io::ErrorKind::PermissionDenied => format!("; as root: `chmod -R u+rwX {quoted}`"),
+        io::ErrorKind::ReadOnlyFilesystem => {
+            format!("; it is read-only for this process: under systemd, `ReadWritePaths={quoted}` in the unit helps")
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(not(unix))]
+pub fn remedy(folder: &Path, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            format!("; the account that runs Telegraf must be able to write to {}", folder.display())
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::path::Path;
+
+    /// The user and the group of this process, as commands take them.
+    pub fn ids() -> (String, String) {
+        let user = rustix::process::geteuid().as_raw();
+        let group = rustix::process::getegid().as_raw();
+        (named("/etc/passwd", user), named("/etc/group", group))
+    }
+
+    pub fn user(id: u32) -> String {
+        named("/etc/passwd", id)
+    }
+
+    /// The name of a number in a file of the system, or the number: users of a directory service are not in it.
+    fn named(file: &str, id: u32) -> String {
+        let text = std::fs::read(file).unwrap_or_default();
+        find(&String::from_utf8_lossy(&text), id).unwrap_or_else(|| id.to_string())
+    }
+
+    /// Finds a name in lines of `name:password:number:...`.
+    pub fn find(text: &str, id: u32) -> Option<String> {
+        let line = |line: &str| {
+            let mut fields = line.split(':');
+            let (name, number) = (fields.next()?, fields.nth(1)?);
+            (number.parse() == Ok(id) && !name.is_empty()).then(|| name.to_string())
+        };
+        text.lines().find_map(line)
+    }
+
+    /// A path as a shell takes it.
+    pub fn quoted(path: &Path) -> String {
+        let text = path.display().to_string();
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
+        if !text.is_empty() && text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    }
+}
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_by_their_numbers() {
+        let text =
+            "root:x:0:0:root:/root:/bin/bash\n# a remark\nbroken\ntelegraf:x:998:997::/etc/telegraf:/bin/false\n";
+        assert_eq!(unix::find(text, 998).as_deref(), Some("telegraf"));
+        assert_eq!(unix::find(text, 0).as_deref(), Some("root"));
+        assert_eq!(unix::find(text, 997), None);
+    }
+
+    #[test]
+    fn what_is_to_be_typed_can_be_typed() {
+        assert_eq!(unix::quoted(Path::new("/var/lib/telegraf-rollup")), "/var/lib/telegraf-rollup");
+        assert_eq!(unix::quoted(Path::new("/srv/it's here")), "'/srv/it'\\''s here'");
+        let folder = tempfile::tempdir().expect("a folder");
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        std::fs::create_dir(&real).expect("made");
+        std::os::unix::fs::symlink(&real, &link).expect("made");
+        let real = real.canonicalize().expect("there");
+        assert!(chown(&link).ends_with(&format!(" {}", real.display())), "{}", chown(&link));
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        assert!(remedy(&folder.path().join("new"), &denied).contains("install -d -o "));
+        assert!(remedy(&real, &denied).contains("chmod -R u+rwX "));
+        assert_eq!(remedy(&real, &io::Error::other("odd")), "");
+    }
+}

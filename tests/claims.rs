@@ -1,0 +1,179 @@
+//! Who may claim a state directory: not who only tests, and not another user. What is another user's is named with what to type,
+//! and heals by itself. Only root can play two users: without it these tests are skipped.
+#![cfg(unix)]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use support::feed;
+use support::site::{CONFIG, Site, lines, log, wait_for};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A user without a name.
+const STRANGER: u32 = 12_345;
+
+fn is_root(test: &str) -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        eprintln!("SKIPPED: {test}: needs root");
+    }
+    is_root
+}
+
+/// Gives everything in a folder away, as `chown -R` does.
+fn give(path: &Path, user: u32) {
+    chown(path, Some(user), Some(user)).expect("root may");
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).expect("a folder") {
+            give(&entry.expect("an entry").path(), user);
+        }
+    }
+}
+
+/// A process with its log as it comes.
+struct Running {
+    child: Child,
+    said: Arc<Mutex<String>>,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Running {
+        let mut child = command.spawn().expect("it starts");
+        let said = Arc::new(Mutex::new(String::new()));
+        let (mut stderr, text) = (child.stderr.take().expect("a pipe"), said.clone());
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(n @ 1..) = stderr.read(&mut bytes) {
+                text.lock().expect("no panic").push_str(&String::from_utf8_lossy(&bytes[..n]));
+            }
+        });
+        Running { child, said }
+    }
+
+    fn pass(&mut self, lines: &[u8]) {
+        self.child.stdin.as_mut().expect("a pipe").write_all(lines).expect("it reads");
+        let mut back = vec![0; lines.len()];
+        self.child.stdout.as_mut().expect("a pipe").read_exact(&mut back).expect("it writes");
+        assert!(back == lines, "stdout is not the input");
+    }
+
+    fn says(&self, text: &str) {
+        wait_for(&format!("the log to say {text:?}"), PATIENCE, || self.said().contains(text));
+    }
+
+    fn said(&self) -> String {
+        self.said.lock().expect("no panic").clone()
+    }
+
+    fn end(mut self) -> String {
+        drop(self.child.stdin.take());
+        assert!(self.child.wait().expect("it ends").success());
+        self.said()
+    }
+}
+
+/// The program where another user can run it.
+fn copy_of_the_program(folder: &Path) -> PathBuf {
+    let copy = folder.join("telegraf-rollup");
+    std::fs::copy(env!("CARGO_BIN_EXE_telegraf-rollup"), &copy).expect("copied");
+    for path in [folder, &copy] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("changed");
+    }
+    copy
+}
+
+/// `run` by another user.
+fn as_stranger(site: &Site, program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.args(["run", "--config"]).arg(site.configure("state"));
+    command.uid(STRANGER).gid(STRANGER).current_dir("/");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// The log names the owner, this user and the command; lines pass; nothing is touched. After the command, counting begins.
+#[test]
+fn another_user_s_directory_heals_by_itself() {
+    if !is_root("another_user_s_directory_heals_by_itself") {
+        return;
+    }
+    let site = Site::with(CONFIG);
+    std::fs::create_dir(site.path("state")).expect("a folder");
+    give(&site.path("state"), STRANGER);
+    let mut running = Running::start(&mut site.command("state"));
+    running.pass(&lines(0..100));
+    let real = site.path("state").canonicalize().expect("there");
+    running.says(&format!(
+        "{} belongs to another user ({STRANGER}; this process runs as root)",
+        site.path("state").display()
+    ));
+    running.says(&format!("`chown -R root:root {}`", real.display()));
+    assert_eq!(std::fs::read_dir(site.path("state")).expect("a folder").count(), 0);
+    give(&site.path("state"), 0);
+    running.says("can be used now: lines are counted from here on");
+    running.pass(&lines(100..200));
+    running.end();
+    assert_eq!(site.value("SELECT SUM(n) FROM s_hourly"), 100);
+}
+
+/// Root has run it once: whatever of it lies in the service's directory is named, and is mended by one command.
+#[test]
+fn what_root_has_left_in_the_directory_is_named_and_heals() {
+    if !is_root("what_root_has_left_in_the_directory_is_named_and_heals") {
+        return;
+    }
+    for left in ["lock", "state.db", "journal"] {
+        let site = Site::with(CONFIG);
+        let program = copy_of_the_program(site.folder.path());
+        site.run("state", &lines(0..10));
+        give(&site.path("state"), STRANGER);
+        give(&site.path("state").join(left), 0);
+        let mut running = Running::start(&mut as_stranger(&site, &program));
+        running.pass(&lines(10..20));
+        running.says(&format!("state/{left} belongs to another user (root; this process runs as {STRANGER})"));
+        running.says(&format!("`chown -R {STRANGER}:{STRANGER} "));
+        give(&site.path("state"), STRANGER);
+        running.says("can be used now");
+        running.pass(&lines(20..30));
+        running.end();
+        assert_eq!(site.value("SELECT SUM(n) FROM s_hourly"), 20, "{left}");
+    }
+    // A single file of the journal.
+    let site = Site::with(CONFIG);
+    let program = copy_of_the_program(site.folder.path());
+    site.run("state", &lines(0..10));
+    std::fs::write(site.path("state/journal/spare-3.old"), "").expect("written");
+    give(&site.path("state"), STRANGER);
+    give(&site.path("state/journal/spare-3.old"), 0);
+    let output = feed(&mut as_stranger(&site, &program), &lines(10..20));
+    assert!(log(&output).contains("state/journal/spare-3.old belongs to another user (root"), "{}", log(&output));
+}
+
+/// A folder that this user may not make: the log says by which command it is made, and counting begins after it.
+#[test]
+fn a_directory_that_cannot_be_made_is_named_with_the_command_that_makes_it() {
+    if !is_root("a_directory_that_cannot_be_made_is_named_with_the_command_that_makes_it") {
+        return;
+    }
+    let site = Site::with(CONFIG);
+    let program = copy_of_the_program(site.folder.path());
+    let mut running = Running::start(&mut as_stranger(&site, &program));
+    running.pass(&lines(0..10));
+    let state = site.path("state");
+    running.says(&format!("`install -d -o {STRANGER} -g {STRANGER} {}`", state.display()));
+    std::fs::create_dir(&state).expect("made");
+    give(&state, STRANGER);
+    running.says("can be used now");
+    running.pass(&lines(10..20));
+    let said = running.end();
+    let healed = said.split_once("can be used now").expect("it says so").1;
+    assert!(!healed.contains("E! ") && !healed.contains("W! "), "nothing is wrong any more: {said}");
+    // What came before may count, too: it was kept in memory.
+    assert!(site.value("SELECT SUM(n) FROM s_hourly") >= 10);
+}
