@@ -177,3 +177,34 @@ fn a_directory_that_cannot_be_made_is_named_with_the_command_that_makes_it() {
     // What came before may count, too: it was kept in memory.
     assert!(site.value("SELECT SUM(n) FROM s_hourly") >= 10);
 }
+
+/// A parent by the name of Telegraf.
+fn parent(site: &Site, arguments: &[&str]) -> Command {
+    let script = site.path("telegraf");
+    let program = env!("CARGO_BIN_EXE_telegraf-rollup");
+    let config = site.configure("state");
+    let text = format!("#!/bin/sh\n'{program}' run --config '{}'\nexit $?\n", config.display());
+    std::fs::write(&script, text).expect("writable");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("changed");
+    let mut command = Command::new("/bin/sh");
+    command.arg(&script).args(arguments);
+    command
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn who_only_tests_touches_nothing() {
+    for arguments in [&["--config", "x.conf", "--test"][..], &["-test"], &["--test-wait", "5"]] {
+        let site = Site::with(CONFIG);
+        let output = feed(&mut parent(&site, arguments), &lines(0..100));
+        assert!(output.stdout == lines(0..100), "stdout is not the input");
+        assert!(log(&output).contains("Telegraf only tests"), "{arguments:?}: {}", log(&output));
+        assert!(!site.path("state").exists(), "{arguments:?}");
+    }
+    for arguments in [&["--config", "x.conf", "--once"][..], &["--once", "--test-wait", "5"], &[]] {
+        let site = Site::with(CONFIG);
+        let output = feed(&mut parent(&site, arguments), &lines(0..100));
+        assert!(output.stdout == lines(0..100), "stdout is not the input");
+        assert_eq!(site.value("SELECT SUM(n) FROM s_hourly"), 100, "{arguments:?}: {}", log(&output));
+    }
+}

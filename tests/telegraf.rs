@@ -561,3 +561,31 @@ fn a_wrong_snippet_costs_no_line() {
         assert!(!agent.path("state").exists());
     }
 }
+
+#[test]
+fn a_telegraf_that_only_tests_touches_nothing() {
+    let Some(telegraf) = telegraf() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let (config, rollup) = (folder.path().join("telegraf.conf"), folder.path().join("rollup.toml"));
+    let text = format!(
+        "state_dir = {:?}\n{}",
+        folder.path().join("state"),
+        SINGLES.replace("measurement = \"m\"", "measurement = \"cpu\"")
+    );
+    std::fs::write(&rollup, text.replace("field = \"v\"", "field = \"usage_idle\"")).expect("writable");
+    let inputs = "[[inputs.cpu]]\n  percpu = false\n[[outputs.discard]]\n";
+    std::fs::write(&config, format!("{}\n{inputs}", processor(folder.path()))).expect("writable");
+    let run = |arguments: &[&str]| {
+        let output =
+            Command::new(&telegraf).arg("--config").arg(&config).args(arguments).output().expect("Telegraf starts");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    };
+    for arguments in [&["--test"][..], &["--test-wait", "1"]] {
+        let (is_well, said) = run(arguments);
+        assert!(is_well && said.contains("> cpu,") && said.contains("Telegraf only tests"), "{said}");
+        assert!(!folder.path().join("state").exists(), "{arguments:?}: {said}");
+    }
+    let (is_well, said) = run(&["--once"]);
+    assert!(is_well && folder.path().join("state/summary.db").exists(), "{said}");
+}

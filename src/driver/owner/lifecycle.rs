@@ -7,6 +7,7 @@
 //!    |                               |  +-- LeftOver (nothing has matched for a while: what an earlier process
 //!    |                               +----> has left over is written, and the directory is given back)
 //!    +--> Foreign (another user's directory: looked at again)         +--refused--> Pipe
+//!    +--> Pipe (Telegraf only tests)
 //! ```
 //!
 //! The state directory is claimed with the first matched line: Telegraf before 1.40 starts a second instance of every
@@ -32,6 +33,8 @@ pub enum Admission {
     Guest { has_matched: bool },
     /// The state directory, or something in it, is another user's.
     Foreign,
+    /// Telegraf only tests: nothing may be touched.
+    OnlyTests,
 }
 
 /// The answer to a claim.
@@ -143,6 +146,7 @@ pub enum Action {
 pub enum PipeReason {
     OwnedByAnother,
     Foreign,
+    OnlyTests,
 }
 
 /// Which flush is to begin.
@@ -365,6 +369,7 @@ impl Lifecycle {
                 self.schedule.set(Timer::LookAtDirectory, now + STATE_EVERY);
                 if is_new { vec![Action::BecomePipe(PipeReason::Foreign)] } else { Vec::new() }
             }
+            Admission::OnlyTests => self.be_pipe(PipeReason::OnlyTests),
             Admission::Guest { has_matched } => {
                 self.phase = Phase::Guest;
                 self.schedule.set(Timer::LeftOver, now + LEFT_OVER_AFTER);
@@ -914,6 +919,16 @@ mod tests {
         life.event(Event::Configured(PACE));
         life.event(Event::Entered(Admission::Foreign));
         assert_eq!(life.event(Event::FlushNow), []);
+    }
+
+    #[test]
+    fn who_only_tests_is_a_plain_pipe() {
+        let mut life = Life::new();
+        assert_eq!(life.event(Event::Configured(PACE)), [Action::StartFlusher, Action::Enter]);
+        let actions = life.event(Event::Entered(Admission::OnlyTests));
+        assert_eq!(actions, [Action::BecomePipe(PipeReason::OnlyTests)]);
+        assert_eq!((life.event(Event::Matched), life.pass(1_000)), (vec![], vec![]));
+        assert_eq!(life.event(END), [Action::Finish]);
     }
 
     #[test]

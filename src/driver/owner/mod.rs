@@ -8,6 +8,7 @@ pub mod keeper;
 pub mod lifecycle;
 mod message;
 pub mod pace;
+mod parent;
 mod perform;
 pub mod report;
 pub mod requests;

@@ -14,6 +14,7 @@ use super::keeper::{self, Keeper};
 use super::lifecycle::{Action, Admission, Claimed, Event, FlushEnd, FlushOrder, PipeReason};
 use super::message::Message;
 use super::pace::Pace;
+use super::parent;
 use super::report::LossReport;
 use super::requests::{self, Resend};
 use super::status::{self, Speaker};
@@ -71,6 +72,8 @@ pub(super) struct OwnerWork {
     report: LossReport,
     hinting: Hinting,
     barred: Barred,
+    /// Telegraf was seen to only test when this process began: it may have ended by now.
+    only_tests: bool,
     /// A thread syncs the journal.
     is_syncing: bool,
     pub(super) stop: Option<SyncSender<()>>,
@@ -97,6 +100,7 @@ impl OwnerWork {
             report: LossReport::new(clock::now()),
             hinting: Hinting::new(clock::now()),
             barred: Barred::default(),
+            only_tests: parent::only_tests(),
             is_syncing: false,
             stop: None,
             ended: false,
@@ -229,6 +233,9 @@ impl OwnerWork {
     /// Begins as a guest of the state directory: from now on lines are matched and journaled.
     fn enter(&mut self) -> Option<Admission> {
         let config = self.config.clone()?;
+        if self.only_tests {
+            return Some(Admission::OnlyTests);
+        }
         match claim::usable(&config.state_dir) {
             Ok(()) | Err(Refusal::Owned) => self.barred.free(&config.state_dir),
             Err(Refusal::Foreign(foreign)) => {
@@ -367,6 +374,9 @@ impl OwnerWork {
         match reason {
             // The log has it, and will have it again.
             PipeReason::Foreign => {}
+            PipeReason::OnlyTests => log::info!(
+                "Telegraf only tests: lines pass through, nothing is counted, and neither {state_dir} nor the sink is touched"
+            ),
             PipeReason::OwnedByAnother => log::warn!(
                 "{state_dir} is owned by another process: give every Telegraf a state_dir of its own; lines pass through, \
                  nothing is counted"
