@@ -208,3 +208,57 @@ fn who_only_tests_touches_nothing() {
         assert_eq!(site.value("SELECT SUM(n) FROM s_hourly"), 100, "{arguments:?}: {}", log(&output));
     }
 }
+
+/// `schema --apply` by root before the first start would make the directory root's.
+#[test]
+fn schema_replay_and_check_never_make_the_state_directory() {
+    let site = Site::with(CONFIG);
+    let output = site.tool("schema", "state").arg("--apply").output().expect("it runs");
+    let said = log(&output);
+    assert!(!output.status.success() && said.contains("state does not exist: `run` makes it"), "{said}");
+    let output = feed(site.tool("replay", "state").arg("-"), &lines(0..10));
+    assert!(output.status.success(), "{}", log(&output));
+    let output = site.tool("check", "state").output().expect("it runs");
+    assert!(output.status.success(), "{}", log(&output));
+    assert!(!site.path("state").exists());
+    // Where the folder is, the tables are made.
+    std::fs::create_dir(site.path("state")).expect("made");
+    let output = site.tool("schema", "state").arg("--apply").output().expect("it runs");
+    assert!(output.status.success(), "{}", log(&output));
+    assert_eq!(site.value("SELECT COUNT(*) FROM s_hourly"), 0);
+}
+
+/// A file that the service could not write is not left in its directory.
+#[test]
+fn schema_leaves_no_file_in_another_user_s_directory() {
+    if !is_root("schema_leaves_no_file_in_another_user_s_directory") {
+        return;
+    }
+    let site = Site::with(CONFIG);
+    std::fs::create_dir(site.path("state")).expect("made");
+    give(&site.path("state"), STRANGER);
+    let output = site.tool("schema", "state").arg("--apply").output().expect("it runs");
+    let said = log(&output);
+    assert!(
+        !output.status.success() && said.contains(&format!("`sudo -u '#{STRANGER}' telegraf-rollup schema")),
+        "{said}"
+    );
+    assert_eq!(std::fs::read_dir(site.path("state")).expect("a folder").count(), 0);
+}
+
+/// Root asks for everything again, with a umask that hides what it writes: the service reads it all the same.
+#[test]
+fn a_request_of_root_can_be_read_by_the_service() {
+    if !is_root("a_request_of_root_can_be_read_by_the_service") {
+        return;
+    }
+    let site = Site::with(CONFIG);
+    let copy = copy_of_the_program(site.folder.path());
+    site.run("state", &lines(0..10));
+    give(&site.path("state"), STRANGER);
+    let resend = format!("umask 077; '{}' resend --config '{}'", copy.display(), site.configure("state").display());
+    assert!(Command::new("/bin/sh").args(["-c", &resend]).stdout(Stdio::null()).status().expect("it runs").success());
+    let output = feed(&mut as_stranger(&site, &copy), &lines(10..20));
+    assert!(log(&output).contains("windows are written again"), "{}", log(&output));
+    assert!(!site.path("state/resend.request").exists());
+}

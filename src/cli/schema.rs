@@ -4,12 +4,13 @@ use super::load::load;
 use super::say::say;
 use crate::config::SinkConfig;
 use crate::driver::deliver::delivery::make_tables;
+use crate::durable::user;
 use crate::sink;
 use crate::sink::sql::ddl;
 use crate::sink::sql::dialect::Dialect;
 use clap::{Args, ValueEnum};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -48,6 +49,9 @@ impl SchemaArgs {
                 // Whoever types this means it.
                 mysql.migrate = true;
             }
+            if let SinkConfig::Sqlite(path) = &config.sink {
+                self.may_make(path)?;
+            }
             let mut sink = sink::open::open(&config.sink);
             make_tables(sink.as_mut(), &config.schema)
                 .map_err(|e| anyhow::anyhow!("the tables cannot be made: {e}"))?;
@@ -68,5 +72,27 @@ impl SchemaArgs {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+    /// Looks whether a file may be made. What a person makes, often as root, must not keep out the user that runs Telegraf.
+    fn may_make(&self, path: &Path) -> anyhow::Result<()> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let shown = folder.display();
+        anyhow::ensure!(
+            folder.is_dir(),
+            "the folder {shown} does not exist: `run` makes it and the tables in it, as the user that runs Telegraf; to have the \
+             tables now, make the folder first and give it to that user"
+        );
+        if path.exists() {
+            return Ok(());
+        }
+        if let Some(owner) = user::other_owner(folder)? {
+            let owner = if owner.chars().all(|c| c.is_ascii_digit()) { format!("'#{owner}'") } else { owner };
+            anyhow::bail!(
+                "the folder {shown} belongs to another user: run this as that user, `sudo -u {owner} telegraf-rollup schema \
+                 --config {} --apply`",
+                self.config.display()
+            );
+        }
+        Ok(())
     }
 }

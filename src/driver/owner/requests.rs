@@ -25,12 +25,33 @@ pub fn ask(state_dir: &Path, resend: Resend) -> io::Result<()> {
     // Whole or not at all.
     let draft = state_dir.join("resend.draft");
     std::fs::write(&draft, format!("{}\n", resend.from))?;
+    for_everybody(&draft)?;
     std::fs::rename(draft, path(state_dir))
+}
+
+/// Lets the owner read it, whoever has asked.
+#[cfg(unix)]
+fn for_everybody(draft: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(draft, std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn for_everybody(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// The request, if there is one.
 pub fn asked(state_dir: &Path) -> Option<Resend> {
-    let text = std::fs::read_to_string(path(state_dir)).ok()?;
+    let path = path(state_dir);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
+        Err(e) => {
+            log::warn!("{} cannot be read: {e}; remove it, and type `telegraf-rollup resend` again", path.display());
+            return None;
+        }
+    };
     Some(Resend { from: text.trim().parse().unwrap_or(i64::MIN) })
 }
 
