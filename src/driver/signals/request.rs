@@ -1,7 +1,8 @@
 //! What a signal asks for.
 
-/// What a signal asks for.
+/// What a signal asks for. Windows has Ctrl-C alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(windows, allow(dead_code))]
 pub enum Request {
     /// The rows are to be written now.
     Flush,

@@ -2,10 +2,12 @@
 //!
 //! An anonymous pipe can be neither polled nor asked how much room it has. A thread reads stdin, so that the reader of
 //! its channel can have a time limit; what is written goes out in pieces of whole lines up to the pipe's default size.
+//! A console is read through the standard library, which knows Ctrl-Z for the end, and Ctrl-C for what it is: a plain read
+//! returns nothing for both.
 
 use super::read::Read;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, IsTerminal, Read as _, Write as _};
 use std::os::windows::io::{AsHandle, OwnedHandle};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
@@ -43,8 +45,12 @@ impl Input {
     pub fn new() -> Input {
         let (sender, chunks) = sync_channel(READS_MAX);
         std::thread::spawn(move || {
-            let mut stdin = match io::stdin().as_handle().try_clone_to_owned() {
-                Ok(handle) => File::from(handle),
+            let stdin: io::Result<Box<dyn io::Read>> = match io::stdin().is_terminal() {
+                true => Ok(Box::new(io::stdin().lock())),
+                false => io::stdin().as_handle().try_clone_to_owned().map(|pipe| Box::new(File::from(pipe)) as _),
+            };
+            let mut stdin = match stdin {
+                Ok(stdin) => stdin,
                 Err(e) => {
                     let _ = sender.send(Err(e));
                     return;
