@@ -9,9 +9,10 @@
 //! Invariants: a checkpoint is in it whole or not at all; at most [`COPIES_MAX`] copies of what was set aside are kept.
 
 use super::columns;
-use crate::durable::private;
+use crate::durable::journal::name;
 use crate::durable::state_error::StateError;
 use crate::durable::store::{Meta, Store};
+use crate::durable::{claim, private};
 use crate::engine::ids::{DeviceId, Key, SummaryIndex, ZoneIndex};
 use crate::engine::persist::checkpoint::Slice;
 use crate::engine::persist::stored::{News, Stored, StoredDevice, StoredSeries, StoredWindow, WINDOWS_KEPT};
@@ -120,8 +121,12 @@ fn set_aside(folder: &Path, with_journal: bool) -> Result<Vec<String>, StateErro
     remove_old_copies(folder).map_err(failed)?;
     let number = next_number(folder).map_err(failed)?;
     let mut moved = Vec::new();
+    // The journal first: what is left of it must not be taken for that of the next state.
+    if with_journal && let Some(to) = set_journal_aside(folder, number).map_err(failed)? {
+        moved.push(to);
+    }
     // The log first: one that stays must not be taken for that of the next state.
-    for name in FILES.into_iter().rev().chain(with_journal.then_some("journal")) {
+    for name in FILES.into_iter().rev() {
         let (from, to) = (folder.join(name), folder.join(format!("{name}.set-aside-{number}")));
         if from.exists() {
             std::fs::rename(&from, &to).map_err(failed)?;
@@ -129,6 +134,35 @@ fn set_aside(folder: &Path, with_journal: bool) -> Result<Vec<String>, StateErro
         }
     }
     Ok(moved)
+}
+
+/// Moves the files of the journal into another folder, but for those of guests that live. One by one: Windows does not rename a
+/// folder in which a file is open, and our own file as a guest is. Returns the new folder, if there was anything to move.
+fn set_journal_aside(folder: &Path, number: u64) -> std::io::Result<Option<String>> {
+    let (from, to) = (folder.join("journal"), folder.join(format!("journal.set-aside-{number}")));
+    let entries = match std::fs::read_dir(&from) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    private::folder(&to)?;
+    let mut result = Ok(());
+    for entry in entries {
+        let name = entry?.file_name();
+        // The mark of a guest, too, which has its name.
+        let guest = Path::new(&name).with_extension("seg").to_string_lossy().into_owned();
+        if name::is_guest(&guest) && !claim::is_abandoned(&from, &guest) {
+            continue;
+        }
+        match std::fs::rename(from.join(&name), to.join(&name)) {
+            // A mark that was abandoned is gone.
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => result = Err(e),
+            _ => {}
+        }
+    }
+    // If nothing was moved.
+    let is_empty = std::fs::remove_dir(&to).is_ok();
+    result.map(|()| (!is_empty).then(|| to.display().to_string()))
 }
 
 /// The copies in a folder: the number and the name of each file.
@@ -488,6 +522,35 @@ mod tests {
     }
 
     /// The slots of a series are one row: a point that is pending in one that nobody knows now is still in it.
+    /// The file of a guest that lives is in use: it stays, and the journal goes on with it.
+    #[test]
+    fn a_state_of_a_newer_version_takes_its_journal_and_no_file_that_is_in_use() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let journal = folder.path().join("journal");
+        drop(StateDb::open(folder.path()).expect("usable"));
+        Connection::open(folder.path().join("state.db"))
+            .expect("a database")
+            .pragma_update(None, "user_version", 99)
+            .expect("set");
+        let (ours, other) = (name::guest_name(1), name::guest_name(2));
+        let mark = claim::GuestMark::new(&journal, &ours);
+        mark.set().expect("free");
+        for name in [ours.as_str(), &other, "00000000000000000000.seg"] {
+            std::fs::write(journal.join(name), name).expect("written");
+        }
+        let (_, aside) = StateDb::open(folder.path()).expect("usable");
+        let files = aside.expect("it is of a newer version").files;
+        assert!(files.iter().any(|file| file.ends_with("journal.set-aside-1")), "{files:?}");
+        let aside = folder.path().join("journal.set-aside-1");
+        assert!(aside.join(&other).exists() && aside.join("00000000000000000000.seg").exists());
+        assert_eq!(std::fs::read_to_string(journal.join(&ours)).expect("it stays"), ours);
+        assert!(!claim::is_abandoned(&journal, &ours), "its mark stays");
+        // A journal without a file needs no copy.
+        drop(mark);
+        std::fs::remove_dir_all(&journal).expect("removed");
+        assert_eq!(set_aside(folder.path(), true).expect("done").len(), 1, "state.db alone");
+    }
+
     #[test]
     fn a_pending_point_of_a_column_that_is_gone_is_kept() {
         let folder = tempfile::tempdir().expect("a folder");
