@@ -145,8 +145,8 @@ impl Disk for Folder {
     }
 
     fn sync(&self, name: &str) -> io::Result<()> {
-        // For writing, because Windows syncs nothing that was opened to be read.
-        OpenOptions::new().append(true).open(self.0.join(name))?.sync_data()
+        // For writing, because Windows syncs nothing that was opened to be read, or for append alone.
+        OpenOptions::new().write(true).open(self.0.join(name))?.sync_data()
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
