@@ -201,6 +201,31 @@ fn nobody_else_reads_the_state() {
     holds(&site, &lines(0..20));
 }
 
+/// Windows locks nothing that was opened for append alone (`docs/windows.md`): every lock is opened for reading and writing.
+#[cfg(target_os = "linux")]
+#[test]
+fn locks_are_opened_for_reading_and_writing() {
+    use support::site::{ACCESS, APPEND, opened};
+    let site = Site::new();
+    let mut child = site.start("state");
+    pass(&mut child, &lines(0..10));
+    wait_for("the first status", Duration::from_secs(20), || site.status("state").is_some());
+    let flags = opened(&site.path("state/lock"));
+    assert!(!flags.is_empty() && flags.iter().all(|flags| flags & ACCESS == 2 && flags & APPEND == 0), "{flags:?}");
+    // A guest's mark, too.
+    let mut guest = site.start("state");
+    pass(&mut guest, &lines(10..20));
+    let mark = || {
+        let entries = std::fs::read_dir(site.path("state/journal")).expect("a folder");
+        entries.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|e| e == "lock"))
+    };
+    wait_for("the mark", Duration::from_secs(20), || mark().is_some_and(|mark| !opened(&mark).is_empty()));
+    let flags = opened(&mark().expect("it runs"));
+    assert!(flags.iter().all(|flags| flags & ACCESS == 2 && flags & APPEND == 0), "{flags:?}");
+    end(child);
+    end(guest);
+}
+
 /// What `sink.url` points to by mistake is not touched, by `run` or by `schema --apply`.
 #[test]
 fn a_file_that_is_no_database_is_not_touched() {

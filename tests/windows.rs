@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use support::servers::{Wine, wine};
+use support::site::{ACCESS, APPEND, opened, wait_for};
 use support::{feed, repository, same_csv, sqlite_csv};
 
 const CONFIG: &str = "
@@ -128,4 +129,48 @@ fn a_kill_leaves_whole_lines() {
     stdout.read_to_end(&mut out).expect("readable");
     writer.join().expect("no panic");
     assert_eq!(out.last(), Some(&b'\n'), "a torn line at the reader");
+}
+
+/// Windows refuses to lock a handle that was opened for append alone, which Wine does not check: so look at how it was opened.
+#[test]
+fn the_lock_is_opened_for_reading_and_writing() {
+    let Some(wine) = wine() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = run(&wine, folder.path(), CONFIG).spawn().expect("wine starts");
+    let (mut stdin, mut stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+    let line = b"m,host=a v=1 1700000000000000000\n";
+    stdin.write_all(line).expect("a reader");
+    stdout.read_exact(&mut vec![0; line.len()]).expect("readable");
+    let lock = folder.path().join("lock");
+    wait_for("the lock", Duration::from_secs(30), || lock.exists() && !opened(&lock).is_empty());
+    let flags = opened(&lock);
+    assert!(flags.iter().all(|flags| flags & ACCESS == 2 && flags & APPEND == 0), "{flags:?}");
+    wait_for("the status", Duration::from_secs(30), || folder.path().join("status.json").exists());
+    drop(stdin);
+    assert!(child.wait().expect("it ends").success());
+}
+
+/// Folders as people have them.
+#[test]
+fn a_path_with_spaces_and_umlauts_works() {
+    let Some(wine) = wine() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path().join("Überwachung der Räume, 2. Stock");
+    std::fs::create_dir(&folder).expect("made");
+    let input = b"m,host=a v=7 1700000000000000000\n";
+    let output = feed(&mut run(&wine, &folder, CONFIG), input);
+    assert!(output.status.success() && output.stdout == input);
+    assert!(sqlite_csv(&folder.join("summary.db"), CONFIG).contains(",a,7.0,1,"));
+}
+
+/// A mistyped snippet costs no line on Windows either, and bytes pass as they are.
+#[test]
+fn lines_pass_whatever_the_arguments_are() {
+    let Some(wine) = wine() else { return };
+    let input = b"m,host=a v=1 1700000000000000000\r\nm,host=a s=\"\x1a\" 1\n";
+    let output = feed(wine.command(["--config", "x.toml"]).stderr(Stdio::piped()), input);
+    assert!(output.stdout == input, "stdout is not the input");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("E! the arguments cannot be understood: unexpected argument '--config' found"), "{log}");
+    assert_eq!(output.status.code(), Some(2));
 }

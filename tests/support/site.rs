@@ -145,6 +145,26 @@ impl Site {
     }
 }
 
+/// How every process that this one may look into has opened a file: the flags of its handles, as `open` takes them.
+/// Empty where the system does not show them.
+pub fn opened(path: &Path) -> Vec<u32> {
+    let path = path.canonicalize().expect("a file");
+    let folder = |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten();
+    let handles = folder("/proc".into()).flat_map(|process| folder(process.path().join("fd")));
+    let ours = handles.filter(|handle| std::fs::read_link(handle.path()).is_ok_and(|target| target == path));
+    let flags = ours.filter_map(|handle| {
+        let process = handle.path().parent().and_then(Path::parent).expect("/proc/PID/fd/N").to_path_buf();
+        let text = std::fs::read_to_string(process.join("fdinfo").join(handle.file_name())).ok()?;
+        let flags = text.lines().find_map(|line| line.strip_prefix("flags:"))?;
+        u32::from_str_radix(flags.trim(), 8).ok()
+    });
+    flags.collect()
+}
+
+/// The bits of those flags that say for what: 0 is reading, 1 is writing, 2 is both; and the one of append.
+pub const ACCESS: u32 = 0o3;
+pub const APPEND: u32 = 0o2000;
+
 /// Copies a folder.
 pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
