@@ -163,16 +163,19 @@ fn a_column_that_falls_silent_names_what_comes_instead() {
     let sources = "{ measurement = \"temp\", tags = { sensor = \"coretemp_package_id_*\" }, field = \"temp\" }";
     let config = columns(&[("max_temp", sources)]);
     // Other names of sensors from the second hour on: nothing matches any more, and the measurement goes on.
-    let input = minutes(150, |n| match n {
-        0..60 => format!("temp,host=box-1,sensor=coretemp_package_id_0 temp={n}"),
-        _ => format!("temp,host=box-1,sensor=package_id_0 temp={n}"),
+    let input = minutes(120, |n| {
+        let other = format!("temp,host=box-1,sensor=nvme_composite temp=46 {}\n", START + n * 60 * SECOND);
+        match n {
+            0..60 => format!("{other}temp,host=box-1,sensor=coretemp_package_id_0 temp={n}"),
+            _ => format!("{other}temp,host=box-1,sensor=package_id_0 temp={n}"),
+        }
     });
     let said = replay(&config, &input).said;
     assert!(
         said.contains("hint: column s.max_temp: is silent on host=box-1: the last value is of 2024-01-01 00:59:00"),
         "{said}"
     );
-    assert!(said.contains("`temp,host=box-1,sensor=package_id_0`"), "{said}");
+    assert!(said.contains("; since then `temp,host=box-1,sensor=package_id_0` comes"), "{said}");
     // Another column of the device goes on.
     let config = columns(&[("max_temp", sources), ("load", "{ measurement = \"system\", field = \"load1\" }")]);
     let input = minutes(150, |n| match n {

@@ -143,7 +143,7 @@ keys! {
     "limits" Section NONE "Bounds on memory and disk.";
     "limits.series" WholeNumber "1000000" "How many series are remembered.";
     "limits.devices" WholeNumber "200000" "How many devices are counted, over all summaries.";
-    "limits.dedupe_points" WholeNumber "65536" "How many counted points are remembered to know one that comes twice; at least 16 for each field of a series.";
+    "limits.dedupe_points" WholeNumber "65536" "How many counted points are remembered at least; 16 for each field if that is more.";
     "limits.journal_bytes" Size "1GiB" "How large the journal may grow while the state cannot be saved.";
 
     "summary" SectionList REQUIRED "A pair of tables with a row for each device and window.";

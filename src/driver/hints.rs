@@ -229,7 +229,7 @@ fn refused(tally: &Tally, since: &Tally) -> Vec<String> {
 
 /// A line that came instead, and what to do.
 fn example(sighting: Option<&Sighting>) -> String {
-    let Some(Sighting { head, instead }) = sighting else {
+    let Some(Sighting { head, instead, is_new }) = sighting else {
         return "; `telegraf-rollup check --explain LINE` shows what its sources ask for".to_string();
     };
     match instead {
@@ -238,6 +238,9 @@ fn example(sighting: Option<&Sighting>) -> String {
         }
         Instead::OtherField { wanted, came } => {
             format!("; `{head}` has no field {wanted}, but {came}: name that one in a source if it is meant")
+        }
+        Instead::OtherTags if *is_new => {
+            format!("; since then `{head}` comes, whose tags no source of it asks for: add a source if it is meant")
         }
         Instead::OtherTags => {
             format!(
@@ -277,7 +280,7 @@ mod tests {
         }
         let mut at_five = look(0, 7);
         let instead = Instead::Text { field: "f".to_string(), value: "887W".to_string() };
-        at_five.seen[0].instead = Some(Sighting { head: "m,host=a".to_string(), instead });
+        at_five.seen[0].instead = Some(Sighting { head: "m,host=a".to_string(), instead, is_new: false });
         let hint = hints.look(&at_five, 5 * MINUTE).join("");
         assert!(
             hint.starts_with("column s.c: has taken nothing in 5 minutes, although its series come: 7 are texts"),

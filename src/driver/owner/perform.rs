@@ -136,9 +136,7 @@ impl OwnerWork {
             }
             Action::Resend => self.resend(),
             Action::Report => {
-                let (figures, now) = (Figures::take(&self.engine, None), clock::now());
-                self.report.look(&figures, now);
-                self.hinting.look(&self.engine, &figures, now);
+                self.say_what_is_new();
             }
             Action::SaveAllNext => {
                 self.flushed_engine().with(|engine| engine.save_all());
@@ -162,7 +160,12 @@ impl OwnerWork {
                 self.flushed_engine().cut_flushes_short();
                 log::error!("the last flush was not done in time: the rows of the last minutes are incomplete");
             }
-            Action::Finish => self.ended = true,
+            Action::Finish => {
+                if self.owned.is_some() {
+                    self.say_what_is_new();
+                }
+                self.ended = true;
+            }
         }
         None
     }
@@ -337,7 +340,17 @@ impl OwnerWork {
         self.started = clock::now();
         self.report = LossReport::new(self.started);
         self.hinting = Hinting::new(self.started);
+        self.hinting.begin(&self.engine);
         Some(Event::Owned)
+    }
+
+    /// Says in the log what was not counted, and what columns do not get.
+    fn say_what_is_new(&mut self) {
+        let (figures, now) = (Figures::take(&self.engine, None), clock::now());
+        self.report.look(&figures, now);
+        for hint in self.hinting.look(&self.engine, &figures, now) {
+            log::warn!("{hint}");
+        }
     }
 
     /// Without a matched line: writes what an earlier process has left over.

@@ -5,8 +5,9 @@ use crate::engine::aggregate::kind::Kind;
 use crate::engine::core::Engine;
 use crate::engine::ids::{ColumnIndex, DeviceIndex, Key, SummaryIndex};
 use crate::engine::line::decode::{Point, decode};
+use crate::engine::line::head::Head;
 use crate::engine::line::token::Value;
-use crate::engine::schema::{Column, Summary};
+use crate::engine::schema::{Column, Summary, fnv1a};
 use crate::engine::series::columns::columns;
 use crate::engine::series::compile::key_text;
 use crate::engine::zone::HOUR;
@@ -26,6 +27,13 @@ fn shown(bytes: &[u8]) -> String {
 fn named(summary: &Summary, key: &[String]) -> String {
     let tags: Vec<String> = summary.key.iter().zip(key).map(|(tag, value)| format!("{tag}={value}")).collect();
     tags.join(",").replace(char::is_control, "?")
+}
+
+/// What tells the lines of a measurement apart, but for their devices.
+fn kind(head: &Head, summary: &Summary) -> u64 {
+    let tags = head.tags.iter().filter(|(key, _)| !summary.key.iter().any(|k| k.as_bytes() == *key));
+    let parts = tags.flat_map(|(key, value)| [&key[..], b"=", value, b","]);
+    fnv1a(&[&head.measurement[..], b","].into_iter().chain(parts).collect::<Vec<_>>().concat())
 }
 
 /// What a point has in place of what a column asks for; `None` if the column takes it, or no source asks for its measurement.
@@ -108,11 +116,12 @@ impl Engine {
         for (index, (place, summary, column)) in columns(&self.schema).enumerate() {
             let Some(instead) = instead(&point, summary, column) else { continue };
             let says_more = watch.seen[index].instead.as_ref().is_none_or(|known| known.instead < instead);
-            let sighting = || Sighting { head: point.head.to_string(), instead: instead.clone() };
+            let sighting = |is_new| Sighting { head: point.head.to_string(), instead: instead.clone(), is_new };
             if says_more {
-                watch.seen[index].instead = Some(sighting());
+                watch.seen[index].instead = Some(sighting(false));
             }
-            if watch.seen[index].silent.is_some() {
+            let first = watch.first_seen(index, kind(&point.head, summary), at);
+            if watch.seen[index].silent.as_ref().is_some_and(|(_, sighting)| sighting.is_new) {
                 continue;
             }
             let key: Option<Key> = summary.key.iter().map(|k| point.head.tag(k.as_bytes()).map(key_text)).collect();
@@ -125,9 +134,10 @@ impl Engine {
                 // A device of another kind may have no such series at all; one that has it lacks the field.
                 None => matches!(instead, Instead::OtherField { .. }),
             };
-            if is_silent {
+            let is_new = last.zip(first).is_some_and(|(last, first)| first > last);
+            if is_silent && (is_new || watch.seen[index].silent.is_none()) {
                 let device = SilentDevice { device: named(summary, &key), last, newest: at };
-                watch.seen[index].silent = Some((device, sighting()));
+                watch.seen[index].silent = Some((device, sighting(is_new)));
             }
         }
     }

@@ -17,6 +17,8 @@ pub struct Sighting {
     /// Measurement and tags, for people.
     pub head: String,
     pub instead: Instead,
+    /// Lines with its tags, whatever the device, were not seen before the column's last value.
+    pub is_new: bool,
 }
 
 /// A device without values for a column, while others of its values, or lines of the same measurement, come.
@@ -46,6 +48,9 @@ pub struct SilentColumn {
     pub first: Option<SilentDevice>,
 }
 
+/// Kinds of lines that are told apart for a column.
+const KINDS_MAX: usize = 64;
+
 /// Looks at every line at first, then at one of so many, at random so that polls of any length show all of their lines.
 #[derive(Debug)]
 pub struct Watch {
@@ -56,6 +61,8 @@ pub struct Watch {
     /// Lines until the next look.
     pub wait: u32,
     random: u32,
+    /// By column: what tells lines of the measurement apart but for the device, as a hash, and the event time of the first one.
+    kin: Vec<Vec<(u64, i64)>>,
     /// By [`crate::engine::ids::ColumnIndex`].
     pub seen: Vec<ColumnSightings>,
 }
@@ -63,7 +70,28 @@ pub struct Watch {
 impl Watch {
     /// Of so many columns.
     pub fn new(columns: usize) -> Watch {
-        Watch { all_of: 0, every: 1, wait: 0, random: 0x9e37_79b9, seen: vec![ColumnSightings::default(); columns] }
+        Watch {
+            all_of: 0,
+            every: 1,
+            wait: 0,
+            random: 0x9e37_79b9,
+            kin: vec![Vec::new(); columns],
+            seen: vec![ColumnSightings::default(); columns],
+        }
+    }
+
+    /// The event time of the first line of a kind that was seen for a column; `None` if there are too many kinds.
+    pub fn first_seen(&mut self, column: usize, kind: u64, at: i64) -> Option<i64> {
+        let known = &mut self.kin[column];
+        if let Some((_, first)) = known.iter_mut().find(|(other, _)| *other == kind) {
+            *first = at.min(*first);
+            return Some(*first);
+        }
+        let has_room = known.len() < KINDS_MAX;
+        has_room.then(|| {
+            known.push((kind, at));
+            at
+        })
     }
 
     /// From now on: so many lines, then one of so many.
