@@ -8,6 +8,8 @@
 //! - [`durable`]: journal, stored state, recovery, and who owns them
 //! - [`sink`]: partials and rows in SQLite and MySQL
 //! - [`engine`]: pure; bytes and time in, state and rows out
+//!
+//! Beside them: [`text`], by which all but the engine read text files of the world.
 
 pub mod cli;
 pub mod config;
@@ -15,3 +17,4 @@ pub mod driver;
 pub mod durable;
 pub mod engine;
 pub mod sink;
+pub mod text;

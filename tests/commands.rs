@@ -380,6 +380,76 @@ fn replay_prints_rows_in_every_format() {
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("cannot read"));
 }
 
+/// What Notepad and PowerShell write: a byte order mark is skipped, and other encodings are named with what to do.
+#[test]
+fn text_files_of_the_world() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, bytes: &[u8]| -> PathBuf {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("writable");
+        path
+    };
+    let wide = |text: &str, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+    let config = format!("# Büro\n{GOOD}").replace("/tmp/x", &folder.path().display().to_string());
+    let good = write("good.toml", config.as_bytes());
+    let input = "m,host=büro v=1 1700000000000000000\nm,host=büro v=2 1700000001000000000\n";
+    let ascii = input.replace('ü', "ue");
+    let latin = |text: &str| text.chars().map(|c| c as u8).collect::<Vec<u8>>();
+    let said = |command: &str, config: &PathBuf, more: &[&std::ffi::OsStr]| {
+        let mut program = program();
+        program.arg(command).arg("--config").arg(config).args(more);
+        let output = program.output().expect("the program starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
+    };
+    // Configurations, by `check`; `run` reads them in the same way.
+    let marked = write("marked.toml", format!("\u{feff}{}", config.replace('\n', "\r\n")).as_bytes());
+    let (is_valid, out, err) = said("check", &marked, &[]);
+    assert!(is_valid && out.contains("valid"), "{out}{err}");
+    let bad = write("bad.toml", format!("\u{feff}timezon = 1\n{config}").as_bytes());
+    assert!(said("check", &bad, &[]).2.contains("line 1: timezon: unknown key"));
+    let encodings = [
+        ("UTF-16 (little-endian", wide(&format!("\u{feff}{config}"), u16::to_le_bytes)),
+        ("UTF-16 (big-endian", wide(&format!("\u{feff}{config}"), u16::to_be_bytes)),
+        ("UTF-16 (little-endian", wide(&config, u16::to_le_bytes)),
+        ("UTF-16 (big-endian", wide(&config, u16::to_be_bytes)),
+        ("line 1 is not UTF-8 (is it Latin-1", latin(&config)),
+    ];
+    for (name, bytes) in &encodings {
+        let path = write("other.toml", bytes);
+        let (is_valid, _, err) = said("check", &path, &[]);
+        assert!(!is_valid && err.contains(name) && err.contains("save it as UTF-8"), "{name}: {err}");
+        assert!(err.contains("other.toml"), "{err}");
+        let output = feed(program().args(["run", "--config"]).arg(&path), ascii.as_bytes());
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert!(log.contains(name) && log.contains("nothing is counted"), "{name}: {log}");
+        assert!(output.stdout == ascii.as_bytes(), "stdout is not the input");
+    }
+    // Line protocol, by `replay`.
+    let replay = |name: &str, bytes: &[u8]| {
+        let path = write(name, bytes);
+        let format = ["--format".as_ref(), "csv".as_ref(), path.as_os_str()];
+        said("replay", &good, &format)
+    };
+    let plain = replay("plain.influx", input.as_bytes());
+    assert!(plain.0 && plain.1.contains("büro") && plain.2.contains("2 points counted"), "{plain:?}");
+    assert_eq!(replay("marked.influx", format!("\u{feff}{input}").as_bytes()), plain);
+    for bytes in [wide(&ascii, u16::to_le_bytes), wide(&format!("\u{feff}{ascii}"), u16::to_be_bytes)] {
+        let (is_read, _, err) = replay("wide.influx", &bytes);
+        assert!(!is_read && err.contains("wide.influx: it is UTF-16") && err.contains("save it as UTF-8"), "{err}");
+    }
+    let (is_read, out, err) = replay("latin.influx", &latin(input));
+    assert!(is_read && out.contains("b\\xfcro") && err.contains("2 points counted"), "{out}{err}");
+    assert!(
+        err.contains("latin.influx is not all UTF-8 (is it Latin-1") && err.contains("`m,host=b\\xfcro v=1"),
+        "{err}"
+    );
+    // A line that was copied with the mark.
+    let line = std::ffi::OsString::from("\u{feff}m,host=a v=1");
+    let (is_good, out, _) = said("check", &good, &["--explain".as_ref(), line.as_os_str()]);
+    assert!(is_good && out.contains("s.avg_v takes m:v = 1"), "{out}");
+}
+
 #[test]
 fn extreme_timestamps_are_refused_and_nothing_hangs() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -418,6 +418,21 @@ fn encryption(kind: Kind) {
     let output = feed(&mut site(&sink(Some(&database.ca_pem())), CONFIG).command("state"), &points(0..50));
     assert!(!String::from_utf8_lossy(&output.stderr).contains("E! "), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(database.value("SELECT SUM(samples) FROM d.s_hourly"), "50");
+    // As Notepad and PowerShell write it.
+    std::fs::write(&secret, format!("\u{feff}{TLS_ONLY_PASSWORD}\r\n")).expect("writable");
+    let marked = site(&sink(Some(&database.ca_pem())), CONFIG);
+    assert!(check(&marked).status.success(), "{}", String::from_utf8_lossy(&check(&marked).stderr));
+    for mark in ["", "\u{feff}"] {
+        let wide: Vec<u8> =
+            format!("{mark}{TLS_ONLY_PASSWORD}\r\n").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        std::fs::write(&secret, wide).expect("writable");
+        let log = String::from_utf8_lossy(&check(&marked).stderr).into_owned();
+        assert!(log.contains("cannot read the password file") && log.contains("it is UTF-16"), "{log}");
+    }
+    std::fs::write(&secret, b"B\xfcro\n").expect("writable");
+    let log = String::from_utf8_lossy(&check(&marked).stderr).into_owned();
+    assert!(log.contains("line 1 is not UTF-8") && !log.contains("ro\n"), "{log}");
+    std::fs::write(&secret, format!("{TLS_ONLY_PASSWORD}\n")).expect("writable");
     // A name that the certificate does not have.
     let elsewhere = another_name(database.port());
     let named = sink(Some(&database.ca_pem())).replace(&format!("127.0.0.1:{}", database.port()), &elsewhere);

@@ -84,6 +84,70 @@ fn an_unfinished_line_is_forwarded_after_a_second_and_counted_when_it_ends() {
     assert!(run.rows().contains(",a,1234.0,1,1,"), "{}", run.rows());
 }
 
+/// A byte order mark leaves as it came, and the line behind it counts, however the bytes arrive.
+#[test]
+fn a_byte_order_mark_passes_and_the_first_line_counts() {
+    let input = b"\xef\xbb\xbfm,host=a v=1 1700000000000000000\nm,host=a v=2 1700000001000000000\n";
+    for pieces in [&[][..], &[1], &[2], &[3], &[4], &[1, 2, 3, 5]] {
+        let run = Site::with(CONFIG);
+        let mut child = run.start("state");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let mut at = 0;
+        for end in pieces {
+            stdin.write_all(&input[at..*end]).expect("a reader");
+            at = *end;
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        stdin.write_all(&input[at..]).expect("a reader");
+        drop(stdin);
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.stdout == input, "in pieces {pieces:?}");
+        assert!(run.rows().contains(",a,3.0,2,2,"), "in pieces {pieces:?}: {}", run.rows());
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert!(!log.contains("W! ") && !log.contains("E! "), "{log}");
+    }
+    // A mark that has waited too long leaves before its line.
+    let run = Site::with(CONFIG);
+    let mut child = run.start("state");
+    let (mut stdin, mut stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+    let mut buffer = [0; 8];
+    stdin.write_all(&input[..2]).expect("a reader");
+    let n = stdout.read(&mut buffer).expect("readable");
+    assert_eq!(buffer[..n], input[..2]);
+    stdin.write_all(&input[2..]).expect("a reader");
+    drop(stdin);
+    let mut rest = Vec::new();
+    stdout.read_to_end(&mut rest).expect("readable");
+    assert!(rest == input[2..], "stdout is not the input");
+    assert!(child.wait().expect("it ends").success());
+    assert!(run.rows().contains(",a,3.0,2,2,"), "{}", run.rows());
+}
+
+/// Lines of another encoding pass as they are; the log names it, once.
+#[test]
+fn an_input_of_another_encoding_is_named() {
+    let text = "m,host=a v=1 1700000000000000000\r\nm,host=a v=2 1700000001000000000\r\n";
+    let wide = |text: &str, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+    let ended = |mut bytes: Vec<u8>| {
+        // A stream that does not end in a newline is torn.
+        bytes.push(b'\n');
+        bytes
+    };
+    let latin = b"m,host=a v=1 1700000000000000000\nm,host=b\xfcro v=1 1700000000000000000\nm,host=\xe4 v=1 1700000000000000000\n";
+    for (name, input) in [
+        ("UTF-16 (little-endian", ended(wide(text, u16::to_le_bytes))),
+        ("UTF-16 (little-endian", ended(wide(&format!("\u{feff}{text}"), u16::to_le_bytes))),
+        ("UTF-16 (big-endian", ended(wide(&format!("\u{feff}{text}"), u16::to_be_bytes))),
+        ("not all UTF-8 (is it Latin-1 or another code page?), as in `m,host=b\\xfcro v=1 17", latin.to_vec()),
+    ] {
+        let run = Site::with(CONFIG);
+        let output = feed(&mut run.command("state"), &input);
+        assert!(output.stdout == input, "{name}: stdout is not the input");
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(log.matches(name).count(), 1, "{name}: {log}");
+    }
+}
+
 #[test]
 fn a_huge_line_passes_without_being_held() {
     let run = Site::with(CONFIG);

@@ -92,6 +92,8 @@ fn tables(config: &Config) -> anyhow::Result<ExitCode> {
 
 /// Shows, source by source, what becomes of a line.
 fn explain(config: &Config, line: &[u8]) -> anyhow::Result<ExitCode> {
+    // Of a line that was copied from a file with a byte order mark.
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     let line = line.strip_prefix(b"> ").unwrap_or(line);
     let point = match decode(line) {
         Ok(Some(point)) => point,

@@ -1,6 +1,7 @@
 //! The configuration that a command works with.
 
 use crate::config::Config;
+use crate::text;
 use anyhow::Context;
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use std::path::Path;
 /// # Errors
 /// The file cannot be read, or has problems.
 pub fn load(path: &Path) -> anyhow::Result<Config> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = text::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     Config::check(&text, &|name| std::env::var(name).ok()).map_err(|report| {
         let count = report.0.len();
         anyhow::anyhow!("{} has {count} problem{}:\n{report}", path.display(), if count == 1 { "" } else { "s" })

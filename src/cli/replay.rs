@@ -11,6 +11,7 @@ use crate::engine::zone::WindowKind;
 use crate::sink::memory::MemorySink;
 use crate::sink::port::RowRecord;
 use crate::sink::sql::{dialect, literal, times, upsert};
+use crate::text::TextReader;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use std::fs::File;
@@ -87,12 +88,19 @@ impl ReplayArgs {
         let mut replay = replay::Replay::new(&config.schema, now).with_precision(self.precision.precision());
         for path in &self.files {
             let name = path.display();
-            let mut input: Box<dyn io::Read> = if path.as_os_str() == "-" {
+            let input: Box<dyn io::Read> = if path.as_os_str() == "-" {
                 Box::new(io::stdin().lock())
             } else {
                 Box::new(File::open(path).with_context(|| format!("cannot read {name}"))?)
             };
+            let mut input = TextReader::new(input);
             replay.feed(&mut input).with_context(|| format!("cannot read {name}"))?;
+            if let Some(shown) = input.foreign() {
+                eprintln!(
+                    "{name} is not all UTF-8 (is it Latin-1 or another code page?), as in `{shown}`: such lines count, and \
+                     devices are shown with \\xNN for each such byte; convert it, for example by `iconv -f WINDOWS-1252 -t UTF-8`"
+                );
+            }
         }
         let schema = replay.schema().clone();
         let (columns, hints, too_large) = (replay.columns(), replay.hints(), replay.too_large());

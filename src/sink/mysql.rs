@@ -19,6 +19,7 @@ use crate::config::{MySql, Password, Tls};
 use crate::engine::ids::Key;
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::WindowKind;
+use crate::text::{self, TextError};
 use mysql_async::prelude::Queryable;
 use mysql_async::{ClientIdentity, Conn, Error, Opts, OptsBuilder, Params, SslOpts, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -190,13 +191,13 @@ impl MySqlSink {
                     self.has_warned = true;
                     log::warn!("{warning}");
                 }
-                let text = std::fs::read_to_string(path)
+                let text = text::read(path)
                     .map_err(|e| SinkError::Setup(format!("cannot read the password file {}: {e}", path.display())))?;
                 Some(text.trim_end_matches(['\r', '\n']).to_string())
             }
-            Password::Credential(path) => match std::fs::read_to_string(path) {
+            Password::Credential(path) => match text::read(path) {
                 Ok(text) => Some(text.trim_end_matches(['\r', '\n']).to_string()),
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+                Err(TextError::Unreadable(e)) if e.kind() == std::io::ErrorKind::NotFound => None,
                 Err(e) => {
                     let message = format!("cannot read the credential {}: {e}", path.display());
                     return Err(SinkError::Setup(message));

@@ -36,6 +36,7 @@ use crate::durable::state::db::StateDb;
 use crate::durable::state_error::StateError;
 use crate::engine::Engine;
 use crate::engine::schema::fnv1a;
+use crate::text;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -173,7 +174,7 @@ impl OwnerWork {
     /// Reads the configuration.
     fn read_config(&mut self) -> Event {
         let path = self.path.display();
-        let text = match std::fs::read_to_string(&self.path) {
+        let text = match text::read(&self.path) {
             Ok(text) => text,
             Err(e) => {
                 self.engine.switch_off();

@@ -11,6 +11,7 @@
 //! - A torn tail at the end of the stream does not leave: it could read as a valid point with a cut timestamp.
 //! - Memory is bounded by [`LINE_BYTES_MAX`] and a read.
 
+use super::beginning::Beginning;
 use super::forward::{BatchLines, forward};
 use super::nap::Nap;
 use super::platform::{Bypass, Input, Output, Read};
@@ -63,6 +64,7 @@ pub struct Stream {
     line: usize,
     filled: usize,
     framer: Framer,
+    beginning: Beginning,
     /// Where the lines of the batch in hand start that the engine has seen.
     start: usize,
     /// Where the lines of the batch in hand end.
@@ -90,6 +92,7 @@ impl Stream {
             line: 0,
             filled: 0,
             framer: Framer::default(),
+            beginning: Beginning::default(),
             start: 0,
             ends: Vec::new(),
             at: 0,
@@ -196,6 +199,7 @@ impl Stream {
 
     /// Finds the lines that are complete and shows them to the engine. `None` if there are none.
     fn split(&mut self, ingest: &Ingest) -> Option<Taken> {
+        self.line += self.beginning.skip(&self.buffer[self.line..self.filled])?;
         self.start = self.line;
         self.ends.clear();
         if !self.plain {
@@ -224,6 +228,7 @@ impl Stream {
             self.start = *first;
             self.too_long = false;
         }
+        self.beginning.look(&self.buffer[self.start..self.line]);
         self.at = clock::now();
         (!self.ends.is_empty()).then(|| ingest.lines(self.lines(), self.at))
     }
