@@ -145,6 +145,11 @@ fn every_bad_configuration_is_explained() {
         ),
         ("when = \"> 80\"", "when = \"> 80\"\n[sink]\nurl = \"mysql://h/d\"", "the user is missing"),
         ("when = \"> 80\"", "when = \"> 80\"\n[sink]\nurl = \"mysql://u@h/d\"\ntls = \"on\"", "write \"verify-full\""),
+        (
+            "when = \"> 80\"",
+            "when = \"> 80\"\n[sink]\nurl = \"mysql://u@h/d\"\ntls = \"verify-ca\"",
+            "sink.tls: needs `ca_file`",
+        ),
         ("when = \"> 80\"", "when = \"> 80\"\n[flush]\nevery = \"0s\"", "must be at least \"1s\""),
         ("when = \"> 80\"", "when = \"> 80\"\n[lateness]\nmax = \"1m\"", "is shorter than `allowed`"),
         ("when = \"> 80\"", "when = \"> 80\"\n[limits]\ndevices = -1", "expected a whole number that is not negative"),

@@ -114,8 +114,8 @@ keys! {
     "sink" Section NONE "Where rows go.";
     "sink.url" Text NONE "The address of the database; without it, rows go to the SQLite file summary.db in `state_dir`.";
     "sink.password_file" Text NONE "The file that holds the password alone; without it, the credential mysql.password of systemd.";
-    "sink.tls" Text "verify-full" "Whether the connection is encrypted; to a server on this machine it is \"off\" by default.";
-    "sink.ca_file" Text NONE "The certificate (PEM) of your own authority; without it, the public ones.";
+    "sink.tls" Text "verify-full" "Encryption, and what the server must prove; to a server on this machine it is \"off\" by default.";
+    "sink.ca_file" Text NONE "The certificate (PEM) of your own authority; without it, the public ones, not the system's store.";
     "sink.client_cert" Text NONE "The certificate (PEM) by which the server knows this client.";
     "sink.client_key" Text NONE "The key (PEM) of `client_cert`.";
     "sink.migrate" Text "auto" "Whether tables are made and completed (\"auto\") or only looked at (\"check\").";

@@ -32,6 +32,8 @@ pub struct MySql {
 pub enum Tls {
     /// Encrypted; the server must prove its name.
     VerifyFull,
+    /// Encrypted; the server must have a certificate of the authority in `ca_file`, for whatever name.
+    VerifyCa,
     /// Not encrypted.
     Off,
 }
@@ -111,18 +113,26 @@ pub fn mysql(
         },
     };
     let local = matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
-    let tls = match tls.as_ref().map(|t| t.value.as_str()) {
+    let written = tls;
+    let tls = match written.as_ref().map(|t| t.value.as_str()) {
         None if local => Tls::Off,
         None | Some("verify-full") => Tls::VerifyFull,
+        Some("verify-ca") => Tls::VerifyCa,
         Some("off") => Tls::Off,
         Some(_) => {
-            let message = "write \"verify-full\" (encrypted, the server must prove its name) or \"off\"";
-            tls.iter().for_each(|t| document.problem_at(t, message));
+            let message = "write \"verify-full\" (encrypted, the server must prove its name), \"verify-ca\" (it must have a \
+                           certificate of `ca_file`, for any name) or \"off\"";
+            written.iter().for_each(|t| document.problem_at(t, message));
             Tls::VerifyFull
         }
     };
+    if let (Tls::VerifyCa, Some(written), None) = (tls, &written, &files.ca) {
+        let message =
+            "needs `ca_file`: without it, everybody to whom a public authority has given a certificate were trusted";
+        document.problem_at(written, message);
+    }
     for file in [&files.ca, &files.certificate, &files.key].into_iter().flatten().filter(|_| tls == Tls::Off) {
-        document.problem_at(file, "has no effect without encryption: write tls = \"verify-full\"");
+        document.problem_at(file, "has no effect without encryption: write tls = \"verify-full\" or \"verify-ca\"");
     }
     if let (Some(file), None) | (None, Some(file)) = (&files.certificate, &files.key) {
         document.problem_at(file, "needs the other one too: `client_cert` and `client_key`");

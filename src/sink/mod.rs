@@ -17,3 +17,4 @@ pub mod open;
 pub mod port;
 pub mod sql;
 pub mod sqlite;
+mod tls;

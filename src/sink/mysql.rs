@@ -15,13 +15,14 @@ use super::sql::ddl::TableDef;
 use super::sql::dialect::Dialect;
 use super::sql::literal::Bound;
 use super::sql::{ddl, dialect, literal, select, times, upsert};
-use crate::config::{MySql, Password, Tls};
+use super::tls;
+use crate::config::{MySql, Password};
 use crate::engine::ids::Key;
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::WindowKind;
 use crate::text::{self, TextError};
 use mysql_async::prelude::Queryable;
-use mysql_async::{ClientIdentity, Conn, Error, Opts, OptsBuilder, Params, SslOpts, Value};
+use mysql_async::{Conn, Error, Opts, OptsBuilder, Params, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
@@ -204,17 +205,7 @@ impl MySqlSink {
                 }
             },
         };
-        let tls = (config.tls == Tls::VerifyFull).then(|| {
-            let roots = config.ca_file.clone();
-            let identity = config
-                .client
-                .as_ref()
-                .map(|(certificate, key)| ClientIdentity::new(certificate.clone().into(), key.clone().into()));
-            SslOpts::default()
-                .with_client_identity(identity)
-                .with_disable_built_in_roots(roots.is_some())
-                .with_root_certs(roots.into_iter().map(Into::into).collect())
-        });
+        let tls = tls::options(config)?;
         Ok(OptsBuilder::default()
             .ip_or_hostname(config.host.clone())
             .tcp_port(config.port)
@@ -253,27 +244,13 @@ impl MySqlSink {
                     None => SinkError::Temporary(format!("{server}: error {code}: {}", e.message)),
                 },
             },
-            // The handshake's verdict arrives as an input/output error around the text of the TLS library.
-            Error::Io(e) if matches!(e, mysql_async::IoError::Tls(_)) || e.to_string().contains("certificate") => {
-                let text = e.to_string();
-                let advice = if text.contains("NotValidForName") || text.contains("not valid for name") {
-                    "the certificate does not name this host: use a name in sink.url that it names"
-                } else {
-                    "set sink.ca_file to the authority that signed the server's certificate"
-                };
-                SinkError::Setup(format!(
-                    "{server}: no trusted encrypted connection ({text}): {advice}, or write tls = \"off\""
-                ))
-            }
-            Error::Io(mysql_async::IoError::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => {
-                SinkError::Setup(format!(
-                    "{server}: a certificate file cannot be read ({e}): look at sink.ca_file, client_cert and client_key"
-                ))
-            }
             Error::Driver(mysql_async::DriverError::NoClientSslFlagFromServer) => SinkError::Setup(format!(
                 "{server} offers no encryption: set it up there, or write tls = \"off\" if nobody else can read the way"
             )),
-            other => SinkError::Temporary(format!("{server}: {other}")),
+            other => match tls::explain(&self.config, other) {
+                Some(why) => SinkError::Setup(format!("{server}: no trusted encrypted connection: {why}")),
+                None => SinkError::Temporary(format!("{server}: {other}")),
+            },
         }
     }
 
