@@ -11,6 +11,7 @@
 //!
 //! Deliberately absent: retries, schedules and merging. They belong to the caller, `flush` in the driver.
 
+mod declare;
 pub mod memory;
 pub mod mysql;
 pub mod open;
@@ -18,3 +19,4 @@ pub mod port;
 pub mod sql;
 pub mod sqlite;
 mod tls;
+mod wal;

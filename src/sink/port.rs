@@ -199,6 +199,11 @@ pub trait Sink {
     /// Ends the connection; the next [`Sink::prepare`] makes a new one.
     fn disconnect(&mut self);
 
+    /// Ends the use of the database for longer than from one flush to the next: a file is left as others can read it best.
+    fn close(&mut self) {
+        self.disconnect();
+    }
+
     /// Looks at the tables without changing anything.
     ///
     /// # Errors

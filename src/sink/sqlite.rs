@@ -1,7 +1,7 @@
 //! The embedded default: one file, nothing to install.
 //!
-//! Write-ahead log, so that a reader never blocks the writer; `synchronous = FULL` so that what was acknowledged survives
-//! a power loss. Every step of the protocol is one transaction, which SQLite needs for speed; the protocol does not rely
+//! Write-ahead log, so that a reader never blocks the writer, see [`super::wal`]; `synchronous = FULL` so that what was
+//! acknowledged survives a power loss. Every step of the protocol is one transaction, which SQLite needs for speed; the protocol does not rely
 //! on it.
 
 use super::port::{
@@ -12,16 +12,13 @@ use super::sql::ddl::TableDef;
 use super::sql::dialect::Dialect;
 use super::sql::literal::Bound;
 use super::sql::{ddl, dialect, literal, select, times, upsert};
+use super::{declare, wal};
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::WindowKind;
 use rusqlite::types::{ToSql, ToSqlOutput, Value};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params_from_iter};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// How long a statement waits for another process that holds the file.
-const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// Most memory for pages of the file, in KiB; only what is used is taken.
 const CACHE_KIB: i64 = 8 * 1024;
@@ -70,6 +67,9 @@ impl Sqlite {
                     "cannot write {path} ({error}): make the folder and the file writable for the user that runs Telegraf"
                 ))
             }
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => SinkError::Temporary(format!(
+                "{path} is locked by another program ({error}): rows wait until it ends its transaction"
+            )),
             _ => SinkError::Temporary(format!("{path}: {error}")),
         }
     }
@@ -127,12 +127,14 @@ impl Sqlite {
         let mut problem = None;
         let mut open = || -> rusqlite::Result<Connection> {
             let connection = Connection::open(&self.path)?;
-            connection.busy_timeout(BUSY_WAIT)?;
-            connection.pragma_update(None, "journal_mode", "WAL")?;
-            connection.pragma_update(None, "synchronous", "FULL")?;
+            wal::begin(&connection)?;
             connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
             let tables = ddl::tables(Dialect::Sqlite, schema);
-            let lacks = |table: &TableDef| Ok(!missing(table, &columns(&connection, &table.name)?).is_empty());
+            let lacks = |table: &TableDef| {
+                let present = columns(&connection, &table.name)?;
+                let is_old = declared(&present).iter().any(|column| declare::wanted(table, *column).is_some());
+                Ok(is_old || !missing(table, &present).is_empty())
+            };
             let lacking: rusqlite::Result<Vec<bool>> = tables.iter().map(lacks).collect();
             // One at a time: two that find the same column missing would both add it.
             let change = if lacking?.contains(&true) {
@@ -140,6 +142,7 @@ impl Sqlite {
             } else {
                 None
             };
+            let mut changed = 0;
             for table in tables {
                 for sql in ddl::create_table(Dialect::Sqlite, &table) {
                     connection.execute(&sql, [])?;
@@ -152,6 +155,11 @@ impl Sqlite {
                 for missing in missing(&table, &present) {
                     connection.execute(&ddl::add_column(Dialect::Sqlite, &table.name, missing), [])?;
                 }
+                changed += declare::declare(&connection, &table, &declared(&present))?;
+            }
+            if changed > 0 {
+                declare::finish(&connection)?;
+                log::info!("{}: {changed} columns of times are declared as DATE and DATETIME now", self.path.display());
             }
             // What was made before a problem was found stays.
             change.map_or(Ok(()), Transaction::commit)?;
@@ -219,13 +227,21 @@ fn missing<'t>(table: &'t TableDef, present: &[Present]) -> Vec<&'t ColumnDef> {
     table.columns.iter().filter(|c| !is_present(c)).collect()
 }
 
+/// Columns that are there, as they are declared.
+fn declared(present: &[Present]) -> Vec<declare::Declared<'_>> {
+    present.iter().map(|column| (column.name.as_str(), column.sql_type.as_str())).collect()
+}
+
 /// What keeps a table that is there from being used, if anything.
 fn problem(table: &TableDef, present: &[Present]) -> Option<String> {
     if present.is_empty() {
         return None;
     }
     let key: Vec<String> = present.iter().filter(|c| c.is_key).map(|c| c.name.clone()).collect();
-    let types: Vec<_> = present.iter().map(|c| (c.name.clone(), c.sql_type.clone())).collect();
+    // A time is a text, whatever it is declared as.
+    let is_other = |column: &declare::Declared<'_>| declare::wanted(table, *column).is_none();
+    let others = declared(present).into_iter().filter(is_other);
+    let types: Vec<_> = others.map(|(name, sql_type)| (name.to_string(), sql_type.to_string())).collect();
     ddl::key_problem(table, &key).or_else(|| ddl::type_problem(table, &types))
 }
 
@@ -251,7 +267,21 @@ impl Sink for Sqlite {
             self.connection = Some(self.open(schema)?);
             self.opened = identity(&self.path);
         }
-        Ok(())
+        if wal::overgrown(&self.path).is_none() {
+            return Ok(());
+        }
+        wal::settle(self.connection()?, &self.path).map_err(|e| self.error(&e))?;
+        match wal::overgrown(&self.path) {
+            None => Ok(()),
+            Some(bytes) => {
+                let path = self.path.display();
+                Err(SinkError::Temporary(format!(
+                    "{path}-wal has {} MiB, because a program has been reading {path} in one transaction for long: rows wait \
+                     until it ends; close it (a query that hangs, a forgotten BEGIN)",
+                    bytes >> 20
+                )))
+            }
+        }
     }
 
     fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord]) -> Result<Vec<Refused>, SinkError> {
@@ -355,6 +385,28 @@ impl Sink for Sqlite {
 
     fn disconnect(&mut self) {
         // An open file costs nothing, and a file that stays open keeps its statements prepared.
+        if let Some(connection) = &self.connection
+            && let Err(e) = wal::settle(connection, &self.path)
+        {
+            log::warn!("rows of {} are in its -wal file alone: {e}; trying again", self.path.display());
+        }
+    }
+
+    fn close(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        let opened = self.opened.take();
+        // A file that was set aside or deleted meanwhile stays as it is.
+        if identity(&self.path) != opened {
+            return;
+        }
+        match wal::end(&connection) {
+            Ok(true) => {}
+            Ok(false) => log::info!(
+                "another program has {0} open: {0}-wal and {0}-shm stay, and who may not write there needs them to read",
+                self.path.display()
+            ),
+            Err(e) => log::debug!("{}: {e}", self.path.display()),
+        }
     }
 
     fn inspect(&mut self, schema: &Schema) -> Result<Vec<TableInfo>, SinkError> {
@@ -395,6 +447,12 @@ impl Sink for Sqlite {
     }
 }
 
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 /// True if a file begins as a SQLite database does, or is empty.
 fn begins_as_sqlite(path: &Path) -> std::io::Result<bool> {
     let mut head = Vec::with_capacity(MAGIC.len());
@@ -404,6 +462,6 @@ fn begins_as_sqlite(path: &Path) -> std::io::Result<bool> {
 
 fn read_only(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    connection.busy_timeout(BUSY_WAIT)?;
+    connection.busy_timeout(wal::BUSY_WAIT)?;
     Ok(connection)
 }

@@ -61,7 +61,10 @@ pub fn deliver(
 /// # Errors
 /// The sink is away, or its tables do not fit.
 pub fn make_tables(sink: &mut dyn Sink, schema: &Schema) -> Result<(), SinkError> {
-    connected(sink, schema, |_| Ok(()))
+    let made = connected(sink, schema, |_| Ok(()));
+    // There may be no row for long.
+    sink.close();
+    made
 }
 
 /// Writes the windows that wait in stored state, some at a time. Returns of how many of them the sink has more in the name of

@@ -88,6 +88,8 @@ pub struct FlushJob {
 pub enum Job {
     MakeTables,
     Flush(Box<FlushJob>),
+    /// Nothing will be written for long.
+    Close,
 }
 
 /// How a flush went.
@@ -139,6 +141,7 @@ impl Flusher {
                             (say.0)(FlusherSays::Emptied);
                         }
                     }
+                    Job::Close => work.close(),
                     Job::Flush(job) => (say.0)(FlusherSays::Flushed(Box::new(work.flush(*job)))),
                 }
             }
@@ -234,9 +237,20 @@ impl FlusherWork {
                 self.renew();
             }
         }
+        if scope == Scope::Last {
+            self.close();
+        }
         said.milliseconds = (clock::now() - now).max(0).unsigned_abs() / 1_000_000;
         said.quarantine = self.memory.quarantine.figures();
         said
+    }
+
+    /// Leaves the sink as others can read it best.
+    fn close(&mut self) {
+        if catch_unwind(AssertUnwindSafe(|| self.sink.close())).is_err() {
+            // The panic is in the log.
+            self.renew();
+        }
     }
 
     /// Deletes what is older than `retention` says.

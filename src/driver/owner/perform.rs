@@ -371,6 +371,8 @@ impl OwnerWork {
         {
             log::error!("the state cannot be saved: {e}; the journal keeps the lines");
         }
+        // A flusher that is gone has nothing open.
+        let _ = self.ask(Job::Close);
         self.abandon();
     }
 

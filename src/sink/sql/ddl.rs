@@ -44,9 +44,10 @@ fn types(dialect: Dialect) -> Types {
         Dialect::Sqlite => Types {
             key: "TEXT".into(),
             word: "TEXT",
-            datetime: "TEXT",
-            milliseconds: "TEXT",
-            date: "TEXT",
+            // By these, dashboards know times. They are stored as texts all the same: none looks like a number.
+            datetime: "DATETIME",
+            milliseconds: "DATETIME",
+            date: "DATE",
             double: "REAL",
             bigint: "INTEGER",
             int: "INTEGER",
