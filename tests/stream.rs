@@ -508,7 +508,12 @@ fn rows_appear_while_the_stream_runs() {
     let mut stdin = child.stdin.take().expect("a pipe");
     stdin.write_all(line(7).as_bytes()).expect("a reader");
     let database = run.path("state/summary.db");
-    let ready = |path: &Path| path.exists() && sqlite_csv(path, &config).contains(",h2,7.0,1,1,");
+    // The file is there before its tables are.
+    let has_rows = |path: &Path| {
+        let database = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY);
+        database.and_then(|d| d.query_row("SELECT 1 FROM s_daily LIMIT 1", [], |_| Ok(()))).is_ok()
+    };
+    let ready = |path: &Path| has_rows(path) && sqlite_csv(path, &config).contains(",h2,7.0,1,1,");
     wait_for("the first row", Duration::from_secs(30), || ready(&database));
     stdin.write_all(line(2).as_bytes()).expect("a reader");
     wait_for("the next one", Duration::from_secs(30), || sqlite_csv(&database, &config).contains(",h2,9.0,2,2,"));
