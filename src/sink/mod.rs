@@ -11,6 +11,7 @@
 //!
 //! Deliberately absent: retries, schedules and merging. They belong to the caller, `flush` in the driver.
 
+pub mod codes;
 mod declare;
 pub mod memory;
 pub mod mysql;

@@ -8,6 +8,10 @@
 //! sent again: each is complete in itself. If a row is what the server refuses, the statement is cut in halves until the row
 //! stands alone; the others are written.
 
+use super::codes::{
+    About, ER_ACCESS_DENIED, ER_BAD_DB, ER_COLUMNACCESS_DENIED, ER_DBACCESS_DENIED, ER_DUP_FIELDNAME,
+    ER_TABLEACCESS_DENIED, about, advice,
+};
 use super::port::{
     FoundPartial, Names, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo,
 };
@@ -51,88 +55,6 @@ const ABORTED_TRIES_MAX: u32 = 10;
 /// and no character holds one.
 const SESSION: &str = "SET character_set_client=utf8mb4, character_set_connection=utf8mb4, character_set_results=utf8mb4, \
     time_zone='+00:00', sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'";
-
-const ER_DBACCESS_DENIED: u16 = 1044;
-const ER_ACCESS_DENIED: u16 = 1045;
-const ER_BAD_DB: u16 = 1049;
-const ER_DUP_FIELDNAME: u16 = 1060;
-const ER_TABLEACCESS_DENIED: u16 = 1142;
-const ER_COLUMNACCESS_DENIED: u16 = 1143;
-const ER_LOCK_WAIT_TIMEOUT: u16 = 1205;
-const ER_LOCK_DEADLOCK: u16 = 1213;
-// 8005, 8022, 8028 and 9007 are TiDB's: a write conflict, or a schema that has changed meanwhile.
-
-/// What a row can be refused for. All of them speak of a value, or of a rule that a person has given the table.
-const REFUSALS: [u16; 20] = [
-    1048, // a column cannot be NULL
-    1062, // another unique key of the table has it already
-    1153, // the packet is larger than the server takes
-    1264, // out of range for the column
-    1265, // data truncated
-    1292, // incorrect date or time value
-    1364, // a column has no default value
-    1366, // incorrect value, or a character that the column's character set lacks
-    1406, // too long for the column
-    1416, // not a value of its type
-    1452, // a foreign key fails
-    1526, // no partition for the value
-    1644, // a trigger has signalled
-    1690, // out of range in an expression
-    1748, // the row is in none of the partitions
-    3140, // invalid JSON
-    3156, // invalid JSON value
-    3819, // a check constraint fails (MySQL)
-    4025, // a check constraint fails (MariaDB)
-    4161, // unknown data
-];
-
-/// What no repetition helps: the statement itself, a limit of the server, or something that it does not have; each with
-/// what a person can do.
-const HOPELESS: [(u16, &str); 17] = [
-    (1054, "a column is missing: was the table changed by hand?"),
-    (1059, "a name is too long for this server: shorten the name of the summary or the column"),
-    (1064, "this server does not understand the statement: is it MySQL 8.0.17 or newer, or MariaDB 10.6 or newer?"),
-    (1067, "this server refuses a default value"),
-    (1071, "the key tags are too long together for this server's keys: use fewer key tags"),
-    (1101, "this server refuses a default value"),
-    (1115, "this server lacks the character set utf8mb4: use MySQL 8.0.17 or newer, or MariaDB 10.6 or newer"),
-    (1117, "the table has too many columns for this server: divide the summary"),
-    (1118, "the rows are too large for this server: divide the summary"),
-    (1166, "this server refuses the name of a column"),
-    (1227, "the account lacks a right"),
-    (1235, "this server does not support the statement"),
-    (1253, "this server's character sets do not fit together"),
-    (1273, "this server lacks the collation: use MySQL 8.0.17 or newer, or MariaDB 10.6 or newer"),
-    (1286, "this server lacks the storage engine InnoDB"),
-    (1293, "this server refuses the table's definition"),
-    (1305, "this server lacks a function: use MySQL 8.0.17 or newer, or MariaDB 10.6 or newer"),
-];
-
-/// What an error of the server is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum About {
-    /// The statement was aborted to let another one pass: send it again.
-    Conflict,
-    /// The row: it stays refused until something changes.
-    Row,
-    /// The statement or the server; see [`MySqlSink::error`].
-    Whole,
-}
-
-fn about(code: u16) -> About {
-    match code {
-        ER_LOCK_DEADLOCK | ER_LOCK_WAIT_TIMEOUT | 8005 | 8022 | 8028 | 9007 => About::Conflict,
-        _ if REFUSALS.contains(&code) => About::Row,
-        _ => About::Whole,
-    }
-}
-
-/// Returns what a person can do about an error that no repetition mends; `None` for any other.
-fn advice(code: u16, message: &str) -> Option<&'static str> {
-    // MariaDB has one number for all that a storage engine has against a table; this is InnoDB's 1117.
-    let code = if code == 1005 && message.contains("errno: 185") { 1117 } else { code };
-    HOPELESS.iter().find(|(known, _)| *known == code).map(|(_, advice)| *advice)
-}
 
 /// Returns a warning if other users can read a password file.
 #[cfg(unix)]
