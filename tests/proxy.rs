@@ -1,5 +1,5 @@
-//! A real server behind a proxy: one that holds every statement back, forgets what a session has set, or changes a
-//! statement into one that can never succeed. And a password file that others can read.
+//! A real server behind a proxy: one that holds every statement back, forgets what a session has set, cuts answers, or changes
+//! a statement into one that can never succeed. And a password file that others can read.
 #![cfg(unix)]
 
 mod support;
@@ -432,6 +432,42 @@ fn a_summary_that_is_too_wide(kind: Kind) {
     let said = log(&site.run("state", &lines(0..100)));
     assert!(said.contains("the sink needs your help") && said.contains("divide the summary"), "{said}");
     assert!(!said.contains("trying again soon"), "{said}");
+}
+
+/// A proxy that lets fewer rows of an answer through than were asked for: they are asked for in pieces, and all rows are right.
+/// Where not even two come back at once, nothing is written, and the log says why.
+fn answers_that_are_cut(kind: Kind) {
+    let Some(database) = Database::start(kind) else { return };
+    for (name, limit, is_enough) in [("seven", "LIMIT 0007", true), ("one", "LIMIT 0001", false)] {
+        make(&database, name);
+        let proxy = Proxy::start(database.port(), Manner::Garbling("LIMIT 8000", limit));
+        let site = proxy.site(name);
+        let mut process = Running::start(&site);
+        let mut input = process.input();
+        input.write_all(&lines(0..3_000)).expect("it reads");
+        if !is_enough {
+            let said = proxy.wait_for_refusals(&process, "was cut short after");
+            assert!(said.contains("the sink needs your help") && said.contains("lift that limit"), "{said}");
+            assert_eq!(points_in(&database, name), 0);
+            proxy.become_honest();
+        }
+        wait_for("the rows", Duration::from_secs(60), || points_in(&database, name) == 3_000);
+        let days = format!("SELECT COALESCE(SUM(n), 0) FROM {name}.s_daily");
+        wait_for("the days", Duration::from_secs(60), || database.value(&days) == "3000");
+        let (_, said) = process.end(input);
+        let told = said.matches("W! ").count();
+        assert!(!is_enough || (told == 1 && said.contains("an answer was cut short after 7 rows")), "{said}");
+    }
+}
+
+#[test]
+fn answers_that_a_proxy_cuts_on_mysql() {
+    answers_that_are_cut(Kind::MySql);
+}
+
+#[test]
+fn answers_that_a_proxy_cuts_on_mariadb() {
+    answers_that_are_cut(Kind::MariaDb);
 }
 
 /// A password file that others can read is worth a warning by `run` and `check`; one for its owner, or a group, is not.

@@ -11,6 +11,7 @@
 //!
 //! Deliberately absent: retries, schedules and merging. They belong to the caller, `flush` in the driver.
 
+pub mod answer;
 pub mod codes;
 mod declare;
 pub mod memory;
@@ -21,3 +22,4 @@ pub mod sql;
 pub mod sqlite;
 mod tls;
 mod wal;
+pub mod whole;

@@ -4,10 +4,13 @@
 //! connections. The session is set to UTC and to the strict mode that refuses what does not fit. Each statement is one text
 //! with its values, one round trip; a batch is cut where it would exceed a modest packet, or half of what the server takes.
 //!
+//! Every SELECT shows that its answer is whole, see [`super::whole`]; what was cut short is asked for again in smaller pieces.
+//!
 //! A statement that the server aborts for a deadlock or a lock timeout (on Galera also: for a conflict with another node) is
 //! sent again: each is complete in itself. If a row is what the server refuses, the statement is cut in halves until the row
 //! stands alone; the others are written.
 
+use super::answer::{self, persistently, without_mark};
 use super::codes::{
     About, ER_ACCESS_DENIED, ER_BAD_DB, ER_COLUMNACCESS_DENIED, ER_DBACCESS_DENIED, ER_DUP_FIELDNAME,
     ER_TABLEACCESS_DENIED, about, advice,
@@ -18,10 +21,10 @@ use super::port::{
 use super::sql::ddl::TableDef;
 use super::sql::dialect::Dialect;
 use super::sql::literal::Bound;
-use super::sql::{ddl, dialect, literal, select, times, upsert};
+use super::sql::{ddl, dialect, literal, select, upsert};
 use super::tls;
+use super::whole::{ANSWER_ROWS_MAX, Measure, Question};
 use crate::config::{MySql, Password};
-use crate::engine::ids::Key;
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::WindowKind;
 use crate::text::{self, TextError};
@@ -40,21 +43,17 @@ const ROWS_MAX: usize = 1_000;
 const STATEMENT_BYTES_MAX: usize = 1 << 20;
 /// The largest packet that the protocol knows; the server's own limit is asked for.
 const PACKET_BYTES_MAX: usize = 1 << 30;
-/// Ranges of one SELECT; see [`select::range_literals`].
-const RANGES_MAX: usize = 500;
 /// Rows that one statement of a purge deletes, and how many such statements follow each other: others want to write, too.
 const PURGE_ROWS: usize = 5_000;
 const PURGE_STATEMENTS_MAX: usize = 50;
 /// With so many refused rows in one batch, others are not searched for row by row: what is in a statement that is refused then
 /// is refused with it, and tried again later.
 const REFUSED_MAX: usize = 100;
-/// How often a statement that the server aborted is sent again.
-const ABORTED_TRIES_MAX: u32 = 10;
 
 /// What a session needs, whatever the server's defaults are. `literal` in `sql` relies on it: a backslash is an escape,
 /// and no character holds one.
 const SESSION: &str = "SET character_set_client=utf8mb4, character_set_connection=utf8mb4, character_set_results=utf8mb4, \
-    time_zone='+00:00', sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'";
+    time_zone='+00:00', sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', sql_select_limit=1000000000";
 
 /// Returns a warning if other users can read a password file.
 #[cfg(unix)]
@@ -82,6 +81,10 @@ pub struct MySqlSink {
     dialect: Dialect,
     /// Bytes of one statement at most.
     statement_bytes: usize,
+    /// How much is asked for at once.
+    measure: Measure,
+    /// Said that answers are cut short.
+    has_told_cut: bool,
     /// Said that others can read the password file.
     has_warned: bool,
     /// Columns of each table of rows that exist and are written; filled once the tables are known to be complete.
@@ -97,6 +100,8 @@ impl MySqlSink {
             connection: None,
             dialect: Dialect::MySql,
             statement_bytes: STATEMENT_BYTES_MAX,
+            measure: Measure::default(),
+            has_told_cut: false,
             has_warned: false,
             written: BTreeMap::new(),
         }
@@ -224,20 +229,11 @@ impl MySqlSink {
 
     /// Executes a statement, again if the server aborts it. Returns the server's reason if it refuses a row.
     fn execute(&mut self, what: &str, sql: &str) -> Result<Option<String>, SinkError> {
-        self.with(what, async |connection| {
-            let mut tries = 0;
-            loop {
-                match connection.query_drop(sql).await {
-                    Err(Error::Server(e)) if about(e.code) == About::Conflict && tries < ABORTED_TRIES_MAX => {
-                        tries += 1;
-                        tokio::time::sleep(Duration::from_millis(u64::from(tries) * 20)).await;
-                    }
-                    Err(Error::Server(e)) if about(e.code) == About::Row => {
-                        return Ok(Some(format!("error {}: {}", e.code, e.message)));
-                    }
-                    other => return other.map(|()| None),
-                }
+        self.with(what, async |connection| match persistently(async || connection.query_drop(sql).await).await {
+            Err(Error::Server(e)) if about(e.code) == About::Row => {
+                Ok(Some(format!("error {}: {}", e.code, e.message)))
             }
+            other => other.map(|()| None),
         })
     }
 
@@ -309,12 +305,60 @@ impl MySqlSink {
     }
 
     fn query(&mut self, what: &str, sql: &str) -> Result<Vec<mysql_async::Row>, SinkError> {
-        self.with(what, async |connection| connection.query(sql).await)
+        self.with(what, async |connection| persistently(async || connection.query(sql).await).await)
     }
 
-    /// A query with values that are not part of its text.
-    fn ask(&mut self, what: &str, sql: &str, values: Vec<Value>) -> Result<Vec<mysql_async::Row>, SinkError> {
-        self.with(what, async |connection| connection.exec(sql, Params::Positional(values.clone())).await)
+    /// The one row of a query.
+    fn row(&mut self, what: &str, sql: &str) -> Result<mysql_async::Row, SinkError> {
+        self.query(what, sql)?.into_iter().next().ok_or_else(|| self.cut_short(what, 0))
+    }
+
+    /// All rows of a query of so many columns, the first of which is never NULL, with values that are not part of its text.
+    fn all(
+        &mut self,
+        what: &str,
+        sql: &str,
+        columns: usize,
+        values: Vec<Value>,
+    ) -> Result<Vec<mysql_async::Row>, SinkError> {
+        let sql = &select::marked(sql, columns, ANSWER_ROWS_MAX);
+        let values = Params::Positional(values);
+        let ask = async |connection: &mut Conn| {
+            persistently(async || connection.exec::<mysql_async::Row, _, _>(sql, values.clone()).await).await
+        };
+        let (rows, is_whole) = without_mark(self.with(what, ask)?);
+        if is_whole { Ok(rows) } else { Err(self.cut_short(what, rows.len())) }
+    }
+
+    /// The error for an answer that cannot be had whole.
+    fn cut_short(&self, what: &str, rows: usize) -> SinkError {
+        let (host, port) = (&self.config.host, self.config.port);
+        SinkError::Setup(format!(
+            "{host}:{port}: the answer to {what} was cut short after {rows} rows, and nothing is made of it: the server or a proxy \
+             limits the rows of an answer; lift that limit for this user"
+        ))
+    }
+
+    /// The partials of a question, and whether they are all.
+    fn find(
+        &mut self,
+        summary: &Summary,
+        question: &Question,
+        states: States<'_>,
+        names: &mut Names,
+    ) -> Result<(Vec<FoundPartial>, bool), SinkError> {
+        let keys = summary.key.len();
+        let condition = select::condition(self.dialect, summary, &question.ranges);
+        let condition = select::of_runs(self.dialect, condition, question.after.as_deref(), question.until.as_deref());
+        let sql = select::select_partials(self.dialect, summary, states, &condition);
+        let rows = self.query("a read of partials", &select::marked(&sql, keys + 5, ANSWER_ROWS_MAX))?;
+        let (rows, is_whole) = without_mark(rows);
+        let unreadable = || {
+            let table = dialect::partial_table_name(summary);
+            SinkError::Setup(format!("{table} holds a row that is not readable: its columns were changed"))
+        };
+        let found = rows.into_iter().map(|row| answer::partial(row, keys, names).ok_or_else(unreadable));
+        Ok((found.collect::<Result<_, _>>()?, is_whole))
     }
 
     fn connect(&mut self) -> Result<(), SinkError> {
@@ -327,10 +371,10 @@ impl MySqlSink {
             self.runtime = Some(runtime.map_err(|e| SinkError::Temporary(format!("cannot start the network: {e}")))?);
         }
         self.connection = Some(self.wait(CONNECT_TIME_MAX, "the connection attempt", Conn::new(options))?);
-        let answer = self.query("the version", "SELECT @@version, @@max_allowed_packet")?;
+        let answer = self.row("the version", "SELECT @@version, @@max_allowed_packet")?;
         self.check_session()?;
-        let version: String = answer.first().and_then(|row| row.get(0)).unwrap_or_default();
-        let packet: usize = answer.first().and_then(|row| row.get(1)).unwrap_or(STATEMENT_BYTES_MAX);
+        let version: String = answer.get_opt(0).and_then(Result::ok).unwrap_or_default();
+        let packet: usize = answer.get_opt(1).and_then(Result::ok).unwrap_or(STATEMENT_BYTES_MAX);
         self.statement_bytes = (packet / 2).min(STATEMENT_BYTES_MAX);
         self.dialect = if version.contains("MariaDB") { Dialect::MariaDb } else { Dialect::MySql };
         Ok(())
@@ -339,21 +383,23 @@ impl MySqlSink {
     /// Looks whether the session has what was set: a proxy that hands statements to sessions of its own forgets it, and times
     /// and texts would be stored in another form.
     fn check_session(&mut self) -> Result<(), SinkError> {
-        let sql = "SELECT @@time_zone, @@character_set_client, @@character_set_connection, @@character_set_results, @@sql_mode";
-        let rows = self.query("the settings of the session", sql)?;
-        let row = rows.first();
-        let text = |i: usize| row.and_then(|row| row.get_opt::<String, _>(i)).and_then(Result::ok).unwrap_or_default();
+        let sql = "SELECT @@time_zone, @@character_set_client, @@character_set_connection, @@character_set_results, @@sql_mode, \
+                   @@sql_select_limit";
+        let row = self.row("the settings of the session", sql)?;
+        let text = |i: usize| row.get_opt::<String, _>(i).and_then(Result::ok).unwrap_or_default();
+        let rows_max = row.get_opt::<u64, _>(5).and_then(Result::ok).unwrap_or(0);
         let is_kept = text(0) == "+00:00"
             && (1..=3).all(|i| text(i) == "utf8mb4")
             && text(4).split(',').any(|mode| mode == "STRICT_ALL_TABLES")
-            && !text(4).split(',').any(|mode| mode == "NO_BACKSLASH_ESCAPES");
+            && !text(4).split(',').any(|mode| mode == "NO_BACKSLASH_ESCAPES")
+            && rows_max >= ANSWER_ROWS_MAX as u64;
         if is_kept {
             return Ok(());
         }
         self.connection = None;
         Err(SinkError::Setup(format!(
-            "{}:{}: the session does not keep what SET has set (time_zone is {:?}, sql_mode {:?}): a proxy in between shares \
-             sessions; switch that off for this user (ProxySQL: transaction_persistent, multiplex = 0), or connect to the server",
+            "{}:{}: the session does not keep what SET has set (time_zone is {:?}, sql_mode {:?}, sql_select_limit \
+             {rows_max}): a proxy in between shares sessions; switch that off for this user (ProxySQL: transaction_persistent, multiplex = 0), or connect to the server",
             self.config.host,
             self.config.port,
             text(0),
@@ -365,7 +411,7 @@ impl MySqlSink {
     fn columns(&mut self, table: &str) -> Result<Vec<(String, String, bool)>, SinkError> {
         let sql = "SELECT column_name, data_type, column_key = 'PRI' FROM information_schema.columns \
                    WHERE table_schema = DATABASE() AND table_name = ?";
-        let rows = self.ask("the list of columns", sql, vec![Value::from(table)])?;
+        let rows = self.all("the list of columns", sql, 3, vec![Value::from(table)])?;
         Ok(rows.into_iter().filter_map(|row| Some((row.get(0)?, row.get(1)?, row.get::<bool, _>(2)?))).collect())
     }
 
@@ -409,9 +455,11 @@ impl MySqlSink {
 
     /// Adds a column; that another client added it first is no error.
     fn add_column(&mut self, sql: &str) -> Result<(), SinkError> {
-        self.with("ALTER TABLE", async |connection| match connection.query_drop(sql).await {
-            Err(Error::Server(e)) if e.code == ER_DUP_FIELDNAME => Ok(()),
-            other => other,
+        self.with("ALTER TABLE", async |connection| {
+            match persistently(async || connection.query_drop(sql).await).await {
+                Err(Error::Server(e)) if e.code == ER_DUP_FIELDNAME => Ok(()),
+                other => other,
+            }
         })
     }
 }
@@ -446,29 +494,29 @@ impl Sink for MySqlSink {
         ranges: &[PartialRange],
         states: States<'_>,
     ) -> Result<Vec<FoundPartial>, SinkError> {
-        let keys = summary.key.len();
         let mut names = Names::default();
         let mut out = Vec::new();
-        for condition in select::range_literals(self.dialect, summary, ranges, RANGES_MAX) {
-            let sql = select::select_partials(self.dialect, summary, states, &condition);
-            for mut row in self.query("a read of partials", &sql)? {
-                let mut text = |i: usize| row.take_opt::<String, _>(i).and_then(Result::ok);
-                let key: Option<Key> = (0..keys).map(&mut text).collect();
-                let start = text(keys).and_then(|t| times::parse_datetime(&t));
-                let (writer, run) = (text(keys + 1), text(keys + 2));
-                let state = row.take_opt::<Option<String>, _>(keys + 4).and_then(Result::ok);
-                let rev = row.take_opt::<u64, _>(keys + 3).and_then(Result::ok);
-                match (key, start, writer, run, rev, state) {
-                    (Some(key), Some(window_start), Some(writer), Some(run), Some(rev), Some(state)) => {
-                        let (writer, run) = (names.shared(&writer), names.shared(&run));
-                        out.push(FoundPartial { key, window_start, writer, run, rev, state });
-                    }
-                    _ => {
-                        let table = dialect::partial_table_name(summary);
-                        let message = format!("{table} holds a row that is not readable: its columns were changed");
-                        return Err(SinkError::Setup(message));
-                    }
+        let measure = self.measure;
+        for group in select::groups(ranges, |span| measure.ranges_max(span)) {
+            let mut open = vec![Question::of(group)];
+            while let Some(question) = open.pop() {
+                let (found, is_whole) = self.find(summary, &question, states, &mut names)?;
+                if is_whole {
+                    out.extend(found);
+                    continue;
                 }
+                let Some([first, second]) = question.halves(&found) else {
+                    return Err(self.cut_short("a read of partials", found.len()));
+                };
+                if self.measure.ended_after(found.len()) && !std::mem::replace(&mut self.has_told_cut, true) {
+                    let (host, port) = (&self.config.host, self.config.port);
+                    log::warn!(
+                        "{host}:{port}: an answer was cut short after {} rows: the server or a proxy limits them; asking for fewer \
+                         at a time, which takes longer",
+                        found.len()
+                    );
+                }
+                open.extend([second, first]);
             }
         }
         Ok(out)
@@ -530,11 +578,10 @@ impl Sink for MySqlSink {
             } else {
                 let name = dialect::quote(self.dialect, &table.name);
                 let sql = format!("SELECT COUNT(*), DATE_FORMAT(MAX(window_start),'%Y-%m-%d %H:%i:%s') FROM {name}");
-                let rows = self.query("a count of rows", &sql)?;
-                let row = rows.first();
+                let row = self.row("a count of rows", &sql)?;
                 Some((
-                    row.and_then(|r| r.get_opt::<u64, _>(0)).and_then(Result::ok).unwrap_or(0),
-                    row.and_then(|r| r.get_opt::<String, _>(1)).and_then(Result::ok),
+                    row.get_opt::<u64, _>(0).and_then(Result::ok).unwrap_or(0),
+                    row.get_opt::<String, _>(1).and_then(Result::ok),
                 ))
             };
             out.push(TableInfo { name: table.name, content });

@@ -4,12 +4,12 @@ use super::dialect::{Dialect, local_column, partial_table_name, quote, row_table
 use super::literal::{Bound, literal, literals};
 use super::times::datetime;
 use crate::engine::schema::Summary;
-use crate::engine::zone::WindowKind;
+use crate::engine::zone::{Span, WindowKind};
 use crate::sink::port::{PartialRange, States};
 use std::collections::BTreeMap;
 
 /// Reads partials. Columns of the answer: the key, start of the window as text, writer, run, rev, state (NULL where it is not
-/// asked for). `condition` is made of [`range`] or [`range_literals`].
+/// asked for). `condition` is made of [`range`] or [`condition`].
 pub fn select_partials(dialect: Dialect, summary: &Summary, states: States<'_>, condition: &str) -> String {
     let keys: Vec<_> = summary.key.iter().map(|k| quote(dialect, k)).collect();
     let shown = quote(dialect, "window_start");
@@ -64,61 +64,76 @@ fn any_range(dialect: Dialect, keys: &[String], out: &mut String, range: &Partia
     out.push_str(&format!("{} BETWEEN '{first}' AND '{last}')", quote(dialect, "window_start")));
 }
 
-/// The conditions for some ranges, with literals, each for a SELECT of its own of at most `most` ranges: ranges of the same span
-/// become a list of keys.
-///
-/// What MySQL makes of 1,000 ranges that are joined by OR takes it longer than to read them. MariaDB does not look up lists of
-/// tuples by the index, and makes a subquery of a list of 1,000 values, which may read the whole table: so `most` is to be
-/// less.
-pub fn range_literals(dialect: Dialect, summary: &Summary, ranges: &[PartialRange], most: usize) -> Vec<String> {
-    let keys: Vec<String> = summary.key.iter().map(|k| quote(dialect, k)).collect();
-    let start = quote(dialect, "window_start");
-    let mut by_span: BTreeMap<(i64, i64), Vec<&PartialRange>> = BTreeMap::new();
+/// Divides ranges into groups, each for a SELECT of its own: of one span, while there are few different ones, and of at most as
+/// many ranges as `most` gives for the longest span of the group.
+pub fn groups(ranges: &[PartialRange], most: impl Fn(Span) -> usize) -> Vec<Vec<PartialRange>> {
+    let mut by_span: BTreeMap<(i64, i64), Vec<PartialRange>> = BTreeMap::new();
     for range in ranges {
-        by_span.entry((range.span.start, range.span.end)).or_default().push(range);
+        by_span.entry((range.span.start, range.span.end)).or_default().push(range.clone());
     }
-    let mut out = Vec::new();
     if by_span.len() > SPANS_MAX {
         // A device after an outage: better slow statements than one for each hour.
-        for ranges in ranges.chunks(most) {
-            let mut list = String::new();
-            for range in ranges {
-                any_range(dialect, &keys, &mut list, range);
-            }
-            out.push(list);
-        }
-        return out;
+        let most = ranges.iter().map(|range| most(range.span)).min().unwrap_or(1);
+        return ranges.chunks(most).map(<[PartialRange]>::to_vec).collect();
     }
-    for ((from, until), ranges) in by_span {
-        let (first, last) = (datetime(from), datetime(until - 1));
-        let of_span = match first == last {
-            true => format!("{start}='{first}'"),
-            false => format!("{start} BETWEEN '{first}' AND '{last}'"),
-        };
-        for ranges in ranges.chunks(most) {
-            let mut list = String::new();
-            for (i, range) in ranges.iter().enumerate() {
-                let bound: Vec<Bound<'_>> = range.key.iter().map(|text| Bound::text(text)).collect();
-                match bound.as_slice() {
-                    [value] => {
-                        list.push_str(if i > 0 { "," } else { "" });
-                        literal(dialect, &mut list, value);
-                    }
-                    values if dialect == Dialect::MySql => {
-                        list.push_str(if i > 0 { "," } else { "" });
-                        literals(dialect, &mut list, values);
-                    }
-                    _ => any_range(dialect, &keys, &mut list, range),
-                }
-            }
-            out.push(match keys.as_slice() {
-                [key] => format!("{key} IN ({list}) AND {of_span}"),
-                _ if dialect == Dialect::MySql => format!("({}) IN ({list}) AND {of_span}", keys.join(",")),
-                _ => list,
-            });
+    let cut = |ranges: Vec<PartialRange>| {
+        let most = ranges.first().map_or(1, |range| most(range.span));
+        ranges.chunks(most).map(<[PartialRange]>::to_vec).collect::<Vec<_>>()
+    };
+    by_span.into_values().flat_map(cut).collect()
+}
+
+/// The condition for some ranges, with literals: ranges of the same span become a list of keys.
+///
+/// What MySQL makes of 1,000 ranges that are joined by OR takes it longer than to read them. MariaDB does not look up lists of
+/// tuples by the index, and makes a subquery of a list of 1,000 values, which may read the whole table: so there are to be
+/// less.
+pub fn condition(dialect: Dialect, summary: &Summary, ranges: &[PartialRange]) -> String {
+    let keys: Vec<String> = summary.key.iter().map(|k| quote(dialect, k)).collect();
+    let start = quote(dialect, "window_start");
+    let span = ranges.first().map_or(Span { start: 0, end: 1 }, |range| range.span);
+    let is_list = keys.len() == 1 || dialect == Dialect::MySql;
+    let mut list = String::new();
+    if !is_list || ranges.iter().any(|range| range.span != span) {
+        ranges.iter().for_each(|range| any_range(dialect, &keys, &mut list, range));
+        return format!("({list})");
+    }
+    for range in ranges {
+        list.push_str(if list.is_empty() { "" } else { "," });
+        let bound: Vec<Bound<'_>> = range.key.iter().map(|text| Bound::text(text)).collect();
+        match bound.as_slice() {
+            [value] => literal(dialect, &mut list, value),
+            values => literals(dialect, &mut list, values),
         }
     }
-    out
+    let (first, last) = (datetime(span.start), datetime(span.end - 1));
+    let of_span = match first == last {
+        true => format!("{start}='{first}'"),
+        false => format!("{start} BETWEEN '{first}' AND '{last}'"),
+    };
+    match keys.as_slice() {
+        [key] => format!("{key} IN ({list}) AND {of_span}"),
+        _ => format!("({}) IN ({list}) AND {of_span}", keys.join(",")),
+    }
+}
+
+/// Narrows a condition to runs whose names are greater than `after`, and not greater than `until`.
+pub fn of_runs(dialect: Dialect, mut condition: String, after: Option<&str>, until: Option<&str>) -> String {
+    for (comparison, run) in [(">", after), ("<=", until)] {
+        if let Some(run) = run {
+            condition.push_str(&format!(" AND {}{comparison}", quote(dialect, "run")));
+            literal(dialect, &mut condition, &Bound::text(run));
+        }
+    }
+    condition
+}
+
+/// Puts a row of NULLs behind the rows of a SELECT of so many columns, and limits the answer to `most` rows, that one among them.
+/// An answer that holds this row is whole: a server carries out both parts in this order, and whoever limits the answer
+/// cuts its end. A LIMIT takes precedence over `sql_select_limit`
+/// (<https://dev.mysql.com/doc/refman/9.0/en/server-system-variables.html#sysvar_sql_select_limit>).
+pub fn marked(select: &str, columns: usize, most: usize) -> String {
+    format!("{select} UNION ALL SELECT {} LIMIT {most}", vec!["NULL"; columns].join(","))
 }
 
 /// Deletes some of what started longer ago than so many seconds, by the server's clock. The local time, which the tables of
