@@ -1,4 +1,4 @@
-//! Answers of a sink that are not whole: no wrong row is acknowledged.
+//! Answers of a sink that are not whole, and conflicts: no wrong row is acknowledged.
 #![cfg(unix)]
 
 mod support;
@@ -59,4 +59,26 @@ fn mysql_limits_the_rows_of_a_select() {
 #[test]
 fn mariadb_limits_the_rows_of_a_select() {
     limited(Kind::MariaDb);
+}
+
+/// A statement that is aborted by a conflict is sent again, by whichever number the server says so: TiDB's among them.
+#[test]
+fn conflicts_are_sent_again() {
+    for kind in [Kind::MySql, Kind::MariaDb] {
+        let Some(database) = Database::start(kind) else { return };
+        let site = Site::with(&(CONFIG.to_string() + &server_sink(&database)));
+        site.run("state", b"m,host=first v=1 1704240000000000000\n");
+        for (at, code) in [8005, 8022, 8028, 9007, 1020, 1213].into_iter().enumerate() {
+            database.query(&format!(
+                "DELIMITER //\nCREATE TRIGGER metrics.abort{code} BEFORE INSERT ON metrics.s_hourly FOR EACH ROW \
+                 BEGIN IF COALESCE(@aborted, 0) < 3 THEN SET @aborted = COALESCE(@aborted, 0) + 1; \
+                 SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = 'a conflict'; END IF; END//\nDELIMITER ;\n"
+            ));
+            let start = 1_704_240_000_000_000_000 + (at as i64 + 1) * HOUR;
+            let output = site.run("state", format!("m,host=first v=1 {start}\n").as_bytes());
+            assert!(!log(&output).contains("E!"), "{kind} {code}: {}", log(&output));
+            database.query(&format!("DROP TRIGGER metrics.abort{code}"));
+            assert_eq!(database.value("SELECT COUNT(*) FROM metrics.s_hourly"), (at + 2).to_string(), "{kind} {code}");
+        }
+    }
 }

@@ -411,6 +411,11 @@ fn statements_that_can_never_succeed(kind: Kind) {
         }
         assert!(proxy.touched() >= 2, "the proxy has changed {} statements", proxy.touched());
         assert_eq!(points_in(&database, &name), 0);
+        if code == "error 1273" {
+            let checked = site.tool("check", "state").output().expect("the program starts");
+            let said = String::from_utf8_lossy(&checked.stderr);
+            assert!(!checked.status.success() && said.contains(advice) && said.contains("8.0.17 or newer"), "{said}");
+        }
         proxy.become_honest();
         wait_for("the rows", Duration::from_secs(60), || points_in(&database, &name) == 100);
         let (out, _) = process.end(input);

@@ -14,9 +14,6 @@ pub const ER_DUP_FIELDNAME: u16 = 1060;
 pub const ER_TABLEACCESS_DENIED: u16 = 1142;
 /// The user may not do that with the column.
 pub const ER_COLUMNACCESS_DENIED: u16 = 1143;
-const ER_LOCK_WAIT_TIMEOUT: u16 = 1205;
-const ER_LOCK_DEADLOCK: u16 = 1213;
-// 8005, 8022, 8028 and 9007 are TiDB's: a write conflict, or a schema that has changed meanwhile.
 
 /// What a row can be refused for. All of them speak of a value, or of a rule that a person has given the table.
 const REFUSALS: [u16; 20] = [
@@ -75,10 +72,23 @@ pub enum About {
     Whole,
 }
 
+/// Statements that were aborted to let another one pass, or because something has changed meanwhile: sent again, they work.
+const CONFLICTS: [u16; 9] = [
+    1020, // the row has changed since it was read (MariaDB, with its snapshot isolation)
+    1205, // a lock was waited for too long
+    1213, // a deadlock; Galera: another node was faster
+    1412, // the table's definition has changed
+    3101, // group replication: another member was faster
+    8005, // TiDB: a write conflict
+    8022, // TiDB: the commit failed
+    8028, // TiDB: the schema has changed
+    9007, // TiDB: a write conflict
+];
+
 /// Returns what an error is about, by its number.
 pub fn about(code: u16) -> About {
     match code {
-        ER_LOCK_DEADLOCK | ER_LOCK_WAIT_TIMEOUT | 8005 | 8022 | 8028 | 9007 => About::Conflict,
+        _ if CONFLICTS.contains(&code) => About::Conflict,
         _ if REFUSALS.contains(&code) => About::Row,
         _ => About::Whole,
     }

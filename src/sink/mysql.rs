@@ -407,6 +407,24 @@ impl MySqlSink {
         )))
     }
 
+    /// Looks whether the server has what the keys of a new table need.
+    fn check_collation(&mut self) -> Result<(), SinkError> {
+        let collation = ddl::key_collation(self.dialect);
+        let sql = format!(
+            "SELECT @@version, (SELECT COUNT(*) FROM information_schema.collations WHERE collation_name = '{collation}')"
+        );
+        let row = self.row("the list of collations", &sql)?;
+        if row.get_opt::<u64, _>(1).and_then(Result::ok) != Some(0) {
+            return Ok(());
+        }
+        let version = row.get_opt::<String, _>(0).and_then(Result::ok).unwrap_or_default();
+        let (host, port) = (&self.config.host, self.config.port);
+        Err(SinkError::Setup(format!(
+            "{host}:{port}: this server ({version}) lacks the collation {collation}, by which keys are compared: use MySQL 8.0.17 \
+             or newer, or MariaDB 10.6 or newer"
+        )))
+    }
+
     /// The columns of a table: name, type, and whether it is part of the primary key.
     fn columns(&mut self, table: &str) -> Result<Vec<(String, String, bool)>, SinkError> {
         let sql = "SELECT column_name, data_type, column_key = 'PRI' FROM information_schema.columns \
@@ -574,6 +592,7 @@ impl Sink for MySqlSink {
                 return Err(SinkError::Setup(problem));
             }
             let content = if there.is_empty() {
+                self.check_collation()?;
                 None
             } else {
                 let name = dialect::quote(self.dialect, &table.name);

@@ -39,6 +39,11 @@ struct Types {
     text: &'static str,
 }
 
+/// The collation of MySQL and MariaDB that compares keys by bytes and pads nothing. MySQL has it since 8.0.17.
+pub fn key_collation(dialect: Dialect) -> &'static str {
+    if dialect == Dialect::MariaDb { "utf8mb4_nopad_bin" } else { "utf8mb4_0900_bin" }
+}
+
 fn types(dialect: Dialect) -> Types {
     match dialect {
         Dialect::Sqlite => Types {
@@ -55,7 +60,7 @@ fn types(dialect: Dialect) -> Types {
             text: "TEXT",
         },
         Dialect::MySql | Dialect::MariaDb => {
-            let collation = if dialect == Dialect::MySql { "utf8mb4_0900_bin" } else { "utf8mb4_nopad_bin" };
+            let collation = key_collation(dialect);
             Types {
                 key: format!("VARCHAR({KEY_CHARS_MAX}) CHARACTER SET utf8mb4 COLLATE {collation}"),
                 word: "VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin",
