@@ -445,6 +445,8 @@ impl OwnerWork {
         }
         self.flushes.running_since = None;
         let end = match &report.error {
+            // The sink was set aside when its tables were to be made, and the word of it came behind that of the end.
+            None if self.stop.is_some() && self.is_asked_for() => FlushEnd::Emptied,
             None => FlushEnd::Complete,
             Some(_) if report.was_emptied => FlushEnd::Emptied,
             Some(_) => FlushEnd::Failed,
@@ -461,6 +463,11 @@ impl OwnerWork {
         let Some(config) = &self.config else { return };
         let asked = requests::ask(&config.state_dir, Resend { from: i64::MIN });
         asked.unwrap_or_else(|e| log::error!("{}: {e}", config.state_dir.display()));
+    }
+
+    /// True if somebody asks for everything to be written again.
+    fn is_asked_for(&self) -> bool {
+        self.config.as_ref().is_some_and(|config| requests::asked(&config.state_dir).is_some())
     }
 
     /// Answers what a flush asks of the state.
