@@ -197,8 +197,8 @@ fn a_late_hour_is_judged_after_a_restart_too() {
         };
         let hours = (2..60).flat_map(|hour| [line(hour, 0, 9 + hour), line(hour, 1, 11 + hour)]);
         let early = [line(0, 0, 9), line(0, 1, 11)].into_iter().chain(hours).collect::<String>();
-        // 100 is far from hour 0; 32 is not from hour 31, and would be from hour 0.
-        let late = [line(1, 0, 100), line(32, 2, 32)].concat();
+        // 100 is far from hour 0, also as the first point of its series; 32 is not far from hour 31, and would be from hour 0.
+        let late = [line(1, 0, 100), line(1, 2, 100).replace("host=a", "host=a,of=new"), line(32, 2, 32)].concat();
         match pieces {
             1 => drop(site.run("state", [early, late].concat().as_bytes())),
             _ => {
@@ -211,7 +211,7 @@ fn a_late_hour_is_judged_after_a_restart_too() {
             site.value("SELECT MAX(odd) FROM s_hourly WHERE v = 100"),
         ));
     }
-    assert_eq!(found[0].1, 1, "one process flags it");
+    assert_eq!(found[0].1, 2, "one process flags both");
     assert_eq!(found[0], found[1]);
 }
 

@@ -275,6 +275,32 @@ fn a_device_that_is_forgotten_and_comes_back_is_one_writer_with_the_same_sums() 
     }
 }
 
+/// A device expires when its own summary has no more rows for it, whatever others want.
+#[test]
+fn each_summary_expires_by_its_own_horizon() {
+    let summary = &CONFIG[CONFIG.find("[[summary]]").expect("a summary")..];
+    let config =
+        CONFIG.replace("horizon = \"0s\"", "horizon = \"10d\"").replace("\"s\"\n", "\"s\"\nmissing.horizon = \"0s\"\n");
+    let config = format!("{config}{}", summary.replace("\"s\"", "\"t\""));
+    let schema = Config::check(&config, &|_| None).unwrap_or_else(|report| panic!("{report}")).schema;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut process = Process::begin(folder.path(), &schema, run);
+    let mut sink = Sieve::default();
+    process.take(&[format!("cpu,host=once v=1 {START}\n")], START);
+    let mut counts = Vec::new();
+    for hour in (1..16 * 24).step_by(3) {
+        let now = START + hour * HOUR;
+        sink.now = now;
+        process.flush(&mut sink, now).unwrap_or_else(|e| panic!("{e}"));
+        process.checkpoint(now + SECOND);
+        counts.push(process.shared.with(|engine| engine.device_count()).expect("an engine"));
+    }
+    let at = |day: usize| counts[day * 8 - 1];
+    assert_eq!((at(1), at(4), at(9), at(15)), (2, 1, 1, 0), "{counts:?}");
+    // An hour and a day in each, and in one of them 239 hours without a sample, and the days that begin among them.
+    assert!(sink.written >= 2 * 2 + 239 + 9, "{} rows", sink.written);
+}
+
 /// The numbers of heads that are gone mean other heads: the journal must not take one for the other.
 #[test]
 fn a_journal_is_read_back_after_heads_have_got_other_names() {

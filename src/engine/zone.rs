@@ -9,6 +9,7 @@
 //! host with old zone files cuts the same windows as any other.
 
 use jiff::{Timestamp, civil, tz};
+use std::sync::Arc;
 
 /// Nanoseconds in a second.
 pub const SECOND: i64 = 1_000_000_000;
@@ -55,7 +56,7 @@ impl WindowKind {
 /// A time zone with its IANA name.
 #[derive(Clone, Debug)]
 pub struct Zone {
-    name: String,
+    name: Arc<str>,
     rules: tz::TimeZone,
 }
 
@@ -69,18 +70,23 @@ impl Zone {
     /// Looks the zone up by its IANA name, ignoring case; `None` if there is no such zone.
     pub fn named(name: &str) -> Option<Zone> {
         let rules = tz::TimeZoneDatabase::bundled().get(name).ok()?;
-        let name = rules.iana_name().unwrap_or(name).to_string();
+        let name = rules.iana_name().unwrap_or(name).into();
         Some(Zone { name, rules })
     }
 
     /// UTC.
     pub fn utc() -> Zone {
-        Zone { name: "UTC".to_string(), rules: tz::TimeZone::UTC }
+        Zone { name: "UTC".into(), rules: tz::TimeZone::UTC }
     }
 
     /// The IANA name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The IANA name, shared by all that keep it.
+    pub fn shared_name(&self) -> Arc<str> {
+        self.name.clone()
     }
 
     /// Offset from UTC in nanoseconds at an instant.

@@ -104,15 +104,18 @@ pub fn read_past(json: &Value) -> Option<(Span, Vec<(String, Moments)>)> {
 
 /// What else is known of a device, as JSON.
 pub fn cursors(device: &StoredDevice) -> String {
-    let days: Vec<_> =
-        device.days.iter().map(|(d, zone)| json!([d.span.start, d.span.end, d.stale, d.final_written, zone])).collect();
+    let days: Vec<_> = device
+        .days
+        .iter()
+        .map(|(d, zone)| json!([d.span.start, d.span.end, d.stale, d.final_written, zone.as_deref()]))
+        .collect();
     json!({
         "filled": device.filled_until,
         "provisional": device.filled_provisionally,
         "forgotten": device.forgotten,
         "after": device.filled_after,
         "evicted": device.evicted_until,
-        "zone": device.zone,
+        "zone": device.zone.as_deref(),
         "days": days,
         "past": device.past.iter().map(past).collect::<Vec<_>>(),
     })

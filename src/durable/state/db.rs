@@ -25,6 +25,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Version of the tables below.
 const VERSION: i64 = 3;
@@ -204,13 +205,13 @@ fn read_device(row: &Row<'_>) -> rusqlite::Result<Option<StoredDevice>> {
     let days = json["days"].as_array().into_iter().flatten().filter_map(|d| {
         let span = Span { start: d[0].as_i64()?, end: d[1].as_i64()? };
         let day = Day { span, zone: ZoneIndex(0), stale: d[2].as_bool()?, final_written: d[3].as_bool()? };
-        Some((day, d[4].as_str().map(str::to_string)))
+        Some((day, d[4].as_str().map(Arc::from)))
     });
     Ok(Some(StoredDevice {
         id: row.get(0)?,
         summary: row.get(1)?,
         key,
-        zone: json["zone"].as_str().map(str::to_string),
+        zone: json["zone"].as_str().map(Arc::from),
         filled_until: json["filled"].as_i64().unwrap_or(i64::MAX),
         filled_provisionally: json["provisional"].as_i64().unwrap_or(i64::MAX),
         forgotten: json["forgotten"].as_i64(),
@@ -237,7 +238,7 @@ fn read_window(row: &Row<'_>, schema: &Schema) -> Result<Option<StoredWindow>, S
         newest: row.get(3)?,
         written: row.get(4)?,
         final_written: row.get(5)?,
-        zone: row.get(8)?,
+        zone: row.get::<_, Option<String>>(8)?.map(Arc::from),
         parts,
     }))
 }
@@ -450,7 +451,17 @@ fn put_slice(c: &Connection, schema: &Schema, slice: &Stored) -> rusqlite::Resul
     for w in &slice.windows {
         let parts = columns::parts_text(&w.parts, &schema.summaries[w.summary.at()]);
         let (Span { start, end }, is_done) = (w.span, w.is_done());
-        put.execute(params![w.device, start, end, w.newest, is_done, w.written, w.final_written, parts, w.zone])?;
+        put.execute(params![
+            w.device,
+            start,
+            end,
+            w.newest,
+            is_done,
+            w.written,
+            w.final_written,
+            parts,
+            w.zone.as_deref()
+        ])?;
     }
     let mut put = c.prepare_cached("INSERT OR REPLACE INTO slots VALUES (?, ?)")?;
     // Those of a series come together, and all of them.

@@ -24,6 +24,8 @@ pub struct Judging {
     /// What it would be, found when the first value came into a window that is not complete.
     proposed: Vec<(DefIndex, Option<Baseline>)>,
     waiting: Vec<(DefIndex, f64)>,
+    /// Rules for which stored state is to be asked what that is.
+    wanted: Vec<DefIndex>,
 }
 
 /// What a list has for an accumulator.
@@ -56,6 +58,18 @@ impl Judging {
         }
     }
 
+    /// Notes that what a rule judges by is to be found in stored state.
+    pub fn want(&mut self, def: DefIndex) {
+        if !self.wants(def) {
+            self.wanted.push(def);
+        }
+    }
+
+    /// True if what a rule judges by is to be found in stored state.
+    pub fn wants(&self, def: DefIndex) -> bool {
+        self.wanted.contains(&def)
+    }
+
     /// True if values wait for what a rule judges by.
     pub fn waits(&self, def: DefIndex) -> bool {
         self.waiting.iter().any(|(d, _)| *d == def)
@@ -79,6 +93,7 @@ impl Judging {
             self.baselines.push((def, baseline));
         }
         self.proposed.retain(|(d, _)| *d != def);
+        self.wanted.retain(|d| *d != def);
         let baseline = self.baseline(def).flatten();
         let mut flagged = 0;
         for (_, value) in self.waiting.extract_if(.., |(waiting, _)| *waiting == def) {
@@ -92,6 +107,7 @@ impl Judging {
     pub fn merge(&mut self, other: &Judging) {
         self.waiting.extend_from_slice(&other.waiting);
         other.proposed.iter().for_each(|(def, baseline)| self.propose(*def, *baseline));
+        other.wanted.iter().for_each(|def| self.want(*def));
         for (def, theirs) in &other.baselines {
             match self.baselines.iter_mut().find(|(d, _)| d == def) {
                 None => self.baselines.push((*def, *theirs)),

@@ -158,9 +158,9 @@ impl Partial {
         self.accumulators.iter().find(|a| a.def == def)
     }
 
-    /// True if it is settled what a rule judges the values by, or if it has been proposed.
+    /// True if it is settled what a rule judges the values by, or if it has been proposed, or is to be found in stored state.
     pub fn has_baseline(&self, def: DefIndex) -> bool {
-        let has = |judging: &Judging| judging.baseline(def).or(judging.proposed(def)).is_some();
+        let has = |judging: &Judging| judging.baseline(def).or(judging.proposed(def)).is_some() || judging.wants(def);
         self.judging.as_deref().is_some_and(has)
     }
 

@@ -36,8 +36,8 @@ pub enum Slice {
 }
 
 /// The name of a zone.
-fn zone_name(zones: &[Arc<Zone>], index: ZoneIndex) -> String {
-    zones[index.at()].name().to_string()
+fn zone_name(zones: &[Arc<Zone>], index: ZoneIndex) -> Arc<str> {
+    zones[index.at()].shared_name()
 }
 
 /// What is remembered of a window, with the hashes of its definitions.

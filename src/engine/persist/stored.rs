@@ -24,14 +24,14 @@ pub struct StoredDevice {
     pub summary: String,
     pub key: Key,
     /// Name of the zone, if it is not that of the schema.
-    pub zone: Option<String>,
+    pub zone: Option<Arc<str>>,
     pub filled_until: i64,
     pub filled_provisionally: i64,
     pub forgotten: Option<i64>,
     pub filled_after: Option<i64>,
     pub evicted_until: i64,
     /// Each with the name of its zone; in state of earlier versions only if it was not the schema's. The index means nothing here.
-    pub days: Vec<(Day, Option<String>)>,
+    pub days: Vec<(Day, Option<Arc<str>>)>,
     /// Of windows that rules with a baseline need: span, and the moments under the hashes of their definitions.
     pub past: Vec<(Span, Vec<(String, Moments)>)>,
 }
@@ -44,7 +44,7 @@ pub struct StoredWindow {
     pub summary: SummaryIndex,
     pub span: Span,
     /// Name of the zone that has cut it; `None` in state of earlier versions, which did not keep it: that of the device.
-    pub zone: Option<String>,
+    pub zone: Option<Arc<str>>,
     pub newest: i64,
     /// The sink has all of it.
     pub written: bool,

@@ -44,7 +44,8 @@ impl Engine {
         let Ok(place) = state.windows.binary_search_by_key(&start, |w| w.span.start) else { return };
         let judgings: Vec<_> = state.windows[place].judgings().collect();
         let scores = self.schema.summaries[state.summary.at()].scores.iter();
-        let asked = scores.filter(|(def, _)| judgings.iter().any(|j| j.proposed(*def).is_some() || j.waits(*def)));
+        let asked = scores
+            .filter(|(def, _)| judgings.iter().any(|j| j.proposed(*def).is_some() || j.waits(*def) || j.wants(*def)));
         for score in asked.copied().collect::<Vec<_>>() {
             self.settle(device, start, &score);
         }
@@ -61,7 +62,10 @@ impl Engine {
         let baseline = match known.map_or_else(|| self.baseline(device, place, score), Ok) {
             Ok(baseline) => baseline,
             // The values wait until stored state has been asked.
-            Err(Forgotten) if !is_complete => return,
+            Err(Forgotten) if !is_complete => {
+                let window = &mut self.devices[device].windows[place];
+                return window.own.partial.judging.get_or_insert_default().want(*def);
+            }
             Err(Forgotten) => None,
         };
         let window = &mut self.devices[device].windows[place];
@@ -78,11 +82,11 @@ impl Engine {
         }
     }
 
-    /// How many windows before one stored state is to be asked for, because values wait for what is remembered no more.
+    /// How many windows before one stored state is to be asked for, because what a value is compared with is remembered no more.
     pub(crate) fn wanted_before(&self, device: usize, window: &Window) -> usize {
         let summary = &self.schema.summaries[self.devices[device].summary.at()];
-        let waits = |def: DefIndex| window.judgings().any(|j| j.waits(def) && j.proposed(def).is_none());
-        let wanted = summary.scores.iter().filter(|(def, _)| waits(*def)).map(|(_, score)| usize::from(score.baseline));
+        let wants = |def: DefIndex| window.judgings().any(|judging| judging.wants(def));
+        let wanted = summary.scores.iter().filter(|(def, _)| wants(*def)).map(|(_, score)| usize::from(score.baseline));
         // Not every window has values of every source.
         wanted.max().map_or(0, |longest| 2 * longest + 24)
     }

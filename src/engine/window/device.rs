@@ -31,7 +31,8 @@ pub struct Part {
     pub run: RunIndex,
     /// Without the pending points.
     pub partial: Partial,
-    /// Raised by every point that the run has taken, or has replaced by a later value; pending ones included.
+    /// Raised by every point that the run has taken, has replaced by a later value, or has seen again with another one; pending
+    /// ones included.
     pub rev: u64,
     /// The `rev` that the sink has.
     pub acknowledged: u64,
