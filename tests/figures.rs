@@ -154,6 +154,20 @@ fn values_that_are_texts_and_fields_that_are_not_there_are_named() {
         said.contains("hint: column s.power: 20 of its values are texts, which are not counted; `rack,host=a`"),
         "{said}"
     );
+    // A device lacks the field, others have it.
+    let lacks = minutes(60, |n| match n % 2 {
+        0 => format!("rack,host=b pd1Power={n}"),
+        _ => "rack,host=c pd1Pwr=887i".to_string(),
+    });
+    let said = replay(&config, &lacks).said;
+    assert!(said.contains("hint: column s.power: is silent on host=c: there has never been a value"), "{said}");
+    assert!(said.contains("has no field pd1Power, but pd1Pwr"), "{said}");
+    // Fields of one device that come in lines of their own.
+    let apart = minutes(60, |n| match n % 2 {
+        0 => "rack,host=b fan=1".to_string(),
+        _ => format!("rack,host=b pd1Power={n}"),
+    });
+    assert!(!replay(&config, &apart).said.contains("hint: "));
     let good = minutes(60, |n| format!("rack,host=b pd1Power={n}"));
     assert!(!replay(&config, &good).said.contains("hint: "));
 }

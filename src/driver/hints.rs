@@ -145,7 +145,9 @@ impl Hints {
 impl ColumnHints {
     fn look(&mut self, look: &Look, index: usize, now: i64, is_whole: bool) -> Vec<String> {
         let tally = &look.columns[index].tally;
-        let seen = look.seen.get(index).cloned().unwrap_or_default();
+        let mut seen = look.seen.get(index).cloned().unwrap_or_default();
+        // A value that has never come may still come.
+        seen.silent.take_if(|(device, _)| device.last.is_none() && !is_whole);
         let mut hints = Vec::new();
         let has_taken = tally.points > self.then.points;
         if has_taken {

@@ -19,8 +19,8 @@ use std::sync::Arc;
 const READ_BYTES: usize = 128 << 10;
 
 /// So many lines are looked at for hints, then one of so many.
-const LINES_LOOKED_AT: u32 = 1 << 16;
-const LINES_A_LOOK: u32 = 64;
+const LINES_LOOKED_AT: u32 = 1 << 14;
+const LINES_A_LOOK: u32 = 256;
 
 /// A replay that is being fed.
 pub struct Replay {

@@ -86,17 +86,19 @@ impl Field {
         Field { key: key.into(), is_plain, begin, targets: targets.into(), tally: FieldTally::default() }
     }
 
-    /// Counts a value for the columns that take it, and for the others why not.
+    /// True if every feed takes a value for certain.
     #[inline]
-    pub fn judge(&mut self, columns: &mut ColumnTallies, at: i64, sample: Sample) {
-        match sample {
-            // Every feed takes it.
-            Sample::Number(value)
-                if is_tame(value) && self.targets.iter().all(|target| target.is_tame && !target.is_bounded) =>
-            {
-                self.tally.all.take(at);
-            }
-            _ => columns.judge(&self.tally, at, |taker| self.refusal(taker, sample)),
+    pub fn all_take(&self, sample: Sample) -> bool {
+        matches!(sample, Sample::Number(value) if is_tame(value))
+            && self.targets.iter().all(|target| target.is_tame && !target.is_bounded)
+    }
+
+    /// Counts a value for the columns that take it, and for the others why not. `all` is what [`Field::all_take`] says of it.
+    #[inline]
+    pub fn judge(&mut self, columns: &mut ColumnTallies, at: i64, sample: Sample, all: bool) {
+        match all {
+            true => self.tally.all.take(at),
+            false => columns.judge(&self.tally, at, |taker| self.refusal(taker, sample)),
         }
     }
 

@@ -79,10 +79,20 @@ impl Engine {
     pub fn take_seen(&mut self) -> Vec<ColumnSightings> {
         let count = columns(&self.schema).count();
         let nothing = vec![ColumnSightings::default(); count];
-        match &mut self.watch {
-            Some(watch) => std::mem::replace(&mut watch.seen, nothing),
-            None => nothing,
+        let Some(watch) = &mut self.watch else { return nothing };
+        let mut taken = std::mem::replace(&mut watch.seen, nothing);
+        for ((index, (place, ..)), seen) in columns(&self.schema).enumerate().zip(&mut taken) {
+            // A value may have come since.
+            let last = self.newest_of(place, index, &seen.key);
+            seen.silent.take_if(|(device, _)| device.last != last);
         }
+        taken
+    }
+
+    /// Event time of the newest value of a column, by its index, on a device.
+    fn newest_of(&self, place: SummaryIndex, index: usize, key: &Key) -> Option<i64> {
+        let device = self.directory.find(&self.devices, &(place, key.clone()))?;
+        Some(self.newest(device)[index - first_of(&self.schema.summaries, place)]).filter(|at| *at != i64::MIN)
     }
 
     /// Takes, for each column, the head of a series of which too many values came for a time that had another one, and how many
@@ -121,22 +131,19 @@ impl Engine {
                 watch.seen[index].instead = Some(sighting(false));
             }
             let first = watch.first_seen(index, kind(&point.head, summary), at);
-            if watch.seen[index].silent.as_ref().is_some_and(|(_, sighting)| sighting.is_new) {
-                continue;
-            }
             let key: Option<Key> = summary.key.iter().map(|k| point.head.tag(k.as_bytes()).map(key_text)).collect();
             let Some(key) = key else { continue };
-            let column = index - first_of(&self.schema.summaries, place);
-            let device = self.directory.find(&self.devices, &(place, key.clone()));
-            let last = device.map(|device| self.newest(device)[column]).filter(|at| *at != i64::MIN);
+            let last = self.newest_of(place, index, &key);
             let is_silent = match last {
                 Some(last) => at.saturating_sub(last) >= SILENT_AFTER,
                 // A device of another kind may have no such series at all; one that has it lacks the field.
                 None => matches!(instead, Instead::OtherField { .. }),
             };
             let is_new = last.zip(first).is_some_and(|(last, first)| first > last);
-            if is_silent && (is_new || watch.seen[index].silent.is_none()) {
+            let knows_new = watch.seen[index].silent.as_ref().is_some_and(|(_, sighting)| sighting.is_new);
+            if is_silent && (is_new || !knows_new) {
                 let device = SilentDevice { device: named(summary, &key), last, newest: at };
+                watch.seen[index].key = key;
                 watch.seen[index].silent = Some((device, sighting(is_new)));
             }
         }

@@ -1,5 +1,7 @@
 //! Which lines are looked at, and what was seen.
 
+use crate::engine::ids::Key;
+
 /// What a line has in place of what a source of its measurement asks for; the later kinds say more.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Instead {
@@ -37,8 +39,10 @@ pub struct SilentDevice {
 pub struct ColumnSightings {
     /// A line that the column does not take.
     pub instead: Option<Sighting>,
-    /// A device that sends such a line and has had no value for an hour, and the line.
+    /// A device that sends such a line and has had no value for an hour, or never one, and the line.
     pub silent: Option<(SilentDevice, Sighting)>,
+    /// The key of that device.
+    pub key: Key,
 }
 
 /// The devices without values for a column.

@@ -217,8 +217,8 @@ impl Dedupe {
     /// Looks a point up.
     pub fn look_up(&mut self, SlotId(slot): SlotId, at: i64, value: u64) -> Seen {
         let found = match self.chains.get(slot as usize) {
-            None => None,
-            Some(chain) if at > chain.latest => None,
+            None => return Seen::New,
+            Some(chain) if at > chain.latest => return Seen::New,
             Some(chain) if at < chain.floor => self.find_in(&self.late, slot, at),
             Some(_) if self.index.is_some() => self.find(slot, at),
             Some(_) => self.follow(slot, at).unwrap_or_else(|()| self.find(slot, at)),
@@ -237,7 +237,7 @@ impl Dedupe {
     fn is_too_old(&self, slot: u32, at: i64) -> bool {
         let Some(chain) = self.chains.get(slot as usize).filter(|chain| chain.newest > 0) else { return false };
         let has_lost = self.count - chain.first >= self.ring.len() as u64;
-        has_lost && at <= chain.latest && (at < chain.floor || self.newest(slot).is_none())
+        has_lost && (at < chain.floor || self.newest(slot).is_none())
     }
 
     /// Follows the chain of a slot to the entry of a time. An error if that takes too long.
@@ -636,7 +636,7 @@ mod tests {
         }
         memory.room_for(20);
         assert_eq!(memory.capacity, 800, "what it has had room for stays");
-        assert_eq!(BYTES_A_POINT, 24);
+        assert_eq!((BYTES_A_POINT, size_of::<Chain>()), (24, 32), "what the documents say");
     }
 
     #[test]

@@ -110,9 +110,13 @@ impl Fold<'_> {
     /// Counts a point that has not been there before.
     #[inline]
     fn count(&mut self, field: &mut Field, columns: &mut ColumnTallies, at: i64, sample: Sample) {
-        self.counters.points += u64::from(field.targets.iter().any(|target| takes(&target.feeds, sample)));
-        self.count_outside(field, sample);
-        field.judge(columns, at, sample);
+        let all = field.all_take(sample);
+        let is_point = all || field.targets.iter().any(|target| takes(&target.feeds, sample));
+        self.counters.points += u64::from(is_point);
+        if !all {
+            self.count_outside(field, sample);
+        }
+        field.judge(columns, at, sample, all);
     }
 
     /// Counts a value that a column does not take because of its range. True if there is one.
