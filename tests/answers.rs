@@ -1,16 +1,207 @@
 //! Answers of a sink that are not whole, and conflicts: no wrong row is acknowledged.
 #![cfg(unix)]
 
+#[path = "support/process.rs"]
+mod process;
 mod support;
 
+use process::Process;
 use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use support::servers::{Database, Kind, PASSWORD, USER};
 use support::site::{CONFIG, Site, log, wait_for};
+use telegraf_rollup::config::Config;
+use telegraf_rollup::engine::schema::{Schema, Summary};
+use telegraf_rollup::engine::zone::WindowKind;
+use telegraf_rollup::sink::port::{
+    FoundPartial, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo,
+};
+use telegraf_rollup::sink::sqlite::Sqlite;
 
 const HOUR: i64 = 3_600_000_000_000;
 /// 2024-01-01T00:00:00Z
 const DAY: i64 = 1_704_067_200_000_000_000;
+
+/// Numbers for runs: each process is another one.
+fn runs() -> u128 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    u128::from(NEXT.fetch_add(1, Ordering::Relaxed)) << 64 | 7
+}
+
+fn schema() -> Arc<Schema> {
+    let text = "state_dir = \"unused\"\ntimezone = \"UTC\"\n[lateness]\nmax = \"forever\"\n[missing]\nhorizon = \"0s\"\n\
+                [[summary]]\nname = \"s\"\nkey = [\"host\"]\n[[summary.column]]\nname = \"n\"\nmethod = \"count\"\n\
+                sources = [{ measurement = \"m\", field = \"v\" }]\n";
+    Config::check(text, &|_| None).unwrap_or_else(|report| panic!("{report}")).schema
+}
+
+/// How an answer is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    Nothing,
+    /// So many rows come at most.
+    After(usize),
+    /// Every so-manieth row is left out.
+    Each(usize),
+    /// All rows of the answer with this number are left out.
+    Answer(u64),
+}
+
+/// A SQLite file whose answers are cut.
+struct Cutting {
+    file: Sqlite,
+    cut: Cut,
+    answers: u64,
+}
+
+impl Cutting {
+    fn new(folder: &Path) -> Cutting {
+        Cutting { file: Sqlite::new(folder.join("cut.db")), cut: Cut::Nothing, answers: 0 }
+    }
+}
+
+impl Sink for Cutting {
+    fn prepare(&mut self, schema: &Schema) -> Result<(), SinkError> {
+        self.file.prepare(schema)
+    }
+
+    fn put_partials(&mut self, summary: &Summary, records: &[PartialRecord]) -> Result<Vec<Refused>, SinkError> {
+        self.file.put_partials(summary, records)
+    }
+
+    fn read_partials(
+        &mut self,
+        summary: &Summary,
+        ranges: &[PartialRange],
+        states: States<'_>,
+    ) -> Result<Vec<FoundPartial>, SinkError> {
+        let mut found = self.file.read_partials(summary, ranges, states)?;
+        self.answers += 1;
+        match self.cut {
+            Cut::Nothing => {}
+            Cut::After(rows) => found.truncate(rows),
+            Cut::Each(nth) => {
+                let mut at = 0;
+                found.retain(|_| {
+                    at += 1;
+                    at % nth != 0
+                });
+            }
+            Cut::Answer(number) if number == self.answers => found.clear(),
+            Cut::Answer(_) => {}
+        }
+        Ok(found)
+    }
+
+    fn put_rows(
+        &mut self,
+        summary: &Summary,
+        kind: WindowKind,
+        rows: &[RowRecord],
+        now: i64,
+    ) -> Result<Vec<Refused>, SinkError> {
+        self.file.put_rows(summary, kind, rows, now)
+    }
+
+    fn purge(&mut self, summary: &Summary, kind: Option<WindowKind>, age: i64, now: i64) -> Result<u64, SinkError> {
+        self.file.purge(summary, kind, age, now)
+    }
+
+    fn disconnect(&mut self) {
+        self.file.disconnect();
+    }
+
+    fn inspect(&mut self, schema: &Schema) -> Result<Vec<TableInfo>, SinkError> {
+        self.file.inspect(schema)
+    }
+}
+
+/// Rows of a table by host and window, with their `n`.
+fn rows(path: &Path, table: &str) -> Vec<(String, String, Option<i64>)> {
+    let file = rusqlite::Connection::open(path).expect("a file");
+    let mut select =
+        file.prepare(&format!("SELECT host, window_start, n FROM {table} ORDER BY 1, 2")).expect("a table");
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).expect("rows");
+    rows.collect::<Result<_, _>>().expect("rows")
+}
+
+/// One point an hour of each of some hosts.
+fn points(hosts: usize, hours: std::ops::Range<i64>) -> Vec<String> {
+    hours.flat_map(|h| (0..hosts).map(move |i| format!("m,host=h{i} v=1 {}\n", DAY + h * HOUR + 1))).collect()
+}
+
+/// Whatever is left out of whichever answer, also behind a restart and for hours that have left memory: the rows that are
+/// there count all points of their window, or the flush has failed; and when the answers are whole again, all rows are right.
+#[test]
+fn no_row_is_made_of_an_answer_that_was_cut() {
+    let cuts = [Cut::After(0), Cut::After(1), Cut::After(7), Cut::After(30), Cut::Each(2), Cut::Each(5)];
+    let answers = (1..=6).map(Cut::Answer);
+    for (case, cut) in cuts.into_iter().chain(answers).enumerate() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut sink = Cutting::new(folder.path());
+        let path = folder.path().join("cut.db");
+        let mut process = Process::begin(folder.path(), &schema(), runs);
+        // The first half of the day is written whole, and leaves memory.
+        process.take(&points(3, 0..12), DAY + 12 * HOUR);
+        process.flush(&mut sink, DAY + 14 * HOUR).expect("written");
+        process.checkpoint(DAY + 14 * HOUR);
+        process.checkpoint(DAY + 14 * HOUR);
+        if case % 2 == 0 {
+            drop(process);
+            process = Process::begin(folder.path(), &schema(), runs);
+        }
+        (sink.cut, sink.answers) = (cut, 0);
+        process.take(&points(3, 12..24), DAY + 24 * HOUR);
+        let mut failed = 0;
+        for minute in 0..3 {
+            let now = DAY + 26 * HOUR + minute * 60_000_000_000;
+            process.flush(&mut sink, now).expect("the file works");
+            failed += u32::from(process.memory.missing > 0);
+            process.checkpoint(now);
+            let hours = rows(&path, "s_hourly");
+            assert!(hours.iter().all(|(.., n)| *n == Some(1)), "{cut:?}: {hours:?}");
+            for (host, start, n) in rows(&path, "s_daily") {
+                let partly = start.starts_with("2024-01-01") && failed > 0 && n == Some(12);
+                assert!(partly || n == Some(24), "{cut:?}, {failed} failed: {host} {start}: {n:?}");
+            }
+        }
+        assert!(failed > 0 || rows(&path, "s_daily").len() == 3, "{cut:?}: nothing was said");
+        sink.cut = Cut::Nothing;
+        for minute in 10..13 {
+            process.flush(&mut sink, DAY + 26 * HOUR + minute * 60_000_000_000).expect("written");
+        }
+        assert_eq!(process.memory.missing, 0, "{cut:?}");
+        assert_eq!(rows(&path, "s_hourly").len(), 72, "{cut:?}");
+        let days = rows(&path, "s_daily");
+        assert!(days.len() == 3 && days.iter().all(|(.., n)| *n == Some(24)), "{cut:?}: {days:?}");
+    }
+}
+
+/// A crash between the change of the state and the next checkpoint does no harm: days are not thought to have been given.
+#[test]
+fn what_is_sent_again_counts_once_after_a_crash() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("sink.db");
+    let begin = || Process::begin(folder.path(), &schema(), runs);
+    let mut process = begin();
+    process.take(&points(1, 0..20), DAY + 20 * HOUR);
+    process.flush(&mut Sqlite::new(path.clone()), DAY + 22 * HOUR).expect("written");
+    (0..2).for_each(|_| assert!(process.checkpoint(DAY + 22 * HOUR) > 0));
+    process.keeper.resend(&process.shared, i64::MIN, DAY + 22 * HOUR).expect("changed");
+    drop(process);
+    std::fs::remove_file(&path).expect("a file");
+    let mut process = begin();
+    let mut sink = Sqlite::new(path.clone());
+    process.flush(&mut sink, DAY + 23 * HOUR).expect("written");
+    assert_eq!(process.memory.missing, 0);
+    process.take(&points(1, 20..21), DAY + 21 * HOUR);
+    process.flush(&mut sink, DAY + 23 * HOUR).expect("written");
+    assert_eq!(process.memory.missing, 0);
+    assert_eq!(rows(&path, "s_daily"), [("h0".to_string(), "2024-01-01 00:00:00".to_string(), Some(21))]);
+}
 
 /// A sink for a database of a server.
 fn server_sink(database: &Database) -> String {

@@ -55,7 +55,7 @@ pub trait Store: Send {
         count: usize,
     ) -> Result<Vec<StoredWindow>, StateError>;
 
-    /// Forgets what the sink has of windows that end after `from` (nanoseconds since the epoch). Returns how many
+    /// Forgets what the sink has of windows and days that end after `from` (nanoseconds since the epoch). Returns how many
     /// windows are not done now.
     ///
     /// # Errors

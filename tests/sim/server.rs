@@ -38,7 +38,9 @@ impl Tables {
         let may = self.mutant == Mutant::PartialsAreNotGuarded
             || self.partials.get(&key).is_none_or(|old| old.rev <= record.rev);
         if may {
-            self.partials.insert(key, record.clone());
+            // A run has one writer for good, as in the tables.
+            let writer = self.partials.get(&key).map_or(&record.writer, |old| &old.writer).clone();
+            self.partials.insert(key, PartialRecord { writer, ..record.clone() });
         }
     }
 

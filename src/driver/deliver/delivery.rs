@@ -21,7 +21,8 @@ pub enum DeliveryError {
     Sink(#[from] SinkError),
 }
 
-/// Writes what is due at `now` (nanoseconds since the epoch) to a sink.
+/// Writes what is due at `now` (nanoseconds since the epoch) to a sink. Rows that are not made of its answers are counted in
+/// `memory`.
 ///
 /// # Errors
 /// Not everything was written; what was not is due again.
@@ -37,6 +38,7 @@ pub fn deliver(
     // Before anything is fetched for a sink that is away.
     connected(sink, &schema, |sink| {
         memory.quarantine.begin_delivery();
+        memory.missing = 0;
         vault.secure(shared, now)?;
         let writer = vault.writer();
         let foreign = write_waiting(vault, shared, sink, memory, now);

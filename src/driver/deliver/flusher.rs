@@ -217,8 +217,15 @@ impl FlusherWork {
             Ok(Ok(flushed)) => {
                 log::debug!("flushed {} hourly and {} daily rows", flushed.hourly, flushed.daily);
                 said.flushed = flushed;
-                if purge {
-                    self.purge();
+                match self.memory.missing {
+                    0 if purge => self.purge(),
+                    0 => {}
+                    missing => {
+                        let error =
+                            format!("its answers lack what was written, and {missing} rows are not made of them");
+                        log::error!("the sink failed, trying again soon: {error}");
+                        said.error = Some(error);
+                    }
                 }
             }
             Ok(Err(DeliveryError::State(error))) => {

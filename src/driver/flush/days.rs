@@ -10,11 +10,12 @@ use super::protocol::Session;
 use super::quarantine::{Quarantine, RowPlace};
 use crate::engine::aggregate::partial::Partial;
 use crate::engine::aggregate::row::Total;
-use crate::engine::ids::{DeviceIndex, Key};
+use crate::engine::export::due::GivenPart;
+use crate::engine::ids::{DeviceIndex, Key, RunIndex};
 use crate::engine::schema::Summary;
 use crate::engine::zone::{Span, WindowKind, Zone};
 use crate::sink::port::{FoundPartial, PartialRange, RowRecord, SinkError, States};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -30,6 +31,10 @@ pub struct DayJob {
     pub zone: Arc<Zone>,
     pub span: Span,
     pub is_final: bool,
+    /// What our partials of the day's windows come to at least: the sum of their `rev`.
+    pub given: u64,
+    /// Those of them whose windows are in memory.
+    pub parts: Vec<GivenPart>,
 }
 
 /// What became of a day's row.
@@ -40,8 +45,11 @@ pub enum DayDone {
     Needless,
     /// It is in quarantine and was not tried.
     Held,
-    /// The sink's answer lacks a partial that this flush has written or read: no row is made of it.
-    Missing,
+    /// The sink's answers lack a partial that we have written, or one that they had before: no row is made of them. Of windows
+    /// in memory it is known which: start and run of each.
+    Missing {
+        lost: Vec<(i64, RunIndex)>,
+    },
     /// The sink refuses it, or it cannot be computed; `version` changes with what is in the day.
     Refused {
         reason: String,
@@ -56,6 +64,8 @@ pub struct Days {
     closed: HashMap<(DeviceIndex, i64), Closed>,
     /// By device and start of the hour.
     fresh: BTreeMap<(DeviceIndex, i64), Fresh>,
+    /// Hours of which this flush has not found all that was written, by device and start: their days wait.
+    short: BTreeSet<(DeviceIndex, i64)>,
 }
 
 /// What the hours of a day come to that start before a time.
@@ -86,9 +96,14 @@ impl Days {
         self.fresh.insert((device, start), Fresh { print: print(there.iter()), runs, hour });
     }
 
+    /// Notes an hour of which not all was found that was written.
+    pub fn keep_short(&mut self, device: DeviceIndex, start: i64) {
+        self.short.insert((device, start));
+    }
+
     /// Ends a flush: its hours are not fresh any more.
     pub fn forget_fresh(&mut self) {
-        self.fresh = BTreeMap::new();
+        (self.fresh, self.short) = (BTreeMap::new(), BTreeSet::new());
     }
 }
 
@@ -116,6 +131,28 @@ impl FoundDay<'_> {
             let has = |run: &str, rev: u64| found.iter().any(|f| *f.run == *run && f.rev >= rev);
             print(found.iter()) != fresh.print && !fresh.runs.iter().all(|(run, rev)| has(run, *rev))
         })
+    }
+
+    /// The parts of windows in memory that were written and are not in the answer.
+    fn lost(&self) -> Vec<(i64, RunIndex)> {
+        let is_found = |part: &GivenPart| {
+            let found = self.hours.get(&part.start).map_or(&[][..], |found| found);
+            found.iter().any(|f| f.run == part.name && f.rev >= part.rev)
+        };
+        self.job.parts.iter().filter(|part| !is_found(part)).map(|part| (part.start, part.run)).collect()
+    }
+
+    /// True if the answers lack something: what we have written of the day, or the state of an hour that has to be merged.
+    fn is_short(&self, days: &Days, writer: &str) -> bool {
+        let (device, Span { start, end }) = (self.job.device, self.job.span);
+        let ours = self.hours.values().flatten().filter(|f| *f.writer == *writer);
+        ours.fold(0_u64, |sum, f| sum.saturating_add(f.rev)) < self.job.given
+            || days.short.range((device, start)..(device, end)).next().is_some()
+            || self
+                .hours
+                .range(self.until..)
+                .any(|(start, found)| !self.is_fresh(days, *start) && found.iter().any(|f| f.state.is_none()))
+            || self.is_stale(days)
     }
 
     /// Returns the hours whose states have to be read, as one span.
@@ -179,7 +216,14 @@ fn find<'j>(
         let mut by_key = self::by_key(session.sink.read_partials(session.summary, &unknown, States::All)?);
         for day in found.iter_mut().flatten() {
             let Some(span) = day.unknown(days) else { continue };
-            day.hours.extend(take_hours(&mut by_key, &day.job.key, span));
+            let mut again = take_hours(&mut by_key, &day.job.key, span);
+            for (start, found) in day.hours.range_mut(span.start..span.end) {
+                // An answer that has less than the one before is not used.
+                if let Some(again) = again.remove(start).filter(|again| merge::holds(again, found)) {
+                    *found = again;
+                }
+            }
+            day.hours.extend(again);
         }
     }
     Ok(found)
@@ -215,8 +259,9 @@ fn put(session: &mut Session<'_>, days: &mut Days, found: &[Option<FoundDay<'_>>
     let mut done = vec![DayDone::Held; found.len()];
     for (place, day) in found.iter().enumerate() {
         let Some(day) = day else { continue };
-        if day.is_stale(days) {
-            done[place] = DayDone::Missing;
+        let lost = day.lost();
+        if !lost.is_empty() || day.is_short(days, session.writer) {
+            done[place] = DayDone::Missing { lost };
             continue;
         }
         done[place] = DayDone::Written;
@@ -258,7 +303,7 @@ fn row(summary: &Summary, days: &mut Days, day: &FoundDay<'_>) -> Result<RowReco
         match fresh.filter(|fresh| print(found.iter()) == fresh.print) {
             Some(fresh) => total.add(summary, &fresh.hour),
             None => {
-                let pieces = found.iter().filter(|f| f.state.is_some()).map(Piece::stored).collect();
+                let pieces = found.iter().map(Piece::stored).collect();
                 let hours = merge::hours(summary, &job.key, pieces)?;
                 hours.values().for_each(|hour| total.add(summary, hour));
             }

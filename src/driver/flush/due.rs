@@ -130,6 +130,8 @@ pub fn days(engine: &Shared, devices: &[DeviceIndex], now: i64, running: bool) -
                 zone: Arc::clone(engine.zone(day.zone)),
                 span: day.span,
                 is_final: day.is_final,
+                given: day.given,
+                parts: engine.given_parts(day.device, day.span),
             }));
         });
     }

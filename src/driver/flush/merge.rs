@@ -42,6 +42,14 @@ pub fn hours(summary: &Summary, key: &[String], mut pieces: Vec<Piece<'_>>) -> R
     Ok(hours)
 }
 
+/// True if an answer holds all that an earlier one had of the same windows: nobody takes a partial back.
+pub fn holds(answer: &[FoundPartial], earlier: &[FoundPartial]) -> bool {
+    let has = |e: &FoundPartial| {
+        answer.iter().any(|f| f.run == e.run && f.window_start == e.window_start && f.key == e.key && f.rev >= e.rev)
+    };
+    earlier.iter().all(has)
+}
+
 impl<'f> Piece<'f> {
     /// A piece whose state was read from the sink.
     pub fn stored(found: &'f FoundPartial) -> Piece<'f> {

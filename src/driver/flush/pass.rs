@@ -9,7 +9,7 @@
 
 use super::days::{self, DAYS_A_BATCH, DayDone, Days};
 use super::due;
-use super::protocol::{self, Session};
+use super::protocol::{self, Outcome, Session};
 use super::quarantine::Quarantine;
 use super::settle;
 use crate::driver::intake::shared::Shared;
@@ -43,6 +43,8 @@ pub struct Flushed {
 pub struct FlushMemory {
     pub days: Days,
     pub quarantine: Quarantine,
+    /// Rows that the last delivery has not made because the sink's answers lack what was written; they are due again.
+    pub missing: usize,
 }
 
 /// Which of what is due a flush writes.
@@ -122,7 +124,7 @@ impl Pass<'_> {
             self.windows(batch, flushed)?;
         }
         if self.scope != Scope::Windows {
-            flushed.daily += self.days(group)?;
+            self.days(group, flushed)?;
         }
         self.memory.days.forget_fresh();
         Ok(())
@@ -147,8 +149,7 @@ impl Pass<'_> {
             let jobs: Vec<_> = origins.into_iter().zip(jobs).collect();
             settle::gaps(self.engine, self.session.summary, &jobs, &done);
         }
-        flushed.daily += self.days(group)?;
-        Ok(())
+        self.days(group, flushed)
     }
 
     /// Takes a batch of windows through the three steps.
@@ -157,9 +158,20 @@ impl Pass<'_> {
         let (origins, jobs) = due::copy(engine, batch, &memory.quarantine, (session.now, self.allowed));
         let done = protocol::write_windows(session, &jobs).inspect_err(|_| settle::unpin(engine, &origins, &jobs))?;
         let summary = session.summary;
-        flushed.foreign +=
-            settle::windows(engine, summary, &mut memory.quarantine, (&origins, &jobs, &done), session.now);
+        flushed.foreign += settle::windows(
+            engine,
+            (summary, session.writer),
+            &mut memory.quarantine,
+            (&origins, &jobs, &done),
+            session.now,
+        );
         flushed.hourly += done.iter().filter(|done| done.has_row).count();
+        for ((origin, job), done) in origins.iter().zip(&jobs).zip(&done) {
+            if done.outcome == Outcome::Missing || !done.lost.is_empty() {
+                memory.missing += 1;
+                memory.days.keep_short(origin.device, job.span.start);
+            }
+        }
         if scope.wants_running() && summary.windows.contains(&WindowKind::Daily) {
             for ((origin, job), done) in origins.iter().zip(&jobs).zip(done) {
                 if let Some(hour) = done.hour {
@@ -170,16 +182,16 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Writes the rows of the days of some devices. Returns how many were written.
-    fn days(&mut self, devices: &[DeviceIndex]) -> Result<usize, SinkError> {
+    /// Writes the rows of the days of some devices.
+    fn days(&mut self, devices: &[DeviceIndex], flushed: &mut Flushed) -> Result<(), SinkError> {
         let due = due::days(self.engine, devices, self.session.now, self.scope.wants_running());
-        let mut written = 0;
         for batch in due.chunks(DAYS_A_BATCH) {
-            let FlushMemory { days, quarantine } = &mut *self.memory;
+            let FlushMemory { days, quarantine, missing } = &mut *self.memory;
             let done = days::write(&mut self.session, batch, days, quarantine)?;
-            written += done.iter().filter(|done| **done == DayDone::Written).count();
+            flushed.daily += done.iter().filter(|done| **done == DayDone::Written).count();
+            *missing += done.iter().filter(|done| matches!(done, DayDone::Missing { .. })).count();
             settle::days(self.engine, self.session.summary, quarantine, (batch, &done), self.session.now);
         }
-        Ok(written)
+        Ok(())
     }
 }

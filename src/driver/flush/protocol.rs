@@ -61,7 +61,7 @@ pub enum Outcome {
     Written,
     /// The sink has more of our own run than we have given it: somebody else writes in its name.
     Foreign,
-    /// A partial was written without an error and cannot be read back.
+    /// A partial was written without an error and cannot be read back, or the state of one was not in the answer.
     Missing,
     /// The sink refuses a partial.
     PartialRefused(String),
@@ -148,30 +148,38 @@ fn read_partials(
         }
     }
     // Somebody else has written in the name of a run of ours: its state is not the one that is here.
-    let is_here = |job: &WindowJob, f: &FoundPartial| {
-        f.state.is_some() || job.parts.iter().any(|part| *part.run == *f.run && part.rev == f.rev)
-    };
     let again: Vec<usize> =
         wanted.into_iter().filter(|place| !out[*place].iter().all(|f| is_here(&jobs[*place], f))).collect();
     if !again.is_empty() {
-        again.iter().for_each(|place| out[*place].clear());
+        let mut whole: HashMap<usize, Vec<FoundPartial>> = HashMap::new();
         for f in session.sink.read_partials(session.summary, &ranges(&again), States::All)? {
             if let Some(place) = places.get(&(&f.key[..], f.window_start)) {
-                out[*place].push(f);
+                whole.entry(*place).or_default().push(f);
+            }
+        }
+        // An answer that has less than the one before is not used: without the states, no row is made.
+        for (place, found) in whole {
+            if merge::holds(&found, &out[place]) {
+                out[place] = found;
             }
         }
     }
     Ok(out)
 }
 
+/// True if the state of a partial is known: it has come with the answer, or the job has it.
+fn is_here(job: &WindowJob, f: &FoundPartial) -> bool {
+    f.state.is_some() || job.parts.iter().any(|part| *part.run == *f.run && part.rev == f.rev)
+}
+
 /// Compares what the sink has with what it was given.
 fn compare(job: &WindowJob, found: Vec<FoundPartial>) -> WindowDone {
-    let mut outcome = Outcome::Written;
+    let mut outcome = if found.iter().all(|f| is_here(job, f)) { Outcome::Written } else { Outcome::Missing };
     let mut lost = Vec::new();
     for part in &job.parts {
         let rev = found.iter().find(|f| *f.run == *part.run).map(|f| f.rev);
         match rev {
-            Some(rev) if rev > part.rev && part.is_own => outcome = Outcome::Foreign,
+            Some(rev) if rev > part.rev && part.is_own && outcome == Outcome::Written => outcome = Outcome::Foreign,
             // Of an earlier run there may be more: a clone, or what a power loss took from the journal.
             Some(rev) if rev >= part.rev => {}
             // A backup was restored there, or a table emptied.

@@ -21,7 +21,7 @@ pub fn unpin(engine: &Shared, origins: &[WindowOrigin], jobs: &[WindowJob]) {
 /// Settles a batch of windows. Returns how many of them somebody else has written in the name of our run.
 pub fn windows(
     engine: &Shared,
-    summary: &Summary,
+    (summary, writer): (&Summary, &str),
     quarantine: &mut Quarantine,
     (origins, jobs, done): (&[WindowOrigin], &[WindowJob], &[WindowDone]),
     now: i64,
@@ -41,7 +41,8 @@ pub fn windows(
                 match &done.outcome {
                     Outcome::Written | Outcome::Foreign => {
                         let parts = origin.runs.iter().zip(&job.parts).filter(|(_, part)| !part.is_acknowledged);
-                        let parts: Vec<_> = parts.map(|(run, part)| (*run, part.rev)).collect();
+                        let is_ours = |run: &str| done.found.iter().any(|f| *f.run == *run && *f.writer == *writer);
+                        let parts: Vec<_> = parts.map(|(run, part)| (*run, part.rev, is_ours(&part.run))).collect();
                         engine.acknowledge(device, start, origin.version, job.is_final, &parts);
                     }
                     Outcome::RowRefused(_) => engine.day_changed(device, start),
@@ -73,7 +74,8 @@ fn report(summary: &Summary, done: &[WindowDone]) {
     let missing = done.iter().filter(|done| done.outcome == Outcome::Missing).count();
     if missing > 0 {
         log::warn!(
-            "{missing} partials of {table} were written and cannot be read back: does the sink read from a replica?"
+            "{missing} partials of {table} were written and cannot be read back: does the sink read from a replica, or limit the \
+             rows of an answer?"
         );
     }
     let lost: usize = done.iter().map(|done| done.lost.len()).sum();
@@ -111,11 +113,11 @@ pub fn days(
     now: i64,
 ) {
     let table = row_table_name(summary, WindowKind::Daily);
-    let missing = done.iter().filter(|done| **done == DayDone::Missing).count();
+    let missing = done.iter().filter(|done| matches!(done, DayDone::Missing { .. })).count();
     if missing > 0 {
         log::warn!(
-            "{missing} rows of {table} are not written yet: the sink's answer lacks what was just written; does the sink read \
-             from a replica?"
+            "{missing} rows of {table} are not written yet: the sink's answer lacks partials that it was given; does it read from a \
+             replica? If a backup was restored, or the table emptied, `telegraf-rollup resend` writes them again"
         );
     }
     let mut written: Vec<&DayJob> = Vec::with_capacity(jobs.len());
@@ -129,8 +131,11 @@ pub fn days(
             DayDone::Refused { reason, version } => {
                 quarantine.put(place, *version, &job.key, &table, reason.clone(), now);
             }
-            // It stays due.
-            DayDone::Held | DayDone::Missing => {}
+            // It stays due, and so is what the sink does not have any more.
+            DayDone::Missing { lost } => {
+                engine.with(|engine| lost.iter().for_each(|(start, run)| engine.lost(job.device, *start, *run)));
+            }
+            DayDone::Held => {}
         }
     }
     for slice in written.chunks(COPIES_A_SLICE) {

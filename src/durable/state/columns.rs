@@ -107,7 +107,7 @@ pub fn cursors(device: &StoredDevice) -> String {
     let days: Vec<_> = device
         .days
         .iter()
-        .map(|(d, zone)| json!([d.span.start, d.span.end, d.stale, d.final_written, zone.as_deref()]))
+        .map(|(d, zone)| json!([d.span.start, d.span.end, d.stale, d.final_written, zone.as_deref(), d.given]))
         .collect();
     json!({
         "filled": device.filled_until,
@@ -161,6 +161,21 @@ pub fn without_acknowledgements(text: &str) -> Result<String, StateError> {
     let parts = raw_parts(text)?;
     let parts: Vec<_> = parts.iter().map(|(run, rev, _, partial)| part_text(run, *rev, 0, partial.get())).collect();
     Ok(format!("[{}]", parts.join(",")))
+}
+
+/// What else is known of a device, as it is when the sink has nothing of windows that end after `from`: rows of days that end
+/// later are due. What is not of the form that [`cursors`] gives stays as it is.
+pub fn without_given(text: &str, from: i64) -> String {
+    let Ok(mut json) = serde_json::from_str::<Value>(text) else { return text.to_string() };
+    for day in json.get_mut("days").and_then(Value::as_array_mut).into_iter().flatten() {
+        let Some([_, end, stale, _, _, rest @ ..]) = day.as_array_mut().map(Vec::as_mut_slice) else { continue };
+        if end.as_i64().is_some_and(|end| end > from) {
+            *stale = json!(true);
+            // States of earlier versions have no sum.
+            rest.iter_mut().for_each(|given| *given = json!(0));
+        }
+    }
+    json.to_string()
 }
 
 type RawPart<'t> = (String, u64, u64, &'t RawValue);

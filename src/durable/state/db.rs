@@ -204,7 +204,10 @@ fn read_device(row: &Row<'_>) -> rusqlite::Result<Option<StoredDevice>> {
     let Some((key, json)) = read() else { return Ok(None) };
     let days = json["days"].as_array().into_iter().flatten().filter_map(|d| {
         let span = Span { start: d[0].as_i64()?, end: d[1].as_i64()? };
-        let day = Day { span, zone: ZoneIndex(0), stale: d[2].as_bool()?, final_written: d[3].as_bool()? };
+        let (stale, final_written) = (d[2].as_bool()?, d[3].as_bool()?);
+        // Unknown in states of earlier versions.
+        let given = d[5].as_u64().unwrap_or(0);
+        let day = Day { span, zone: ZoneIndex(0), stale, final_written, given };
         Some((day, d[4].as_str().map(Arc::from)))
     });
     Ok(Some(StoredDevice {
@@ -387,6 +390,16 @@ impl Store for StateDb {
                 columns::without_acknowledgements(text).map_err(|e| rusqlite::Error::UserFunctionError(e.into()))
             },
         )?;
+        transaction.create_scalar_function(
+            "without_given",
+            2,
+            FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC,
+            |context| {
+                let (text, from) = (context.get_raw(0).as_str()?, context.get(1)?);
+                Ok(columns::without_given(text, from))
+            },
+        )?;
+        transaction.execute("UPDATE device SET cursors = without_given(cursors, ?)", [from])?;
         transaction.execute(
             "UPDATE window SET done = 0, written = 0, parts = without_acknowledgements(parts) WHERE end > ?",
             [from],

@@ -6,27 +6,36 @@ use crate::engine::ids::{DeviceIndex, RunIndex};
 use crate::engine::window::device::EMPTY;
 
 impl Engine {
-    /// Notes that the sink has a window at `version`, as final or not, and `parts` of it: run and `rev` of each.
+    /// Notes that the sink has a window at `version`, as final or not, and `parts` of it: run and `rev` of each, and whether it
+    /// is there in the name of this state.
     pub fn acknowledge(
         &mut self,
         device: DeviceIndex,
         start: i64,
         version: u32,
         is_final: bool,
-        parts: &[(RunIndex, u64)],
+        parts: &[(RunIndex, u64, bool)],
     ) {
         self.before_settling(device);
         let device = &mut self.devices[device.at()];
         let Ok(place) = device.windows.binary_search_by_key(&start, |w| w.span.start) else { return };
         let window = &mut device.windows[place];
-        for (run, rev) in parts {
-            window.part(*run).acknowledged = *rev;
+        let mut given = 0_u64;
+        for (run, rev, is_ours) in parts {
+            let part = window.part(*run);
+            if *is_ours {
+                given = given.saturating_add(rev.saturating_sub(part.acknowledged));
+            }
+            part.acknowledged = *rev;
         }
         window.acknowledged = version;
         window.final_written = is_final;
         window.unsaved = true;
         let zone = window.zone;
         device.day_changed(start, (zone, &self.zones[zone.at()]));
+        if let Some(day) = device.known_day(start) {
+            day.given = day.given.saturating_add(given);
+        }
     }
 
     /// Notes that a window without a sample needs nothing of the sink.
@@ -46,9 +55,14 @@ impl Engine {
         let device = &mut self.devices[device.at()];
         let Ok(place) = device.windows.binary_search_by_key(&start, |w| w.span.start) else { return };
         let window = &mut device.windows[place];
-        window.part(run).acknowledged = 0;
+        let gone = std::mem::take(&mut window.part(run).acknowledged);
         window.version = window.version.wrapping_add(1);
         window.unsaved = true;
+        // Saved with the window: what is acknowledged again must not count twice.
+        device.unsaved = true;
+        if let Some(day) = device.known_day(start) {
+            day.given = day.given.saturating_sub(gone);
+        }
     }
 
     /// Makes every window in memory due that ends after `from`, whatever the sink has of it, of at most `count` devices from
@@ -63,7 +77,7 @@ impl Engine {
                 window.unsaved = true;
             }
             for day in device.days.iter_mut().filter(|day| day.span.end > from) {
-                day.stale = true;
+                (day.stale, day.given) = (true, 0);
                 device.unsaved = true;
             }
         }

@@ -1,12 +1,13 @@
 //! What is to be written: windows, windows without a sample, and days. Nothing is queued: what is not acknowledged is due.
 
 use crate::engine::core::Engine;
-use crate::engine::ids::{DeviceIndex, ZoneIndex};
+use crate::engine::ids::{DeviceIndex, RunIndex, ZoneIndex};
 use crate::engine::series::feed::takes;
 use crate::engine::series::plan::FieldState;
-use crate::engine::window::device::{EMPTY, Window};
+use crate::engine::window::device::{EMPTY, Part, Window};
 use crate::engine::window::gaps::Gap;
 use crate::engine::zone::Span;
+use std::sync::Arc;
 
 /// A due window, to be fetched with [`Engine::snapshot`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,20 @@ pub struct DueDay {
     /// The zone that has cut it; see [`Engine::zone`].
     pub zone: ZoneIndex,
     pub is_final: bool,
+    /// See [`Day::given`](crate::engine::window::device::Day::given).
+    pub given: u64,
+}
+
+/// A part of a window in memory that the sink has been given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenPart {
+    /// Start of the window.
+    pub start: i64,
+    /// Index of the run in the engine, and its name.
+    pub run: RunIndex,
+    pub name: Arc<str>,
+    /// What the sink has at least.
+    pub rev: u64,
 }
 
 impl Engine {
@@ -126,8 +141,22 @@ impl Engine {
         for &device in devices {
             for day in self.devices[device.at()].days.iter().filter(|day| day.is_due(allowed, now, running)) {
                 let is_final = day.is_over(allowed, now);
-                due.push(DueDay { device, span: day.span, zone: day.zone, is_final });
+                due.push(DueDay { device, span: day.span, zone: day.zone, is_final, given: day.given });
             }
         }
+    }
+
+    /// Returns the parts of the windows in memory that start in `span` of which the sink has been given something.
+    pub fn given_parts(&self, device: DeviceIndex, span: Span) -> Vec<GivenPart> {
+        let windows = self.devices[device.at()].windows.iter().filter(|window| span.contains(window.span.start));
+        let given = windows.flat_map(|window| window.parts().map(move |part| (window.span.start, part)));
+        let given = given.filter(|(_, part)| part.acknowledged > 0);
+        let part = |(start, part): (i64, &Part)| GivenPart {
+            start,
+            run: part.run,
+            name: self.runs[part.run.at()].clone(),
+            rev: part.acknowledged,
+        };
+        given.map(part).collect()
     }
 }

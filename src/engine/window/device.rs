@@ -143,6 +143,9 @@ pub struct Day {
     pub stale: bool,
     /// The sink has the row as final, or none of its hours has had a row yet.
     pub final_written: bool,
+    /// The sum of the acknowledged `rev` of parts of its windows that the sink has in the name of this state: an answer of the sink with less of them is not whole.
+    /// It may be less than that sum after a restart, never more.
+    pub given: u64,
 }
 
 impl Day {
@@ -328,7 +331,7 @@ impl Device {
                 self.days.reserve_exact(1);
             }
             // Nothing of it is due before one of its hours has a row: if all lose their samples first, it gets none either.
-            self.days.insert(place, Day { span, zone: zone.0, stale: false, final_written: true });
+            self.days.insert(place, Day { span, zone: zone.0, stale: false, final_written: true, given: 0 });
         }
         &mut self.days[place]
     }
@@ -339,6 +342,12 @@ impl Device {
         let day = self.open_day(at, zone);
         day.stale = true;
         self.unsaved |= day.final_written || self.days.len() > known;
+    }
+
+    /// The day that holds `at`, if it is known.
+    pub fn known_day(&mut self, at: i64) -> Option<&mut Day> {
+        let place = self.days.partition_point(|d| d.span.end <= at);
+        self.days.get_mut(place).filter(|d| d.span.contains(at))
     }
 
     /// Lets go of windows for which `done` is true; they leave memory only.
