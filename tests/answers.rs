@@ -1,4 +1,4 @@
-//! Answers of a sink that are not whole, and conflicts: no wrong row is acknowledged.
+//! Answers of a sink that are not whole, and a sink that is another one than before: no wrong row is acknowledged.
 #![cfg(unix)]
 
 #[path = "support/process.rs"]
@@ -180,6 +180,41 @@ fn no_row_is_made_of_an_answer_that_was_cut() {
     }
 }
 
+/// What the state holds is written to another sink, hours and days, also what has left memory; once, and not again.
+#[test]
+fn another_sink_gets_what_the_state_holds() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (old, new) = (folder.path().join("old.db"), folder.path().join("new.db"));
+    let begin = || Process::begin(folder.path(), &schema(), runs);
+    let mut process = begin();
+    assert_eq!(process.keeper.direct(&process.shared, "old", DAY).expect("noted"), None);
+    process.take(&points(2, 0..30), DAY + 30 * HOUR);
+    process.flush(&mut Sqlite::new(old.clone()), DAY + 32 * HOUR).expect("written");
+    (0..2).for_each(|_| assert!(process.checkpoint(DAY + 32 * HOUR) > 0));
+    drop(process);
+
+    let mut process = begin();
+    assert_eq!(process.keeper.direct(&process.shared, "old", DAY).expect("noted"), None, "the same one");
+    process.take(&points(2, 30..31), DAY + 33 * HOUR);
+    assert_eq!(process.keeper.direct(&process.shared, "new", DAY).expect("noted"), Some(62));
+    let mut sink = Sqlite::new(new.clone());
+    process.flush(&mut sink, DAY + 33 * HOUR).expect("written");
+    assert_eq!(process.memory.missing, 0);
+    process.checkpoint(DAY + 33 * HOUR);
+    let of = |kind: &str| rows(&new, kind).into_iter().map(|(.., n)| n).collect::<Vec<_>>();
+    assert_eq!(of("s_hourly"), vec![Some(1); 62]);
+    assert_eq!(of("s_daily"), [Some(24), Some(7), Some(24), Some(7)]);
+    drop(process);
+    let mut process = begin();
+    assert_eq!(process.keeper.direct(&process.shared, "new", DAY).expect("noted"), None, "once");
+    let flushed = process.flush(&mut sink, DAY + 33 * HOUR + 1).expect("written");
+    assert_eq!(flushed.hourly, 0, "nothing is due");
+    // And back.
+    assert_eq!(process.keeper.direct(&process.shared, "old", DAY).expect("noted"), Some(62));
+    process.flush(&mut Sqlite::new(old.clone()), DAY + 34 * HOUR).expect("written");
+    assert_eq!(rows(&old, "s_daily"), rows(&new, "s_daily"));
+}
+
 /// A crash between the change of the state and the next checkpoint does no harm: days are not thought to have been given.
 #[test]
 fn what_is_sent_again_counts_once_after_a_crash() {
@@ -201,6 +236,35 @@ fn what_is_sent_again_counts_once_after_a_crash() {
     process.flush(&mut sink, DAY + 23 * HOUR).expect("written");
     assert_eq!(process.memory.missing, 0);
     assert_eq!(rows(&path, "s_daily"), [("h0".to_string(), "2024-01-01 00:00:00".to_string(), Some(21))]);
+}
+
+/// From one file to another by `sink.url` alone, on the real process: nobody has to ask for a `resend`, and the log says once what
+/// happens, and nothing of a backup.
+#[test]
+fn a_changed_url_is_noticed() {
+    let mut site = Site::new();
+    let now = jiff::Timestamp::now().as_nanosecond() as i64;
+    let lines = |from: i64, until: i64| -> Vec<u8> {
+        let line = |n: i64| format!("m,host=h{} v={n} {}\n", n % 3, now - 50 * HOUR + n * 600_000_000_000);
+        (from..until).map(line).collect::<String>().into_bytes()
+    };
+    site.run("state", &lines(0, 290));
+    let here = site.path("sink.db");
+    let sum = |path: &Path, table: &str| -> i64 {
+        let file = rusqlite::Connection::open(path).expect("a file");
+        file.query_row(&format!("SELECT SUM(samples) FROM {table}"), [], |row| row.get(0)).expect("a sum")
+    };
+    assert_eq!((sum(&here, "s_hourly"), sum(&here, "s_daily")), (290, 290));
+    site.config = site.config.replace("sink.db", "moved.db");
+    let output = site.run("state", &lines(290, 291));
+    let there = site.path("moved.db");
+    assert_eq!((sum(&there, "s_hourly"), sum(&there, "s_daily")), (291, 291));
+    let said = log(&output);
+    assert_eq!(said.matches("the sink is another one than before").count(), 1, "{said}");
+    assert!(!said.contains("backup") && !said.contains("lost"), "{said}");
+    let output = site.run("state", &lines(291, 292));
+    assert!(!log(&output).contains("another one"), "{}", log(&output));
+    assert_eq!(sum(&there, "s_daily"), 292);
 }
 
 /// A sink for a database of a server.

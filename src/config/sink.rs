@@ -23,6 +23,20 @@ impl SinkConfig {
             }
         }
     }
+
+    /// Returns what tells the sink from another one: the path, or host, port and database. The user, the password and
+    /// encryption lead to the same rows. Two names of one machine count as two sinks: to write everything again is harmless.
+    pub fn identity(&self) -> String {
+        match self {
+            SinkConfig::Sqlite(path) => {
+                let absolute = std::path::absolute(path);
+                format!("sqlite:{}", absolute.as_deref().unwrap_or(path).display())
+            }
+            SinkConfig::MySql(mysql) => {
+                format!("mysql:{}:{}/{}", mysql.host.to_lowercase(), mysql.port, mysql.database)
+            }
+        }
+    }
 }
 
 /// Reads the section; `None` if there is a problem, which is reported.

@@ -16,6 +16,8 @@ pub struct Meta {
     pub position: u64,
     /// Files of guests that are in the state too, and could not be made part of the journal.
     pub absorbed: Vec<String>,
+    /// What tells the sink from another one to which the acknowledgements speak; empty in states of earlier versions.
+    pub sink: String,
 }
 
 /// The port to stored state.

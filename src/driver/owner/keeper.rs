@@ -167,6 +167,23 @@ impl Keeper {
         Ok(open)
     }
 
+    /// Says which sink acknowledges from now on. If it is another one than before, everything that the state holds is due, and the
+    /// number of its windows is returned.
+    ///
+    /// # Errors
+    /// The state cannot be saved, or not be changed: it still speaks of the sink before.
+    pub fn direct(&mut self, shared: &Shared, sink: &str, now: i64) -> Result<Option<u64>, StateError> {
+        if self.meta.sink == sink {
+            return Ok(None);
+        }
+        // A state of an earlier version does not know its sink.
+        let is_other = !self.meta.sink.is_empty();
+        let open = if is_other { Some(self.resend(shared, i64::MIN, now)?) } else { None };
+        // It is saved together with the first acknowledgement.
+        self.meta.sink = sink.to_string();
+        Ok(open)
+    }
+
     /// Uses the store. One that turns out to be broken is set aside and made anew, so that the next use works.
     fn read<T>(
         &mut self,

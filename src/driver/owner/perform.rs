@@ -409,7 +409,22 @@ impl OwnerWork {
         self.left_over.as_ref().unwrap_or(&self.engine).clone()
     }
 
+    /// Makes everything due that the state holds if the sink is another one than before.
+    fn direct(&mut self) {
+        let engine = self.flushed_engine();
+        let (Some(config), Some(owned)) = (&self.config, &mut self.owned) else { return };
+        match owned.keeper.direct(&engine, &config.sink.identity(), clock::now()) {
+            Ok(None) => {}
+            Ok(Some(windows)) => log::info!(
+                "the sink is another one than before: what the state holds is written to {} ({windows} windows)",
+                config.sink.name()
+            ),
+            Err(e) => log::error!("the state cannot be made ready for another sink: {e}; trying again"),
+        }
+    }
+
     fn flush(&mut self, order: FlushOrder) -> Option<Event> {
+        self.direct();
         if order.is_last {
             // Somebody may have asked since it was looked at last.
             self.resend();

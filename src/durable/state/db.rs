@@ -283,6 +283,7 @@ impl Store for StateDb {
                 .flatten()
                 .filter_map(|name| name.as_str().map(str::to_string))
                 .collect(),
+            sink: json["sink"].as_str().unwrap_or_default().to_string(),
         };
         let mut stored = Stored::default();
         let mut statement = c.prepare("SELECT id, summary, key, cursors FROM device ORDER BY id")?;
@@ -497,6 +498,9 @@ fn put_meta(connection: &Connection, meta: &Meta, oldest: u64) -> rusqlite::Resu
     let mut json = json!({"writer": meta.writer, "position": meta.position, "oldest": oldest});
     if !meta.absorbed.is_empty() {
         json["absorbed"] = json!(meta.absorbed);
+    }
+    if !meta.sink.is_empty() {
+        json["sink"] = json!(meta.sink);
     }
     let text = json.to_string();
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('meta', ?)", [text])?;

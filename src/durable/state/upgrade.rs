@@ -136,7 +136,12 @@ mod tests {
     #[test]
     fn a_state_of_version_1_or_2_is_read_on() {
         let (schema, stored) = stored();
-        let meta = Meta { writer: "w".to_string(), position: 77, absorbed: vec!["guest-1.seg".to_string()] };
+        let meta = Meta {
+            writer: "w".to_string(),
+            position: 77,
+            absorbed: vec!["guest-1.seg".to_string()],
+            ..Meta::default()
+        };
         let new = tempfile::tempdir().expect("a folder");
         let (mut store, _) = StateDb::open(new.path()).expect("usable");
         let mut slices = vec![Slice::Last(stored.clone())];
