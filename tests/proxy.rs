@@ -423,22 +423,6 @@ fn statements_that_can_never_succeed(kind: Kind) {
     }
 }
 
-/// The same without a proxy: a summary has more columns than a table of this server can have.
-fn a_summary_that_is_too_wide(kind: Kind) {
-    let Some(database) = Database::start(kind) else { return };
-    make(&database, "d");
-    let column = |n: u32| {
-        format!(
-            "[[summary.column]]\nname = \"c{n}\"\nmethod = \"sum\"\nsources = [{{ measurement = \"m\", field = \"v{n}\" }}]\n"
-        )
-    };
-    let columns: String = (0..1_100).map(column).collect();
-    let site = Site::with(&format!("{CONFIG}{columns}[sink]\nurl = {:?}\n", database.url(USER, PASSWORD, "d")));
-    let said = log(&site.run("state", &lines(0..100)));
-    assert!(said.contains("the sink needs your help") && said.contains("divide the summary"), "{said}");
-    assert!(!said.contains("trying again soon"), "{said}");
-}
-
 /// A proxy that lets fewer rows of an answer through than were asked for: they are asked for in pieces, and all rows are right.
 /// Where not even two come back at once, nothing is written, and the log says why.
 fn answers_that_are_cut(kind: Kind) {
@@ -522,14 +506,4 @@ fn statements_that_can_never_succeed_on_mariadb() {
 #[test]
 fn a_password_file_that_others_can_read_is_named() {
     a_password_file_that_others_can_read(Kind::MariaDb);
-}
-
-#[test]
-fn a_summary_that_is_too_wide_for_mysql() {
-    a_summary_that_is_too_wide(Kind::MySql);
-}
-
-#[test]
-fn a_summary_that_is_too_wide_for_mariadb() {
-    a_summary_that_is_too_wide(Kind::MariaDb);
 }

@@ -46,7 +46,8 @@ pub fn assemble(
         for name in &draft.rules {
             used.insert(name.value.clone());
             let Some(rule) = rules.iter().find(|rule| rule.name.value == name.value) else {
-                let message = format!("there is no [[anomaly]] with the name {:?}", name.value);
+                let message =
+                    format!("there is no [[anomaly]] with the name {:?}: add it, or correct the name", name.value);
                 document.problem_at(name, message);
                 complete = false;
                 continue;

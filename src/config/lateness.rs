@@ -17,7 +17,7 @@ pub fn lateness(root: &Table<'_, '_>) -> Lateness {
         if lateness.max < lateness.allowed
             && let Some(table) = table
         {
-            let message = "is shorter than `allowed`: a point would be refused while its row is still provisional";
+            let message = "is shorter than `allowed`: a point would be refused while its row is still provisional; it must be at least as long";
             root.document.problem(table.offset_of("max"), "lateness.max", message);
         }
         lateness

@@ -16,6 +16,15 @@ use std::collections::BTreeSet;
 const SUMMARY_NAME_MAX: usize = 48;
 /// Key tags of one summary: 191 characters each must fit an index of 3072 bytes.
 const KEY_TAGS_MAX: usize = 3;
+/// Columns of one summary with so many key tags, the keys not counted: InnoDB has 8,126 bytes for a row, of which a column
+/// takes 8 and a bit, and a key tag up to 766. Measured on MySQL 9.7 and MariaDB 10.11: 888, 793 and 699.
+const fn columns_max(key_tags: usize) -> usize {
+    970 - 95 * key_tags
+}
+/// Bytes of all names of columns and key tags of one summary together: MariaDB has 65,535 bytes for the definition of a table,
+/// in which each takes [`NAME_MARGIN`] more. What is left is for the columns that every table has.
+const NAME_BYTES_MAX: usize = 64_000;
+const NAME_MARGIN: usize = 18;
 
 /// Reads all summaries and the anomalies that they refer to; `None` if there is a problem, which is reported. `horizon` is
 /// the missing horizon of summaries that have none of their own, in nanoseconds.
@@ -56,6 +65,9 @@ fn summary(
     let name = table.required("name", "name = \"device_summary\"");
     if let Some(name) = &name {
         let word = name.value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if name.value.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("sqlite_")) {
+            document.problem_at(name, "begins with sqlite_, which SQLite has for itself: choose another name");
+        }
         if !word || name.value.starts_with(|c: char| c.is_ascii_digit()) || name.value.len() > SUMMARY_NAME_MAX {
             let message =
                 format!("is part of table names: letters, digits and _, at most {SUMMARY_NAME_MAX} characters");
@@ -82,9 +94,10 @@ fn summary(
     let drafts: Vec<_> = column_tables.iter().map(column).collect();
     let names = drafts.iter().flatten().map(|draft| &draft.name);
     let differ = names_differ(table, key.iter().flatten().chain(names));
+    let fits = table_fits(table, key.as_deref().unwrap_or_default(), &drafts);
     let drafts: Vec<ColumnDraft> = drafts.into_iter().collect::<Option<_>>()?;
     let (columns, accumulators) = assemble(table, &drafts, rules, used)?;
-    if !differ {
+    if !differ || !fits {
         return None;
     }
     let score = |(def, accumulator): (usize, &AccumulatorDef)| match accumulator.rule {
@@ -104,6 +117,27 @@ fn summary(
         timezone_tag,
         scores,
     })
+}
+
+/// Reports a summary whose tables a server cannot have. The limits hold for every sink, so that a configuration can go
+/// from SQLite to a server as it is. Returns true if there is no problem.
+fn table_fits(table: &Table<'_, '_>, key: &[At<String>], drafts: &[Option<ColumnDraft>]) -> bool {
+    let most = columns_max(key.len().clamp(1, KEY_TAGS_MAX));
+    let names = key.iter().chain(drafts.iter().flatten().map(|draft| &draft.name));
+    let bytes: usize = names.map(|name| name.value.len() + NAME_MARGIN).sum();
+    let message = if drafts.len() > most {
+        format!(
+            "has {} columns, and a row of MySQL and MariaDB holds at most {most} beside this key: divide the summary",
+            drafts.len()
+        )
+    } else if bytes > NAME_BYTES_MAX {
+        "has too many columns with long names for a table of MariaDB: shorten the names, or divide the summary"
+            .to_string()
+    } else {
+        return true;
+    };
+    table.document.problem(table.offset, &table.path, message);
+    false
 }
 
 fn key(table: &Table<'_, '_>) -> Option<Vec<At<String>>> {

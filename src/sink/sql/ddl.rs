@@ -187,20 +187,23 @@ pub fn create_table(dialect: Dialect, table: &TableDef) -> Vec<String> {
     let mut parts: Vec<String> = table.columns.iter().map(|c| definition(dialect, c)).collect();
     let key: Vec<_> = table.key.iter().map(|k| quote(dialect, k)).collect();
     parts.push(format!("PRIMARY KEY ({})", key.join(", ")));
-    let index_name = |column: &str| quote(dialect, &format!("{}_{column}", table.name));
     match dialect {
         Dialect::Sqlite => {
             let mut out =
                 vec![format!("CREATE TABLE IF NOT EXISTS {name} (\n  {}\n) WITHOUT ROWID", parts.join(",\n  "))];
             if let Some(index) = &table.index {
                 let on = quote(dialect, index);
-                out.push(format!("CREATE INDEX IF NOT EXISTS {} ON {name} ({on})", index_name(index)));
+                // Names of indexes are those of the whole file, and of any length.
+                let index = quote(dialect, &format!("{}_{index}", table.name));
+                out.push(format!("CREATE INDEX IF NOT EXISTS {index} ON {name} ({on})"));
             }
             out
         }
         Dialect::MySql | Dialect::MariaDb => {
             if let Some(index) = &table.index {
-                parts.push(format!("KEY {} ({})", index_name(index), quote(dialect, index)));
+                // Names of indexes are those of one table: that of the column fits, however long the table's is.
+                let index = quote(dialect, index);
+                parts.push(format!("KEY {index} ({index})"));
             }
             vec![format!(
                 "CREATE TABLE IF NOT EXISTS {name} (\n  {}\n) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4",
