@@ -6,7 +6,7 @@
 
 use super::{private, user};
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -86,7 +86,12 @@ fn foreign(folder: &Path) -> io::Result<Option<Foreign>> {
 fn lock(path: &Path) -> Result<Claim, Refusal> {
     let file = private::lockable(path).map_err(Refusal::Unusable)?;
     match file.try_lock() {
-        Ok(()) => Ok(Claim { _lock: file }),
+        // Windows locks only what was opened for reading or writing; Wine locks anything. What cannot be read is no lock anywhere,
+        // so that a test on any system sees it.
+        Ok(()) => match (&file).read(&mut [0]) {
+            Ok(_) => Ok(Claim { _lock: file }),
+            Err(e) => Err(Refusal::Unusable(e)),
+        },
         Err(TryLockError::WouldBlock) => Err(Refusal::Owned),
         Err(TryLockError::Error(e)) => Err(Refusal::Unusable(e)),
     }
