@@ -29,7 +29,8 @@ enum Command {
     #[command(after_help = "Telegraf's side:\n  [[processors.execd]]\n    \
         command = [\"telegraf-rollup\", \"run\", \"--config\", \"/etc/telegraf-rollup/rollup.toml\"]\n    \
         restart_delay = \"1s\"\n\n\
-        A bad configuration, a dead database or a full disk never stop the lines: the log (stderr) says what is wrong.")]
+        A bad configuration, a dead database or a full disk never stop the lines: the log (stderr) says what is wrong. \
+        It ends when its input does. SIGUSR1 has the rows written now; no other signal does anything. At a terminal, Ctrl-C twice ends it.")]
     Run(run::RunArgs),
     /// Judge a configuration, look at the sink's tables, explain which column takes a line
     Check(check::CheckArgs),
