@@ -1,5 +1,6 @@
 //! Who owns the state directory, and the owner's life: configuration, claim, recovery, checkpoints, status, requests.
 
+pub mod action;
 mod barred;
 pub mod figures;
 pub mod guest;

@@ -6,12 +6,13 @@
 //! Invariant: what this process owns (the claim, the keeper, the guest's file) is held in [`OwnerWork`], outside of any action: after
 //! one that has panicked it is still there.
 
+use super::action::{Action, FlushOrder, PipeReason};
 use super::barred::Barred;
 use super::figures::{Figures, FlushFigures};
 use super::guest::Guest;
 use super::hinting::Hinting;
 use super::keeper::{self, Keeper};
-use super::lifecycle::{Action, Admission, Claimed, Event, FlushEnd, FlushOrder, PipeReason};
+use super::lifecycle::{Admission, Claimed, Event, FlushEnd};
 use super::message::Message;
 use super::pace::Pace;
 use super::parent;

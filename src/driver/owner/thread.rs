@@ -5,7 +5,8 @@
 //! Invariant: this thread alone steps the lifecycle; actions are performed in its order, and a panic of one is an
 //! event.
 
-use super::lifecycle::{Action, Event, Lifecycle};
+use super::action::Action;
+use super::lifecycle::{Event, Lifecycle};
 use super::message::Message;
 use super::perform::OwnerWork;
 use crate::driver::deliver::flusher::FlusherSays;
