@@ -87,7 +87,7 @@ pub fn pass(forward: bool, complain: impl Fn()) {
     let asked = signals::listen(Caught::new(), || ());
     let engine = Arc::new(Shared::starting(random(), random));
     engine.switch_off();
-    let stream = Stream::new(Input::new(), forward.then(Output::new), true);
+    let stream = Stream::new(Input::new(), forward.then(Output::new), true).uncounted();
     let running = relay::start(stream, Ingest::new(engine, Wake::new(|| ())));
     complain();
     let mut said = Instant::now();

@@ -23,6 +23,11 @@ impl Default for Beginning {
 }
 
 impl Beginning {
+    /// That of a stream of which nothing is counted: nothing is to be said of it.
+    pub fn of_no_interest() -> Beginning {
+        Beginning { is_first: false, left: 0 }
+    }
+
     /// How many bytes in front of the first line are no part of it; `None` if that cannot be told yet. Later it is none.
     pub fn skip(&mut self, bytes: &[u8]) -> Option<usize> {
         if !self.is_first {

@@ -103,6 +103,11 @@ impl Stream {
         }
     }
 
+    /// The same, of which nothing will ever be counted.
+    pub fn uncounted(self) -> Stream {
+        Stream { beginning: Beginning::of_no_interest(), ..self }
+    }
+
     /// Where it leaves.
     pub fn into_output(self) -> Option<Output> {
         self.output
