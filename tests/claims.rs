@@ -81,7 +81,7 @@ impl Running {
 /// The program where another user can run it.
 fn copy_of_the_program(folder: &Path) -> PathBuf {
     let copy = folder.join("telegraf-rollup");
-    std::fs::copy(env!("CARGO_BIN_EXE_telegraf-rollup"), &copy).expect("copied");
+    support::copy_program(env!("CARGO_BIN_EXE_telegraf-rollup"), &copy);
     for path in [folder, &copy] {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("changed");
     }

@@ -158,3 +158,10 @@ pub fn tables_csv(config_toml: &str, mut read: impl FnMut(&str, &[String]) -> Ve
     }
     out
 }
+
+/// Copies a program that is to be run. By another process: a file that this one writes is open in whatever another test starts
+/// meanwhile, and cannot be executed then.
+pub fn copy_program(from: impl AsRef<std::path::Path>, to: &std::path::Path) {
+    let status = std::process::Command::new("cp").arg(from.as_ref()).arg(to).status().expect("cp runs");
+    assert!(status.success(), "{} cannot be copied", from.as_ref().display());
+}
