@@ -86,17 +86,47 @@ pub struct Hints {
     columns: Vec<ColumnHints>,
     misread_count: u64,
     misread: Spoken,
+    /// The columns for which nothing has come have been named.
+    has_named_absent: bool,
 }
 
 impl Hints {
     /// For a process that has started at a time, in nanoseconds since the epoch.
     pub fn new(started: i64) -> Hints {
-        Hints { is_whole: false, started, columns: Vec::new(), misread_count: 0, misread: Spoken::default() }
+        Hints {
+            is_whole: false,
+            started,
+            columns: Vec::new(),
+            misread_count: 0,
+            misread: Spoken::default(),
+            has_named_absent: false,
+        }
     }
 
     /// Judges an input that is complete.
     pub fn of_all(look: &Look) -> Vec<String> {
         Hints { is_whole: true, ..Hints::new(0) }.look(look, 0)
+    }
+
+    /// Names, once, the columns for which nothing has come at all: no note for a fault, since not every device has everything.
+    pub fn absent(&mut self, columns: &[ColumnFigures], now: i64) -> Option<String> {
+        if self.has_named_absent || now - self.started < NOTHING_AFTER {
+            return None;
+        }
+        self.has_named_absent = true;
+        // Of others something has been said.
+        let is_absent = |(column, known): &(&ColumnFigures, &ColumnHints)| {
+            column.tally == Tally::default() && known.nothing.said.is_none() && known.silent.said.is_none()
+        };
+        let absent = columns.iter().zip(&self.columns).filter(is_absent);
+        let names: Vec<_> = absent.map(|(column, _)| format!("{}.{}", column.summary, column.name)).collect();
+        (!names.is_empty()).then(|| {
+            format!(
+                "no line has come in 5 minutes that the sources of {} ask for: that is right where no device has such a sensor; \
+                 else compare them with what `telegraf --test` prints by `telegraf-rollup check --explain`",
+                names.join(", ")
+            )
+        })
     }
 
     /// Says what is new at `now`.
@@ -270,6 +300,21 @@ mod tests {
     /// The minutes at which something is said, of looks once a minute.
     fn said(hints: &mut Hints, minutes: std::ops::Range<i64>, of: impl Fn(i64) -> Look) -> Vec<i64> {
         minutes.filter(|minute| !hints.look(&of(*minute), minute * MINUTE).is_empty()).collect()
+    }
+
+    #[test]
+    fn columns_for_which_nothing_comes_are_named_once_in_one_line() {
+        let column =
+            |name: &str, tally: Tally| ColumnFigures { summary: "s".to_string(), name: name.to_string(), tally };
+        let mut taken = Tally::default();
+        taken.take(1);
+        let columns = vec![column("cpu", taken), column("gpu", Tally::default()), column("fan", Tally::default())];
+        let mut hints = Hints::new(0);
+        hints.look(&Look { columns: columns.clone(), ..Look::default() }, 5 * MINUTE);
+        assert_eq!(hints.absent(&columns, 5 * MINUTE - 1), None);
+        let note = hints.absent(&columns, 5 * MINUTE).expect("a note");
+        assert!(note.contains("the sources of s.gpu, s.fan ask for"), "{note}");
+        assert_eq!(hints.absent(&columns, 6 * MINUTE), None);
     }
 
     #[test]

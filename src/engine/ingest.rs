@@ -134,9 +134,13 @@ impl Engine {
         }
     }
 
-    /// True if a line matches; it is not counted.
+    /// True if a line matches. It feeds nothing; it is counted among the lines seen, with the reason if its head is of no use.
     pub fn matches(&mut self, line: &[u8]) -> bool {
-        matches!(self.find(line), Found::Series(series, _) if series != UNMATCHED)
+        let found = self.find(line);
+        self.counters.lines += u64::from(found != Found::Empty);
+        self.counters.no_key += u64::from(found == Found::NoKey);
+        self.counters.malformed += u64::from(found == Found::Malformed);
+        matches!(found, Found::Series(series, _) if series != UNMATCHED)
     }
 
     /// Reads what the lines that are expected next will need, all of it at once: the state of very many series is in no cache,

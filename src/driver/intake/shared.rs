@@ -25,9 +25,9 @@ use super::taken::Taken;
 use crate::durable::journal::entries::Encoder;
 use crate::durable::journal::frame::Frame;
 use crate::durable::recover::run_name;
-use crate::engine::Engine;
 use crate::engine::ids::DeviceId;
 use crate::engine::persist::expire::ExpireStep;
+use crate::engine::{Counters, Engine};
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -224,6 +224,14 @@ impl Shared {
     pub fn with<T>(&self, work: impl FnOnce(&mut Engine) -> T) -> Option<T> {
         match &mut self.lock_second().state {
             EngineState::On(engine) => Some(work(engine)),
+            _ => None,
+        }
+    }
+
+    /// Returns what has come while no line has matched: counts, and the first few heads; `None` in any other state.
+    pub fn nothing_matched(&self) -> Option<(Counters, Vec<String>)> {
+        match &self.lock_second().state {
+            EngineState::Idle(matcher) => Some((matcher.counters(), matcher.unmatched_heads().to_vec())),
             _ => None,
         }
     }

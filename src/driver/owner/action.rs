@@ -29,6 +29,8 @@ pub enum Action {
     /// Make everything due that the state holds.
     Resend,
     Report,
+    /// Say what comes while no line matches.
+    SayNothingMatched,
     StartFlusher,
     /// What an action that has panicked took out is not saved: the next checkpoint is complete.
     SaveAllNext,

@@ -31,6 +31,11 @@ impl Hinting {
         shared.with(|engine| engine.watch(FIRST_LINES.0, FIRST_LINES.1));
     }
 
+    /// Names, once, the columns for which nothing has come.
+    pub fn absent(&mut self, figures: &Figures, now: i64) -> Option<String> {
+        self.hints.absent(&figures.columns, now)
+    }
+
     /// Returns what is new.
     pub fn look(&mut self, shared: &Shared, figures: &Figures, now: i64) -> Vec<String> {
         let lines = figures.counters.lines;

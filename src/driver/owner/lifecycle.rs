@@ -21,8 +21,8 @@
 use super::action::{Action, FlushOrder, PipeReason};
 use super::pace::{
     CHECKPOINT_BYTES, CHECKPOINT_EVERY, CHECKPOINT_PAUSE, CLAIM_EVERY, CLAIM_MAX, CONFIG_EVERY, END_RESERVE,
-    FIRST_FLUSH_MAX, FIRST_FLUSH_MIN, LEFT_OVER_AFTER, LOOK_EVERY, PANIC_PAUSE, PURGE_EVERY, Pace, REPORT_EVERY,
-    SECOND, STATE_EVERY, STATUS_EVERY, last_save_max,
+    FIRST_FLUSH_MAX, FIRST_FLUSH_MIN, LEFT_OVER_AFTER, LOOK_EVERY, NOTHING_MATCHED_EVERY, PANIC_PAUSE, PURGE_EVERY,
+    Pace, REPORT_EVERY, SECOND, STATE_EVERY, STATUS_EVERY, last_save_max,
 };
 use super::schedule::{Schedule, Timer};
 use crate::driver::backoff;
@@ -213,6 +213,14 @@ impl Lifecycle {
                 self.schedule.set(Timer::LookForRequests, now + LOOK_EVERY);
                 vec![Action::LookForRequests]
             }
+            (Timer::Report, Phase::Guest) => {
+                self.schedule.set(Timer::Report, now + NOTHING_MATCHED_EVERY);
+                vec![Action::SayNothingMatched]
+            }
+            (Timer::Report, Phase::LeftOver) => {
+                self.schedule.set(Timer::Report, now + LOOK_EVERY);
+                Vec::new()
+            }
             (Timer::Report, Phase::Owner) => {
                 self.schedule.set(Timer::Report, now + REPORT_EVERY);
                 vec![Action::Report]
@@ -312,6 +320,7 @@ impl Lifecycle {
             Admission::Guest { has_matched } => {
                 self.phase = Phase::Guest;
                 self.schedule.set(Timer::LeftOver, now + LEFT_OVER_AFTER);
+                self.schedule.set(Timer::Report, now + REPORT_EVERY);
                 let mut actions = vec![Action::MakeTables];
                 if has_matched {
                     actions.extend(self.begin_claiming());
@@ -324,6 +333,7 @@ impl Lifecycle {
     fn begin_claiming(&mut self) -> Vec<Action> {
         self.phase = Phase::Claiming;
         self.schedule.stop(Timer::LeftOver);
+        self.schedule.stop(Timer::Report);
         vec![Action::Claim]
     }
 
@@ -714,13 +724,23 @@ mod tests {
     }
 
     #[test]
+    fn that_nothing_matches_is_said_after_a_minute_and_every_hour() {
+        let mut life = Life::guest();
+        life.pass(30);
+        life.event(Event::Claimed(Claimed::Unusable));
+        assert_eq!(life.pass(3_660), [(60, Action::SayNothingMatched), (3_660, Action::SayNothingMatched)]);
+        assert_eq!(life.event(Event::Matched), [Action::Claim]);
+        assert_eq!(life.pass(10_000), [], "something has matched");
+    }
+
+    #[test]
     fn what_is_left_over_is_written_and_the_directory_given_back() {
         let mut life = Life::guest();
         assert_eq!(life.pass(30), [(30, Action::Claim)]);
         assert_eq!(life.event(Event::Claimed(Claimed::Granted)), [Action::WriteLeftOver]);
         assert_eq!(life.pass(2), [(31, Action::LookForOthers), (32, Action::LookForOthers)]);
         assert_eq!(life.flush_ended(FlushEnd::Complete), [Action::GiveBack]);
-        assert_eq!(life.pass(1_000), [], "it is done once");
+        assert_eq!(life.pass(1_000), [(60, Action::SayNothingMatched)], "it is done once");
         assert_eq!(life.event(Event::Matched), [Action::Claim]);
     }
 

@@ -31,6 +31,8 @@ pub const PURGE_EVERY: i64 = 3_600 * SECOND;
 pub const STATUS_EVERY: i64 = 10 * SECOND;
 /// How often the log says what was not counted.
 pub const REPORT_EVERY: i64 = 60 * SECOND;
+/// How often the log says that nothing has matched, after the first time.
+pub const NOTHING_MATCHED_EVERY: i64 = 3_600 * SECOND;
 /// After an error that nobody thought of, it is gone on after this time.
 pub const PANIC_PAUSE: i64 = 10 * SECOND;
 /// Of the time that the end may take, this much is kept for the last checkpoint.

@@ -16,7 +16,7 @@ use super::lifecycle::{Admission, Claimed, Event, FlushEnd};
 use super::message::Message;
 use super::pace::Pace;
 use super::parent;
-use super::report::LossReport;
+use super::report::{self, LossReport};
 use super::requests::{self, Resend};
 use super::status::{self, Speaker};
 use crate::config::Config;
@@ -99,7 +99,7 @@ impl OwnerWork {
             flusher: None,
             flushes: FlushFigures::default(),
             flush_number: 0,
-            report: LossReport::new(clock::now()),
+            report: LossReport::default(),
             hinting: Hinting::new(clock::now()),
             barred: Barred::default(),
             only_tests: parent::only_tests(),
@@ -139,6 +139,11 @@ impl OwnerWork {
             Action::Resend => self.resend(),
             Action::Report => {
                 self.say_what_is_new();
+            }
+            Action::SayNothingMatched => {
+                if let Some((counters, heads)) = self.engine.nothing_matched() {
+                    log::warn!("{}", report::nothing_matched(&counters, &heads, &self.keys()));
+                }
             }
             Action::SaveAllNext => {
                 self.flushed_engine().with(|engine| engine.save_all());
@@ -340,18 +345,32 @@ impl OwnerWork {
             guest.leave();
         }
         self.started = clock::now();
-        self.report = LossReport::new(self.started);
+        self.report = LossReport::default();
         self.hinting = Hinting::new(self.started);
         self.hinting.begin(&self.engine);
         Some(Event::Owned)
     }
 
+    /// The key tags that summaries ask for.
+    fn keys(&self) -> Vec<String> {
+        let mut keys = Vec::new();
+        for key in self.config.iter().flat_map(|config| &config.schema.summaries).flat_map(|summary| &summary.key) {
+            if !keys.contains(key) {
+                keys.push(key.clone());
+            }
+        }
+        keys
+    }
+
     /// Says in the log what was not counted, and what columns do not get.
     fn say_what_is_new(&mut self) {
         let (figures, now) = (Figures::take(&self.engine, None), clock::now());
-        self.report.look(&figures, now);
+        self.report.look(&figures);
         for hint in self.hinting.look(&self.engine, &figures, now) {
             log::warn!("{hint}");
+        }
+        if let Some(note) = self.hinting.absent(&figures, now) {
+            log::info!("{note}");
         }
     }
 
