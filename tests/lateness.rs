@@ -220,7 +220,7 @@ fn a_clock_that_jumps_leaves_no_rows_and_hides_none() {
         let empty = |host: &str| {
             world.text(&format!(
                 "SELECT COALESCE(GROUP_CONCAT(hour, ' '), '') FROM (SELECT substr(window_start, 1, 13) AS hour FROM s_hourly \
-                 WHERE host = '{host}' AND samples = 0 AND window_start BETWEEN '2024' AND '2025' ORDER BY window_start)"
+                 WHERE host = '{host}' AND samples = 0 AND window_start BETWEEN '2024-01-01' AND '2025-01-01' ORDER BY window_start)"
             ))
         };
         let hours = |from: u32, until: u32| {
@@ -229,7 +229,7 @@ fn a_clock_that_jumps_leaves_no_rows_and_hides_none() {
         assert_eq!(empty("before"), hours(11, 16), "{wrong}");
         assert_eq!(empty("after"), hours(13, 18), "{wrong}");
         assert_eq!(empty("wrong"), "", "{wrong}");
-        let past = world.text("SELECT COUNT(*) || '' FROM s_hourly WHERE samples = 0 AND window_start < '2024'");
+        let past = world.text("SELECT COUNT(*) || '' FROM s_hourly WHERE samples = 0 AND window_start < '2024-01-01'");
         let days = world.text("SELECT COUNT(*) || '' FROM s_daily WHERE samples = 0");
         assert_eq!((past.as_str(), days.as_str()), ("0", "0"), "{wrong}");
     }
