@@ -480,10 +480,10 @@ impl OwnerWork {
         }
         self.flushes.running_since = None;
         let end = match &report.error {
-            // The sink was set aside when its tables were to be made, and the word of it came behind that of the end.
-            None if self.stop.is_some() && self.is_asked_for() => FlushEnd::Emptied,
+            // The sink was set aside when its tables were to be made, and the word of it came behind that of the end. The flush
+            // may also have failed of that: the new sink lacks what the old one had.
+            _ if report.was_emptied || (self.stop.is_some() && self.is_asked_for()) => FlushEnd::Emptied,
             None => FlushEnd::Complete,
-            Some(_) if report.was_emptied => FlushEnd::Emptied,
             Some(_) => FlushEnd::Failed,
         };
         if end == FlushEnd::Complete {
