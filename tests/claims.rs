@@ -167,8 +167,11 @@ fn a_directory_that_cannot_be_made_is_named_with_the_command_that_makes_it() {
     running.pass(&lines(0..10));
     let state = site.path("state");
     running.says(&format!("`install -d -o {STRANGER} -g {STRANGER} {}`", state.display()));
-    std::fs::create_dir(&state).expect("made");
-    give(&state, STRANGER);
+    // In one step: for a moment it would be root's.
+    let made = site.path("made");
+    std::fs::create_dir(&made).expect("made");
+    give(&made, STRANGER);
+    std::fs::rename(&made, &state).expect("renamed");
     running.says("can be used now");
     running.pass(&lines(10..20));
     let said = running.end();
