@@ -181,6 +181,27 @@ fn a_directory_that_cannot_be_made_is_named_with_the_command_that_makes_it() {
     assert!(site.value("SELECT SUM(n) FROM s_hourly") >= 10);
 }
 
+/// The directory is root's when it is looked at next, and given away only then: lines that were kept before must not matter.
+#[test]
+fn a_directory_that_is_made_and_given_away_later_heals() {
+    if !is_root("a_directory_that_is_made_and_given_away_later_heals") {
+        return;
+    }
+    let site = Site::with(CONFIG);
+    let program = copy_of_the_program(site.folder.path());
+    let mut running = Running::start(&mut as_stranger(&site, &program));
+    running.pass(&lines(0..10));
+    running.says("cannot be used");
+    std::fs::create_dir(site.path("state")).expect("made");
+    running.says("belongs to another user");
+    give(&site.path("state"), STRANGER);
+    running.says("can be used now");
+    running.pass(&lines(10..20));
+    let said = running.end();
+    assert!(!said.contains("could not be saved"), "{said}");
+    assert!(site.value("SELECT SUM(n) FROM s_hourly") >= 10);
+}
+
 /// A parent by the name of Telegraf.
 fn parent(site: &Site, arguments: &[&str]) -> Command {
     let script = site.path("telegraf");

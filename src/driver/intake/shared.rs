@@ -285,8 +285,8 @@ impl Shared {
             }
             inner.journaling = journaling.clone();
             if !matches!(inner.state, EngineState::Starting(_)) {
-                // Another file, which knows no heads yet.
-                inner.batch.start_segment();
+                // Another journal, which has no frames and knows no heads yet.
+                inner.batch.begin_anew();
             }
             let matcher = Box::new(matcher);
             inner.state =

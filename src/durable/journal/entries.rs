@@ -45,6 +45,11 @@ impl Encoder {
         Encoder { run, ..Encoder::default() }
     }
 
+    /// Begins another journal, which has nothing in it yet.
+    pub fn begin_anew(&mut self) {
+        *self = Encoder::new(self.run);
+    }
+
     /// The lines are another run's from now on, in a segment of their own.
     pub fn begin_run(&mut self, run: u128) {
         self.run = run;
