@@ -9,12 +9,15 @@
 //! - [`sink`]: partials and rows in SQLite and MySQL
 //! - [`engine`]: pure; bytes and time in, state and rows out
 //!
-//! Beside them: [`text`], by which all but the engine read text files of the world.
+//! Beside them: [`text`], by which all but the engine read text files of the world; [`places`], where the packages put things;
+//! [`finding`], the form of what `check` finds.
 
 pub mod cli;
 pub mod config;
 pub mod driver;
 pub mod durable;
 pub mod engine;
+pub mod finding;
+pub mod places;
 pub mod sink;
 pub mod text;

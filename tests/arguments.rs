@@ -11,10 +11,9 @@ use support::site::{Site, lines, log, wait_for};
 use support::{feed, program};
 
 /// Mistakes that people make in Telegraf's snippet, and what the log must say of each.
-const MISTAKES: [(&[&str], &str); 12] = [
+const MISTAKES: [(&[&str], &str); 11] = [
     (&[], "there is no command"),
     (&["--config", "/etc/telegraf-rollup/rollup.toml"], "unexpected argument '--config' found"),
-    (&["run"], "--config <FILE>"),
     (&["run", "--config"], "a value is required for '--config <FILE>'"),
     (&["run", "--confg", "x.toml"], "a similar argument exists: '--config'"),
     (&["run", "-config", "x.toml"], "unexpected argument '-c' found"),

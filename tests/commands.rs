@@ -498,3 +498,13 @@ fn help_teaches() {
         assert!(said.contains("telegraf-rollup"), "{said}");
     }
 }
+
+/// Without --config, a command reads where the packages put the file.
+#[test]
+fn the_configuration_has_a_place_of_its_own() {
+    let place = if cfg!(windows) { "telegraf-rollup\\rollup.toml" } else { "/etc/telegraf-rollup/rollup.toml" };
+    for command in ["run", "check", "status", "resend", "schema", "replay"] {
+        let output = program().args([command, "--help"]).output().expect("help");
+        assert!(String::from_utf8_lossy(&output.stdout).contains(place), "{command}");
+    }
+}

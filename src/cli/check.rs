@@ -1,6 +1,6 @@
 //! `check`: judge the configuration, look at the sink without changing it, explain which column takes a line.
 
-use super::load::load;
+use super::load::{ConfigFile, load};
 use super::say::say;
 use crate::config::{Config, Password, SinkConfig};
 use crate::engine::line::decode::{Point, decode};
@@ -12,7 +12,6 @@ use crate::sink::sql::ddl;
 use clap::Args;
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Args)]
@@ -20,9 +19,8 @@ use std::process::ExitCode;
     telegraf-rollup check --config rollup.toml\n  \
     telegraf-rollup check --config rollup.toml --explain 'cpu,cpu=cpu-total,host=pc-1 usage_idle=93.5'")]
 pub struct CheckArgs {
-    /// The configuration file
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
     /// Show which column takes this line of line protocol, and do nothing else; `> ` in front of it, as `telegraf --test`
     /// prints it, is left out
     #[arg(long, value_name = "LINE")]
@@ -31,8 +29,8 @@ pub struct CheckArgs {
 
 impl CheckArgs {
     pub fn run(&self) -> anyhow::Result<ExitCode> {
-        let config = load(&self.config)?;
-        say!("{}: valid", self.config.display());
+        let config = load(&self.config.path)?;
+        say!("{}: valid", self.config.path.display());
         for warning in &config.warnings {
             say!("warning: {warning}");
         }

@@ -1,9 +1,19 @@
 //! The configuration that a command works with.
 
 use crate::config::Config;
+use crate::places;
 use crate::text;
 use anyhow::Context;
-use std::path::Path;
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// Which configuration a command works with.
+#[derive(Args)]
+pub struct ConfigFile {
+    /// The configuration file
+    #[arg(long = "config", value_name = "FILE", default_value_os_t = places::config())]
+    pub path: PathBuf,
+}
 
 /// Reads and checks a configuration; the error lists every problem.
 ///

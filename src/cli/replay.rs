@@ -1,7 +1,7 @@
 //! `replay`: line protocol -> rows on stdout, through the engine that `run` uses; no state, no sink.
 
 use super::columns;
-use super::load::load;
+use super::load::{ConfigFile, load};
 use crate::driver::jobs::replay;
 use crate::driver::owner::status;
 use crate::engine::aggregate::row::Cell;
@@ -28,9 +28,8 @@ use std::process::ExitCode;
     telegraf-rollup replay --config rollup.toml --precision s export.lp"
 )]
 pub struct ReplayArgs {
-    /// The configuration file; its sink and state_dir are not used
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
     /// Judge every line as if it arrived at this time, as in 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME")]
     now: Option<String>,
@@ -80,7 +79,7 @@ enum Format {
 
 impl ReplayArgs {
     pub fn run(&self) -> anyhow::Result<ExitCode> {
-        let config = load(&self.config)?;
+        let config = load(&self.config.path)?;
         let now = match &self.now {
             None => None,
             Some(text) => Some(instant(text)?),

@@ -1,11 +1,10 @@
 //! `resend`: have everything written again that the state holds.
 
-use super::load::load;
+use super::load::{ConfigFile, load};
 use crate::driver::owner::requests;
 use crate::sink::sql::times;
 use anyhow::Context;
 use clap::Args;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// The longest day has 25 hours.
@@ -19,9 +18,8 @@ const DAY: i64 = 25 * 3_600 * 1_000_000_000;
     telegraf-rollup resend --config rollup.toml --from '2026-11-01 00:00:00'"
 )]
 pub struct ResendArgs {
-    /// The configuration file
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
     /// Only windows that end after this time, in UTC, and the rest of that day
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
@@ -29,7 +27,7 @@ pub struct ResendArgs {
 
 impl ResendArgs {
     pub fn run(&self) -> anyhow::Result<ExitCode> {
-        let config = load(&self.config)?;
+        let config = load(&self.config.path)?;
         let from = match &self.from {
             None => i64::MIN,
             Some(text) => {

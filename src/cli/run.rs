@@ -1,16 +1,15 @@
 //! `run`: what Telegraf starts.
 
+use super::load::ConfigFile;
 use crate::driver::{run, stderr};
 use clap::Args;
 use log::LevelFilter;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Args)]
 pub struct RunArgs {
-    /// The configuration file
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
     /// Run under [[outputs.execd]]: write nothing to stdout
     #[arg(long)]
     output: bool,
@@ -32,6 +31,6 @@ impl RunArgs {
             (false, false) => LevelFilter::Info,
         };
         stderr::start(level);
-        ExitCode::from(run::run(self.config, !self.output, !self.copy))
+        ExitCode::from(run::run(self.config.path, !self.output, !self.copy))
     }
 }

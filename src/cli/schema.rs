@@ -1,6 +1,6 @@
 //! `schema`: the tables of a configuration, as SQL or made in the sink.
 
-use super::load::load;
+use super::load::{ConfigFile, load};
 use super::say::say;
 use crate::config::SinkConfig;
 use crate::driver::deliver::delivery::make_tables;
@@ -10,7 +10,7 @@ use crate::sink::sql::ddl;
 use crate::sink::sql::dialect::Dialect;
 use clap::{Args, ValueEnum};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -27,9 +27,8 @@ enum DialectName {
     telegraf-rollup schema --config rollup.toml --dialect mariadb | mariadb metrics\n  \
     telegraf-rollup schema --config rollup.toml --apply")]
 pub struct SchemaArgs {
-    /// The configuration file
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
     /// Print the statements (what it does without --apply)
     #[arg(long, conflicts_with = "apply")]
     print: bool,
@@ -43,7 +42,7 @@ pub struct SchemaArgs {
 
 impl SchemaArgs {
     pub fn run(&self) -> anyhow::Result<ExitCode> {
-        let mut config = load(&self.config)?;
+        let mut config = load(&self.config.path)?;
         if self.apply {
             if let SinkConfig::MySql(mysql) = &mut config.sink {
                 // Whoever types this means it.
@@ -90,7 +89,7 @@ impl SchemaArgs {
             anyhow::bail!(
                 "the folder {shown} belongs to another user: run this as that user, `sudo -u {owner} telegraf-rollup schema \
                  --config {} --apply`",
-                self.config.display()
+                self.config.path.display()
             );
         }
         Ok(())

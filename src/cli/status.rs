@@ -1,7 +1,7 @@
 //! `status`: what the running process says of itself.
 
 use super::columns;
-use super::load::load;
+use super::load::{ConfigFile, load};
 use super::say::say;
 use crate::driver::owner::status;
 use crate::engine::Counters;
@@ -9,7 +9,6 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::Value;
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -24,9 +23,8 @@ const STALE_AFTER: Duration = Duration::from_secs(35);
     telegraf-rollup status --config rollup.toml --json | jq .flush"
 )]
 pub struct StatusArgs {
-    /// The configuration file
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
     /// Print the file as it is
     #[arg(long)]
     json: bool,
@@ -34,7 +32,7 @@ pub struct StatusArgs {
 
 impl StatusArgs {
     pub fn run(&self) -> anyhow::Result<ExitCode> {
-        let config = load(&self.config)?;
+        let config = load(&self.config.path)?;
         let path = status::path(&config.state_dir);
         let text = std::fs::read_to_string(&path).with_context(|| {
             format!("cannot read {}: has `run` counted a line with this configuration yet?", path.display())

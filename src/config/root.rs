@@ -3,6 +3,7 @@
 use super::keys::LATER;
 use super::read::Table;
 use crate::engine::zone::Zone;
+use crate::places;
 use std::path::PathBuf;
 
 /// Reads `timezone`; `None` if there is no such zone, which is reported.
@@ -21,17 +22,7 @@ pub fn zone(root: &Table<'_, '_>) -> Option<Zone> {
 
 /// Reads `state_dir`.
 pub fn state_dir(root: &Table<'_, '_>) -> PathBuf {
-    root.string("state_dir").map_or_else(default_state_dir, |text| PathBuf::from(text.value))
-}
-
-/// Where state lives if the configuration does not say.
-fn default_state_dir() -> PathBuf {
-    if cfg!(windows) {
-        let data = std::env::var_os("ProgramData").unwrap_or_else(|| "C:\\ProgramData".into());
-        PathBuf::from(data).join("telegraf-rollup")
-    } else {
-        PathBuf::from("/var/lib/telegraf-rollup")
-    }
+    root.string("state_dir").map_or_else(places::state_dir, |text| PathBuf::from(text.value))
 }
 
 /// Warns of the sections that only later versions act on.

@@ -18,6 +18,7 @@ pub mod memory;
 pub mod mysql;
 pub mod open;
 pub mod port;
+pub mod probe;
 pub mod sql;
 pub mod sqlite;
 mod tls;
