@@ -344,7 +344,8 @@ fn replay_prints_rows_in_every_format() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = folder.path().join("rollup.toml");
     std::fs::write(&config, format!("{GOOD}[missing]\nhorizon = \"2d\"\n")).expect("writable");
-    let input = b"m,host=a v=81 1700000000000000000\nm,host=a v=1 1700000001000000000\nx\n";
+    let input =
+        b"m,host=a v=81 1700000000000000000\nm,host=a v=1 1700000001000000000\nx\nm,host=b v=2 1700093600000000000\n";
     let replay = |arguments: &[&str]| {
         let mut command = program();
         command.args(["replay", "--config"]).arg(&config).args(arguments).arg("-");
@@ -353,9 +354,9 @@ fn replay_prints_rows_in_every_format() {
     };
     let (table, said) = replay(&[]);
     assert!(table.contains("2023-11-14 22:00:00") && table.contains("41.000"), "{table}");
-    assert!(table.contains("47 more windows without a sample"), "{table}");
+    assert!(table.contains("24 more windows without a sample"), "{table}");
     assert!(
-        said.contains("3 lines, 2 of them feed a column, 2 points counted; not counted: 1 malformed lines"),
+        said.contains("4 lines, 3 of them feed a column, 3 points counted; not counted: 1 malformed lines"),
         "{said}"
     );
     let (json, _) = replay(&["--format", "json"]);
@@ -369,15 +370,24 @@ fn replay_prints_rows_in_every_format() {
         csv.starts_with("table,window_start,local,host,avg_v,odd,samples,coverage,first_seen,last_seen\n"),
         "{csv}"
     );
-    assert_eq!(csv.lines().count(), 1 + 48 + 1, "one row with samples, 48 windows start within the horizon");
-    // Judged at a time: the second point is too far ahead, the window has not ended.
+    // Rows with samples, and those of a that end before the newest point, which is one of b at 00:13 two days later.
+    assert_eq!(csv.lines().count(), 1 + 2 + 25, "{csv}");
+    let (json, _) = replay(&["--format", "json"]);
+    assert!(
+        !json.contains("\"is_final\":0"),
+        "without a time every window is final, also that of the newest point: {json}"
+    );
+    // Up to a time: 48 windows start within the horizon of a, and 22 of b have ended.
+    let (csv, _) = replay(&["--format", "csv", "--now", "2023-11-16T23:00:00Z"]);
+    assert_eq!(csv.lines().count(), 1 + 2 + 48 + 22, "{csv}");
+    // Judged at a time: the third point is too far ahead, the window has not ended.
     let (json, said) = replay(&["--format", "json", "--now", "2023-11-14T22:13:20Z"]);
     assert_eq!(json.lines().count(), 1, "{json}");
     assert!(json.contains("\"is_final\":0") && said.contains("2 points counted"), "{json}{said}");
     let (json, said) = replay(&["--format", "json", "--now", "2023-11-14T22:00:00Z"]);
-    assert!(json.is_empty() && said.contains("2 points in the future"), "{json}{said}");
+    assert!(json.is_empty() && said.contains("3 points in the future"), "{json}{said}");
     let (json, said) = replay(&["--format", "json", "--now", "2024-11-14T22:00:00Z"]);
-    assert!(json.is_empty() && said.contains("2 late points"), "{json}{said}");
+    assert!(json.is_empty() && said.contains("3 late points"), "{json}{said}");
     // A reader that goes away is no error.
     let mut command = program();
     command.args(["replay", "--config"]).arg(&config).arg(repository("telegraf/none.influx"));

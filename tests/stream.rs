@@ -540,7 +540,7 @@ fn the_sample_passes_and_gives_the_rows_of_replay() {
         std::fs::write(&path, &config).expect("writable");
         let output = feed(program().args(["run", "--config"]).arg(&path), &input);
         assert!(output.stdout == input, "{name}: stdout is not the input");
-        // Replay knows no end of time; the live process has empty rows up to now only.
+        // Without a time, `replay` has empty rows up to the newest point; the live process has them up to now.
         let now = jiff::Timestamp::now().to_string();
         let mut replay = program();
         replay.args(["replay", "--format", "csv", "--now", &now, "--config"]).arg(&path).arg("-");

@@ -21,8 +21,8 @@ use std::process::ExitCode;
 
 #[derive(Args)]
 #[command(
-    after_help = "Without --now nothing is late and every window is final. With it, every line is judged as if it \
-    arrived at that time.\n\nExamples:\n  telegraf-rollup replay --config rollup.toml metrics.influx\n  \
+    after_help = "Without --now nothing is late, every window is final, and hours without a sample are shown up to the newest \
+    point that counts. With it, every line is judged as if it arrived at that time, and such hours are shown up to then.\n\nExamples:\n  telegraf-rollup replay --config rollup.toml metrics.influx\n  \
     zcat old.gz | telegraf-rollup replay --config rollup.toml --format csv - > rows.csv\n  \
     telegraf --test | telegraf-rollup replay --config rollup.toml -\n  \
     telegraf-rollup replay --config rollup.toml --precision s export.lp"

@@ -116,10 +116,22 @@ pub fn rollup(config_toml: &str, input: &[u8], options: &Options) -> Vec<Row> {
     let config = Config::read(config_toml);
     let arrivals = arrivals(&config, input, options);
     let mut rows = Vec::new();
+    let until = options.now_ns.or_else(|| newest(&config, &arrivals, options));
     for summary in &config.summaries {
-        summary_rows(&config, summary, &arrivals, options, &mut rows);
+        summary_rows(&config, summary, (&arrivals, until), options, &mut rows);
     }
     rows
+}
+
+/// When the newest point was that a column of any summary took as it came: without a time to judge at, windows without a sample
+/// have rows up to then.
+fn newest(config: &Config, arrivals: &[Point], options: &Options) -> Option<i64> {
+    let counts = |point: &&Point| {
+        let counts =
+            |summary: &Summary| device_of(summary, point).is_some() && !takers(summary, point, options).is_empty();
+        config.summaries.iter().any(counts)
+    };
+    arrivals.iter().filter(counts).map(|point| point.ts).max()
 }
 
 /// The rows in the format of `expected.csv` of the cases. There the rows of a table are ordered by key
@@ -1381,7 +1393,14 @@ fn cuts(config: &Config, summary: &Summary, arrivals: &[Point], options: &Option
     out
 }
 
-fn summary_rows(config: &Config, summary: &Summary, arrivals: &[Point], options: &Options, rows: &mut Vec<Row>) {
+/// The rows of a summary; those without a sample are of windows that end at `until` at the latest.
+fn summary_rows(
+    config: &Config,
+    summary: &Summary,
+    (arrivals, until): (&[Point], Option<i64>),
+    options: &Options,
+    rows: &mut Vec<Row>,
+) {
     let points = &accepted_points(arrivals, options);
     let mut windows = Windows::default();
     let mut cuts = cuts(config, summary, arrivals, options);
@@ -1424,7 +1443,7 @@ fn summary_rows(config: &Config, summary: &Summary, arrivals: &[Point], options:
         }
     }
 
-    let ends = |window: Window| options.now_ns.is_none_or(|now| window.end_ns() <= i128::from(now));
+    let ends = |window: Window| until.is_some_and(|until| window.end_ns() <= i128::from(until));
     let mut tables: [Vec<(i64, &Device, Row)>; 2] = Default::default();
     for (device, hours) in &devices {
         let cuts = cuts.get_mut(device).expect("it has hours");

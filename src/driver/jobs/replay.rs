@@ -22,6 +22,9 @@ const READ_BYTES: usize = 128 << 10;
 const LINES_LOOKED_AT: u32 = 1 << 14;
 const LINES_A_LOOK: u32 = 256;
 
+/// Without a time to judge at, every window has been settled for as long as this, in nanoseconds.
+const SETTLED: i64 = i64::MAX / 2;
+
 /// A replay that is being fed.
 pub struct Replay {
     engine: Engine,
@@ -48,12 +51,12 @@ fn timestamp(line: &[u8]) -> Option<Range<usize>> {
 }
 
 impl Replay {
-    /// Starts a replay. Every line is judged at `now` (nanoseconds since the epoch); with `None` nothing is late and
-    /// every window is final.
+    /// Starts a replay. Every line is judged at `now` (nanoseconds since the epoch); with `None` nothing is late, every window
+    /// is final, also that of the newest point, and windows without a sample have rows up to that point.
     pub fn new(schema: &Schema, now: Option<i64>) -> Replay {
         let mut schema = schema.clone();
         if now.is_none() {
-            schema.lateness = Lateness { max: i64::MAX, future: i64::MAX, ..schema.lateness };
+            schema.lateness = Lateness { max: i64::MAX, future: i64::MAX, allowed: -SETTLED };
         }
         let mut engine = Engine::new(Arc::new(schema));
         engine.watch(LINES_LOOKED_AT, LINES_A_LOOK);
@@ -162,10 +165,10 @@ impl Replay {
     /// None of the sink's errors can happen in memory.
     pub fn finish(self) -> Result<(MemorySink, Counters), SinkError> {
         let counters = self.engine.counters();
+        let newest = || self.engine.tallies().iter().map(|tally| tally.last_point).max().unwrap_or_default();
+        let judged = self.now.unwrap_or_else(newest);
         let shared = Shared::new(self.engine);
         let mut rows = MemorySink::default();
-        // Half of the range leaves room for adding to it: every window has ended and is final.
-        let judged = self.now.unwrap_or(i64::MAX / 2);
         let scope = Scope::Everything { running: true };
         pass::flush(&shared, &mut rows, &mut FlushMemory::default(), "replay", judged, scope)?;
         Ok((rows, counters))
