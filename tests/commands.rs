@@ -386,8 +386,12 @@ fn replay_prints_rows_in_every_format() {
     assert!(json.contains("\"is_final\":0") && said.contains("2 points counted"), "{json}{said}");
     let (json, said) = replay(&["--format", "json", "--now", "2023-11-14T22:00:00Z"]);
     assert!(json.is_empty() && said.contains("3 points in the future"), "{json}{said}");
-    let (json, said) = replay(&["--format", "json", "--now", "2024-11-14T22:00:00Z"]);
+    let (json, said) = replay(&["--format", "json", "--now", "2024-11-14"]);
     assert!(json.is_empty() && said.contains("3 late points"), "{json}{said}");
+    let (_, said) = replay(&["--now", "2024-11-14 12:00"]);
+    assert!(said.contains("as if it arrived at 2024-11-14 12:00:00+00:00 UTC"), "{said}");
+    let (out, said) = replay(&["--now", "soon"]);
+    assert!(out.is_empty() && said.contains("--now \"soon\" is not a time: write 2026-01-31 or"), "{said}");
     // A reader that goes away is no error.
     let mut command = program();
     command.args(["replay", "--config"]).arg(&config).arg(repository("telegraf/none.influx"));

@@ -5,6 +5,7 @@ mod check;
 mod columns;
 mod load;
 mod misunderstood;
+mod moment;
 mod replay;
 mod resend;
 mod run;

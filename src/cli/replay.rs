@@ -2,6 +2,7 @@
 
 use super::columns;
 use super::load::{ConfigFile, load};
+use super::moment;
 use crate::driver::jobs::replay;
 use crate::driver::owner::status;
 use crate::engine::aggregate::row::Cell;
@@ -30,7 +31,8 @@ use std::process::ExitCode;
 pub struct ReplayArgs {
     #[command(flatten)]
     config: ConfigFile,
-    /// Judge every line as if it arrived at this time, as in 2026-01-31T12:00:00Z
+    /// Judge every line as if it arrived at this time: 2026-01-31 or '2026-01-31 12:00' in the configuration's zone, or
+    /// 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME")]
     now: Option<String>,
     /// The unit of the timestamps, as for InfluxDB's import
@@ -82,8 +84,11 @@ impl ReplayArgs {
         let config = load(&self.config.path)?;
         let now = match &self.now {
             None => None,
-            Some(text) => Some(instant(text)?),
+            Some(text) => Some(moment::parse("--now", text, &config.schema.zone)?),
         };
+        if let Some(now) = now {
+            eprintln!("every line is judged as if it arrived at {}", moment::shown(now, &config.schema.zone));
+        }
         let mut replay = replay::Replay::new(&config.schema, now).with_precision(self.precision.precision());
         for path in &self.files {
             let name = path.display();
@@ -138,15 +143,6 @@ impl ReplayArgs {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Reads a time: RFC 3339, or seconds since the epoch.
-fn instant(text: &str) -> anyhow::Result<i64> {
-    let nanoseconds = match text.parse::<jiff::Timestamp>() {
-        Ok(at) => i64::try_from(at.as_nanosecond()).ok(),
-        Err(_) => text.parse::<i64>().ok().and_then(|s| s.checked_mul(1_000_000_000)),
-    };
-    nanoseconds.with_context(|| format!("{text:?} is not a time: write, for example, 2026-01-31T12:00:00Z"))
 }
 
 /// Calls `each` for every table with its rows in order of key and window.

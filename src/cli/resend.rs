@@ -1,8 +1,8 @@
 //! `resend`: have everything written again that the state holds.
 
 use super::load::{ConfigFile, load};
+use super::moment;
 use crate::driver::owner::requests;
-use crate::sink::sql::times;
 use anyhow::Context;
 use clap::Args;
 use std::process::ExitCode;
@@ -15,12 +15,13 @@ const DAY: i64 = 25 * 3_600 * 1_000_000_000;
     after_help = "For a table that was emptied, or a backup that was restored: every row can be written again, as often as \
     one likes. Rows that the sink has refused are tried at once. The state holds windows for as long as lateness.max lets points come; the oldest day may be incomplete then.\n\nExamples:\n  \
     telegraf-rollup resend --config rollup.toml\n  \
-    telegraf-rollup resend --config rollup.toml --from '2026-11-01 00:00:00'"
+    telegraf-rollup resend --config rollup.toml --from 2026-11-01"
 )]
 pub struct ResendArgs {
     #[command(flatten)]
     config: ConfigFile,
-    /// Only windows that end after this time, in UTC, and the rest of that day
+    /// Only windows that end after this time, and the rest of that day: 2026-11-01 or '2026-11-01 12:00' in the configuration's
+    /// zone, or 2026-11-01T12:00:00Z
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
 }
@@ -30,12 +31,7 @@ impl ResendArgs {
         let config = load(&self.config.path)?;
         let from = match &self.from {
             None => i64::MIN,
-            Some(text) => {
-                let bare = text.trim_end_matches('Z');
-                let whole = if bare.contains([' ', 'T']) { bare.to_string() } else { format!("{bare} 00:00:00") };
-                let message = "is not a time: write it as in '2026-11-01 00:00:00' (UTC)";
-                times::parse_datetime(&whole).with_context(|| format!("--from {text:?} {message}"))?
-            }
+            Some(text) => moment::parse("--from", text, &config.schema.zone)?,
         };
         // A daily row needs all hours of its day.
         let from = from.saturating_sub(DAY);
