@@ -46,15 +46,22 @@ pub enum TextError {
 /// # Errors
 /// The file cannot be read, or is of another encoding. The text of the error tells nothing of the content.
 pub fn read(path: &Path) -> Result<String, TextError> {
-    let bytes = std::fs::read(path)?;
-    if let Some(foreign) = utf16(&bytes) {
-        return Err(foreign.into());
+    Ok(decode(&std::fs::read(path)?)?)
+}
+
+/// Returns the text of a file that has been read, as [`read`] does.
+///
+/// # Errors
+/// It is of another encoding.
+pub fn decode(bytes: &[u8]) -> Result<String, ForeignText> {
+    if let Some(foreign) = utf16(bytes) {
+        return Err(foreign);
     }
-    match std::str::from_utf8(without_mark(&bytes)) {
+    match std::str::from_utf8(without_mark(bytes)) {
         Ok(text) => Ok(text.to_string()),
         Err(e) => {
-            let before = &without_mark(&bytes)[..e.valid_up_to()];
-            Err(ForeignText::CodePage { line: 1 + memchr::memchr_iter(b'\n', before).count() }.into())
+            let before = &without_mark(bytes)[..e.valid_up_to()];
+            Err(ForeignText::CodePage { line: 1 + memchr::memchr_iter(b'\n', before).count() })
         }
     }
 }

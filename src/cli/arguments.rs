@@ -1,6 +1,6 @@
 //! Arguments -> one command -> exit code.
 
-use super::{check, misunderstood, replay, resend, run, schema, status};
+use super::{check, misunderstood, replay, resend, run, schema, setup, status};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -16,7 +16,7 @@ use std::process::ExitCode;
     after_help = "Start here:\n  \
         telegraf-rollup replay --config rollup.toml metrics.influx   see the rows that recorded lines would make\n  \
         telegraf-rollup check --config rollup.toml                   judge the configuration and look at the sink\n  \
-        then let Telegraf run it: see telegraf/processor.conf"
+        telegraf-rollup setup                                        put everything in place for Telegraf (Linux)"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -34,6 +34,8 @@ enum Command {
     Run(run::RunArgs),
     /// Judge a configuration, look at the sink's tables, explain which column takes a line
     Check(check::CheckArgs),
+    /// Put everything in place for Telegraf on this machine, or take it back (Linux, as root)
+    Setup(setup::SetupArgs),
     /// Read line protocol from a file and print the rows it makes; touches neither state nor sink
     Replay(replay::ReplayArgs),
     /// Show what the running process says of itself: flushes, what waits, what was set aside
@@ -57,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Status(status) => finish(status.run()),
         Command::Resend(resend) => finish(resend.run()),
         Command::Schema(schema) => finish(schema.run()),
+        Command::Setup(setup) => finish(setup.run()),
     }
 }
 

@@ -11,6 +11,7 @@ mod resend;
 mod run;
 mod say;
 mod schema;
+mod setup;
 mod status;
 
 pub use arguments::main;
