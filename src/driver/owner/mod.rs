@@ -2,12 +2,15 @@
 
 pub mod action;
 mod barred;
+pub mod event;
+mod fault;
 pub mod figures;
 pub mod guest;
 mod hinting;
 pub mod keeper;
 pub mod lifecycle;
 mod message;
+mod opening;
 pub mod pace;
 mod parent;
 mod perform;

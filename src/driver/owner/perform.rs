@@ -8,12 +8,14 @@
 
 use super::action::{Action, FlushOrder, PipeReason};
 use super::barred::Barred;
+use super::fault::fault;
 use super::figures::{Figures, FlushFigures};
 use super::guest::Guest;
 use super::hinting::Hinting;
 use super::keeper::{self, Keeper};
 use super::lifecycle::{Admission, Claimed, Event, FlushEnd};
 use super::message::Message;
+use super::opening::{open, remove_old};
 use super::pace::Pace;
 use super::parent;
 use super::report::{self, LossReport};
@@ -28,13 +30,8 @@ use crate::driver::intake::shared::Shared;
 use crate::driver::names::random;
 use crate::driver::{clock, threads};
 use crate::durable::claim::{self, Claim, Refusal};
-use crate::durable::disk::Disk;
-use crate::durable::journal::adopt;
 use crate::durable::journal::name;
 use crate::durable::journal::read::Recovered;
-use crate::durable::private;
-use crate::durable::state::db::StateDb;
-use crate::durable::state_error::StateError;
 use crate::engine::Engine;
 use crate::engine::schema::fnv1a;
 use crate::text;
@@ -573,76 +570,4 @@ impl OwnerWork {
             Err(e) => log::error!("resend: {e}; trying again"),
         }
     }
-}
-
-/// Recovers the state of a directory that is ours.
-fn open(config: &Config, guest: &Guest) -> Result<(Keeper, (Engine, Recovered)), StateError> {
-    if let Err(e) = private::tighten(&guest.folder) {
-        log::warn!("other users may read {}: {e}", guest.folder.display());
-    }
-    let (store, aside) = StateDb::open(&config.state_dir)?;
-    if let Some(aside) = aside {
-        log::error!(
-            "the state in {} is of no use: {}; set aside as {}; starting anew",
-            config.state_dir.display(),
-            aside.reason,
-            aside.files.join(", ")
-        );
-    }
-    let others = guest.others().map_err(|error| StateError::Io { what: "the journal cannot be read", error })?;
-    let abandoned: Vec<String> = others.into_iter().filter(|name| claim::is_abandoned(&guest.folder, name)).collect();
-    let began = Instant::now();
-    let writer = format!("{:032x}", random());
-    let opened = Keeper::open(Box::new(store), guest.disk.clone(), &config.schema, &abandoned, guest.run, writer)?;
-    if !opened.is_first_start {
-        log::info!(
-            "recovered {} devices and {} batches of the journal in {} ms",
-            opened.engine.device_count(),
-            opened.journal.frames,
-            began.elapsed().as_millis()
-        );
-    }
-    if opened.journal.missing_bytes > 0 {
-        let bytes = opened.journal.missing_bytes;
-        log::warn!("{bytes} bytes of the journal are missing: they could not be written, or a power loss took them");
-    }
-    Ok((opened.keeper, (opened.engine, opened.journal)))
-}
-
-/// Removes old journal files, in a thread of its own if one can be had: a file system can take its time for it, and a file
-/// that stays is removed after the next checkpoint.
-fn remove_old(disk: Arc<dyn Disk>, before: u64) {
-    let remove = move |disk: &dyn Disk| {
-        if let Err(e) = adopt::remove_before(disk, before) {
-            log::warn!("old journal files cannot be removed: {e}; trying again");
-        }
-    };
-    let other = disk.clone();
-    if threads::start("tidy journal", move || remove(&*other)).is_err() {
-        remove(&*disk);
-    }
-}
-
-/// Panics at the action that `TELEGRAF_ROLLUP_FAULT_ACTION` names, as often as it says (`Checkpoint:1`): how tests fail the
-/// keeper in a real process. Only debug builds have it.
-fn fault(action: Action) {
-    #[cfg(debug_assertions)]
-    {
-        use std::sync::OnceLock;
-        use std::sync::atomic::{AtomicU32, Ordering};
-        static FAULT: OnceLock<Option<(String, AtomicU32)>> = OnceLock::new();
-        let read = || {
-            let text = std::env::var("TELEGRAF_ROLLUP_FAULT_ACTION").ok()?;
-            let (name, times) = text.split_once(':')?;
-            Some((name.to_string(), AtomicU32::new(times.parse().ok()?)))
-        };
-        if let Some((failing, left)) = FAULT.get_or_init(read)
-            && format!("{action:?}").starts_with(failing.as_str())
-            && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
-        {
-            panic!("fault injected by TELEGRAF_ROLLUP_FAULT_ACTION");
-        }
-    }
-    #[cfg(not(debug_assertions))]
-    let _ = action;
 }
