@@ -10,7 +10,8 @@
 //! - [`engine`]: pure; bytes and time in, state and rows out
 //!
 //! Beside them: [`text`], by which all but the engine read text files of the world; [`places`], where the packages put things;
-//! [`finding`], the form of what `check` finds.
+//! [`finding`], the form of what `check` finds;
+//! [`words`], numbers and lengths of time as people read them.
 
 pub mod cli;
 pub mod config;
@@ -21,3 +22,4 @@ pub mod finding;
 pub mod places;
 pub mod sink;
 pub mod text;
+pub mod words;

@@ -20,3 +20,4 @@ mod signals;
 pub mod stderr;
 pub mod stream;
 mod threads;
+pub mod troubles;

@@ -83,6 +83,30 @@ fn foreign(folder: &Path) -> io::Result<Option<Foreign>> {
     Ok(None)
 }
 
+/// Whether a state directory has an owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tenancy {
+    Owned,
+    Free,
+    /// Who asks may not look.
+    Unknown,
+}
+
+/// Looks whether a process owns a state directory, and touches nothing: the lock is shared with nobody, for less than a moment, and a
+/// process that claims it just then tries again.
+pub fn tenancy(folder: &Path) -> Tenancy {
+    let file = match File::open(folder.join("lock")) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Tenancy::Free,
+        Err(_) => return Tenancy::Unknown,
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Tenancy::Free,
+        Err(TryLockError::WouldBlock) => Tenancy::Owned,
+        Err(TryLockError::Error(_)) => Tenancy::Unknown,
+    }
+}
+
 fn lock(path: &Path) -> Result<Claim, Refusal> {
     let file = private::lockable(path).map_err(Refusal::Unusable)?;
     match file.try_lock() {
@@ -167,7 +191,9 @@ mod tests {
         let path = folder.path().join("state");
         let first = claim(&path).expect("free");
         assert!(matches!(claim(&path), Err(Refusal::Owned)));
+        assert_eq!(tenancy(&path), Tenancy::Owned);
         drop(first);
+        assert_eq!(tenancy(&path), Tenancy::Free);
         claim(&path).expect("free again");
     }
 

@@ -18,7 +18,7 @@ const SILENT_AFTER: i64 = HOUR;
 const SHOWN_CHARS_MAX: usize = 40;
 
 /// Bytes of a line, for people.
-fn shown(bytes: &[u8]) -> String {
+pub(super) fn shown(bytes: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(bytes).replace(char::is_control, "?");
     text.chars().take(SHOWN_CHARS_MAX).collect()
 }
