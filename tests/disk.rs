@@ -148,7 +148,21 @@ fn a_disk_that_fails_does_not_hold_the_stream() {
         }
         assert!((1..=3).contains(&trouble), "{mode}: named {trouble} times:\n{log}");
         if mode != "stall" {
-            assert!(log.contains("I! the journal can be written again"), "{mode}: {log}");
+            assert!(log.contains("I! the journal can be written again after "), "{mode}: {log}");
+        }
+        // The last word of each trouble is that it is over.
+        for (begins, over) in [
+            ("the journal cannot be written: ", "the journal can be written again after "),
+            ("the journal cannot be synced: ", "the journal can be synced again after "),
+            ("the journal is stuck ", "the journal moves again after "),
+            ("the state cannot be saved: ", "the state is saved again after "),
+            ("status.json cannot be written: ", "status.json can be written again after "),
+            ("E! no rows are written: ", "I! the sink works again after "),
+        ] {
+            if let Some(began) = log.rfind(begins) {
+                let ended = log.rfind(over);
+                assert!(ended.is_some_and(|ended| ended > began), "{mode}: {begins:?} has no end:\n{log}");
+            }
         }
     }
 }

@@ -7,7 +7,7 @@
 //! but the stream take for short slices only and never hold across input or output.
 
 pub mod backoff;
-mod clock;
+pub mod clock;
 pub mod deliver;
 pub mod flush;
 pub mod hints;

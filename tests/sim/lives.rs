@@ -630,7 +630,11 @@ impl Lives {
                 process.has_flusher = self.is_calm || !chance::percent(5);
                 return (!process.has_flusher).then_some(Event::FlusherLost);
             }
-            Action::MakeTables | Action::Report | Action::SayNothingMatched | Action::CutFlushShort => {}
+            Action::MakeTables
+            | Action::Report
+            | Action::SayNothingMatched
+            | Action::CutFlushShort
+            | Action::LookAtConfig => {}
             Action::Claim => return Some(Event::Claimed(self.claim(index))),
             Action::Own => return self.own(index),
             Action::WriteLeftOver => {

@@ -11,15 +11,24 @@ use crate::config::{Config, Retention};
 use crate::driver::flush::pass::{FlushMemory, Flushed, Scope};
 use crate::driver::flush::quarantine::QuarantineFigures;
 use crate::driver::intake::shared::Shared;
+use crate::driver::troubles::{Trouble, Troubles};
 use crate::driver::{clock, threads};
 use crate::durable::state_error::StateError;
 use crate::engine::zone::WindowKind;
 use crate::sink::open::open;
 use crate::sink::port::{Sink, SinkError};
+use crate::words;
+use log::Level;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::time::Duration;
+
+/// Tables that could not be made are tried again after this time, which doubles ...
+const TABLES_PAUSE: Duration = Duration::from_secs(10);
+/// ... up to this.
+const TABLES_PAUSE_MAX: Duration = Duration::from_secs(300);
 
 /// What the flusher asks of the keeper, each with the way of its answer.
 pub enum VaultCall {
@@ -123,18 +132,28 @@ pub struct Flusher {
 }
 
 impl Flusher {
-    /// Starts the thread. `say` is called by it, and must not wait.
+    /// Starts the thread. `say` is called by it, and must not wait. What is wrong with the sink is told to a board.
     ///
     /// # Errors
     /// No thread can be had.
-    pub fn start(config: Arc<Config>, say: impl Fn(FlusherSays) + Send + 'static) -> io::Result<Flusher> {
+    pub fn start(
+        config: Arc<Config>,
+        troubles: Troubles,
+        say: impl Fn(FlusherSays) + Send + 'static,
+    ) -> io::Result<Flusher> {
         let (jobs, received) = channel();
         threads::start("flusher", move || {
             // Also if it dies of something that nobody thought of.
             let say = Farewell(say);
-            let mut work =
-                FlusherWork { sink: open(&config.sink), config, memory: FlushMemory::default(), engine: None };
-            for job in received {
+            let mut work = FlusherWork {
+                sink: open(&config.sink),
+                config,
+                memory: FlushMemory::default(),
+                engine: None,
+                troubles,
+                tables_wait: None,
+            };
+            while let Some(job) = work.next(&received) {
                 match job {
                     Job::MakeTables => {
                         if work.make_tables() {
@@ -171,9 +190,44 @@ struct FlusherWork {
     memory: FlushMemory,
     /// The engine that the memory is of.
     engine: Option<Arc<Shared>>,
+    troubles: Troubles,
+    /// The tables could not be made: they are tried again after this time, unless a flush makes them first.
+    tables_wait: Option<Duration>,
 }
 
 impl FlusherWork {
+    /// The next job; `None` at the end.
+    fn next(&self, jobs: &Receiver<Job>) -> Option<Job> {
+        let Some(pause) = self.tables_wait else { return jobs.recv().ok() };
+        match jobs.recv_timeout(pause) {
+            Ok(job) => Some(job),
+            Err(RecvTimeoutError::Timeout) => Some(Job::MakeTables),
+            Err(RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    /// Says that the sink is of no use now, and why.
+    fn fails(&self, error: &SinkError) {
+        let text = match error {
+            SinkError::Temporary(_) => format!("the sink failed, trying again soon: {error}"),
+            SinkError::Setup(_) => format!("the sink needs your help: {error}"),
+            // Said once: what was set aside is no trouble any more.
+            SinkError::Emptied(_) => return log::error!("{error}"),
+        };
+        self.troubles.hold(Trouble::Sink, Level::Error, &text);
+    }
+
+    /// Says that the sink works, if it has not: so many rows had waited.
+    fn works(&self, rows: usize) {
+        self.troubles.over(Trouble::Sink, |lasted, _| {
+            let late = match rows as u64 {
+                0 => "nothing was late".to_string(),
+                rows => format!("{} {} late", words::some(rows, "row"), words::verb(rows, "was", "were")),
+            };
+            format!("the sink works again after {lasted}: {late}, nothing is lost")
+        });
+    }
+
     /// Begins with a new sink, which looks at its tables again: they may have been dropped or replaced.
     fn renew(&mut self) {
         self.sink = open(&self.config.sink);
@@ -184,14 +238,21 @@ impl FlusherWork {
         let FlusherWork { config, sink, .. } = self;
         let made = catch_unwind(AssertUnwindSafe(|| make_tables(sink.as_mut(), &config.schema)));
         match made {
-            Ok(Ok(())) => false,
+            Ok(Ok(())) => {
+                self.tables_wait = None;
+                self.works(0);
+                false
+            }
             Ok(Err(error)) => {
-                report(&error);
+                self.tables_wait =
+                    Some(self.tables_wait.map_or(TABLES_PAUSE, |pause| (pause * 2).min(TABLES_PAUSE_MAX)));
+                self.fails(&error);
                 self.renew();
                 matches!(error, SinkError::Emptied(_))
             }
-            // The panic is in the log.
+            // The panic is in the log. The first flush makes them.
             Err(_) => {
+                self.tables_wait = None;
                 self.renew();
                 false
             }
@@ -201,6 +262,7 @@ impl FlusherWork {
     fn flush(&mut self, job: FlushJob) -> FlushReport {
         let FlushJob { number, shared, writer, call, scope, purge, retry_refused } = job;
         let now = clock::now();
+        self.tables_wait = None;
         if !self.engine.as_ref().is_some_and(|engine| Arc::ptr_eq(engine, &shared)) {
             // What is remembered is of another engine's devices.
             (self.memory, self.engine) = (FlushMemory::default(), Some(shared.clone()));
@@ -217,30 +279,45 @@ impl FlusherWork {
             Ok(Ok(flushed)) => {
                 log::debug!("flushed {} hourly and {} daily rows", flushed.hourly, flushed.daily);
                 said.flushed = flushed;
-                match self.memory.missing {
-                    0 if purge => self.purge(),
-                    0 => {}
+                match self.memory.missing as u64 {
+                    0 => {
+                        self.works(said.flushed.hourly + said.flushed.daily);
+                        if purge {
+                            self.purge();
+                        }
+                    }
                     missing => {
-                        let error =
-                            format!("its answers lack what was written, and {missing} rows are not made of them");
-                        log::error!("the sink failed, trying again soon: {error}");
+                        let error = format!(
+                            "its answers lack what was written, and {} {} not made of them",
+                            words::some(missing, "row"),
+                            words::verb(missing, "is", "are")
+                        );
+                        let text = format!("the sink failed, trying again soon: {error}");
+                        self.troubles.hold(Trouble::Sink, Level::Error, &text);
                         said.error = Some(error);
                     }
                 }
             }
             Ok(Err(DeliveryError::State(error))) => {
-                log::error!("nothing is flushed: {error}; trying again");
+                let text = format!("no rows are written: {error}; trying again soon; look at the disk under state_dir");
+                self.troubles.hold(Trouble::Sink, Level::Error, &text);
                 said.error = Some(error.to_string());
             }
             Ok(Err(DeliveryError::Sink(error))) => {
-                report(&error);
+                self.fails(&error);
                 said.error = Some(error.to_string());
                 said.was_emptied = matches!(error, SinkError::Emptied(_));
                 self.renew();
             }
             Err(_) => {
                 // The panic is in the log. A new sink starts without whatever state led to it.
-                said.error = Some("a panic, see the log".to_string());
+                let error = "an internal error, see the log; please report it".to_string();
+                self.troubles.hold(
+                    Trouble::Sink,
+                    Level::Error,
+                    &format!("the sink failed, trying again soon: {error}"),
+                );
+                said.error = Some(error);
                 self.renew();
             }
         }
@@ -265,10 +342,20 @@ impl FlusherWork {
         let FlusherWork { config, sink, .. } = self;
         let work = || connected(sink.as_mut(), &config.schema, |sink| purge(sink, config, clock::now()));
         match catch_unwind(AssertUnwindSafe(work)) {
-            Ok(Ok(0)) => {}
-            Ok(Ok(rows)) => log::info!("{rows} rows are older than [retention] keeps them: deleted"),
+            Ok(Ok(rows)) => {
+                self.troubles.over(Trouble::Retention, |lasted, _| {
+                    format!("old rows can be deleted again after {lasted}: nothing is lost")
+                });
+                if rows > 0 {
+                    let is = words::verb(rows, "is", "are");
+                    log::info!("{} {is} older than [retention] keeps them: deleted", words::some(rows, "row"));
+                }
+            }
             Ok(Err(e)) => {
-                log::warn!("rows that are older than [retention] keeps them cannot be deleted: {e}");
+                let text = format!(
+                    "rows that are older than [retention] keeps them cannot be deleted: {e}; trying again in an hour"
+                );
+                self.troubles.hold(Trouble::Retention, Level::Warn, &text);
                 self.renew();
             }
             // The panic is in the log.
@@ -293,13 +380,4 @@ fn purge(sink: &mut dyn Sink, config: &Config, now: i64) -> Result<u64, SinkErro
         }
     }
     Ok(gone)
-}
-
-/// Says what a failure of the sink is about.
-fn report(error: &SinkError) {
-    match error {
-        SinkError::Temporary(_) => log::error!("the sink failed, trying again soon: {error}"),
-        SinkError::Setup(_) => log::error!("the sink needs your help: {error}"),
-        SinkError::Emptied(_) => log::error!("{error}"),
-    }
 }

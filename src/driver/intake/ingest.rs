@@ -3,6 +3,7 @@
 use super::shared::Shared;
 use super::taken::Taken;
 use super::wake::Wake;
+use crate::driver::troubles::Troubles;
 use std::sync::Arc;
 
 /// Feeds lines to the shared engine. It does not panic.
@@ -55,6 +56,11 @@ impl Ingest {
     /// Notes that the lines of a batch are not in the journal.
     pub fn mark_unjournaled<'b>(&self, lines: impl Iterator<Item = &'b [u8]>, at: i64) {
         self.engine.mark_unjournaled(lines, at);
+    }
+
+    /// What is wrong for a while.
+    pub fn troubles(&self) -> &Troubles {
+        self.engine.troubles()
     }
 
     /// Says whether a thread waits for the journal's disk: until it comes back, nothing is handed to the journal.

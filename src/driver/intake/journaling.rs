@@ -7,9 +7,12 @@
 //! Invariants: batches are written in the order in which they were folded; a thread that needs the lock of the journal
 //! and that of the engine takes the journal's first.
 
+use crate::driver::troubles::{Trouble, Troubles};
 use crate::durable::journal::frame::Frame;
 use crate::durable::journal::sync::Syncer;
 use crate::durable::journal::write::{Journal, Retirer};
+use crate::words;
+use log::Level;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -43,6 +46,7 @@ struct State {
     written_bytes: AtomicU64,
     /// Frames that were dealt with since the start.
     frames: AtomicU64,
+    troubles: Troubles,
 }
 
 /// The journal while nobody else can write to it.
@@ -59,6 +63,15 @@ impl Journaling {
 
     /// Shares a journal which is tried again after another time than usual.
     pub fn retrying_after(journal: Journal, retry_after: Duration) -> Journaling {
+        Journaling::made(journal, retry_after, Troubles::default())
+    }
+
+    /// Shares a journal whose troubles are told to a board.
+    pub fn telling(journal: Journal, troubles: Troubles) -> Journaling {
+        Journaling::made(journal, RETRY_AFTER, troubles)
+    }
+
+    fn made(journal: Journal, retry_after: Duration, troubles: Troubles) -> Journaling {
         Journaling(Arc::new(State {
             handles: Mutex::new((journal.syncer(), journal.retirer())),
             journal: Mutex::new(journal),
@@ -71,6 +84,7 @@ impl Journaling {
             recovering: AtomicBool::new(false),
             written_bytes: AtomicU64::new(0),
             frames: AtomicU64::new(0),
+            troubles,
         }))
     }
 
@@ -87,7 +101,6 @@ impl Journaling {
             return;
         }
         if self.hold().journal.probe(position) {
-            log::info!("the journal can be written again");
             state.failing.store(false, Ordering::Relaxed);
         } else {
             state.put_off();
@@ -145,7 +158,20 @@ impl Journaling {
     /// # Errors
     /// The disk could not sync it. What it said to be written may be gone: the journal goes on in a new segment.
     pub fn sync(&self) -> std::io::Result<()> {
-        self.syncer().sync().inspect_err(|_| {
+        let synced = self.syncer().sync();
+        match &synced {
+            Ok(()) => self.0.troubles.over(Trouble::Sync, |lasted, _| {
+                format!("the journal can be synced again after {lasted}: nothing is lost, and the next checkpoint protects what came meanwhile")
+            }),
+            Err(e) => {
+                let text = format!(
+                    "the journal cannot be synced: {e}; lines pass and are counted, but a power loss would take the last ones; look at \
+                     the disk under state_dir"
+                );
+                self.0.troubles.hold(Trouble::Sync, Level::Error, &text);
+            }
+        }
+        synced.inspect_err(|_| {
             let mut last = self.0.sync_failed.lock().unwrap_or_else(PoisonError::into_inner);
             if last.is_none_or(|last| last.elapsed() >= self.0.retry_after * SYNC_FAILURE_EVERY) {
                 *last = Some(Instant::now());
@@ -153,6 +179,20 @@ impl Journaling {
             }
         })
     }
+}
+
+/// What is said when the journal works again: so many lines came meanwhile that are not in it.
+pub fn written_again(can: &str, lasted: &str, lines: u64) -> String {
+    let cost = match lines {
+        0 => "no line was unprotected".to_string(),
+        _ => format!(
+            "{} of that time {} not in it; the next checkpoint, within a minute, protects {}",
+            words::some(lines, "line"),
+            words::verb(lines, "is", "are"),
+            words::verb(lines, "it", "them")
+        ),
+    };
+    format!("the journal {can} again after {lasted}: {cost}")
 }
 
 impl State {
@@ -175,6 +215,9 @@ impl Held<'_> {
                 state.written_bytes.fetch_add(frame.bytes.len() as u64, Ordering::Relaxed);
                 if state.recovering.swap(false, Ordering::Relaxed) {
                     state.retry.lock().unwrap_or_else(PoisonError::into_inner).1 = 0;
+                    state
+                        .troubles
+                        .over(Trouble::Journal, |lasted, lines| written_again("can be written", lasted, lines));
                 }
                 true
             }
@@ -183,7 +226,11 @@ impl Held<'_> {
                 state.recovering.store(true, Ordering::Relaxed);
                 state.failed.store(true, Ordering::Relaxed);
                 state.needs_first.store(true, Ordering::Relaxed);
-                log::error!("the journal cannot be written: {e}; lines pass and are counted, but a kill loses them");
+                let text = format!(
+                    "the journal cannot be written: {e}; lines pass and are counted, but a kill loses them; look at the disk under \
+                     state_dir"
+                );
+                state.troubles.hold(Trouble::Journal, Level::Error, &text);
                 false
             }
         }
@@ -196,7 +243,9 @@ impl Held<'_> {
 
     /// Writes nothing any more: lines pass unjournaled, and checkpoints alone protect them.
     pub fn give_up(&mut self) {
-        log::error!("the journal cannot go on: lines pass and are counted, the state is saved once a minute");
+        let text = "the journal cannot go on: lines pass and are counted, and the state is saved once a minute; reload Telegraf, and \
+                    report this if it comes again";
+        self.state.troubles.hold(Trouble::Journal, Level::Error, text);
         self.journal.give_up();
         self.state.failing.store(true, Ordering::Relaxed);
     }

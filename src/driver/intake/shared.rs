@@ -22,11 +22,13 @@ use super::journaling::{Held, Journaling};
 use super::recognize;
 use super::runs::RunPace;
 use super::taken::Taken;
+use crate::driver::troubles::{Trouble, Troubles};
 use crate::durable::journal::entries::Encoder;
 use crate::durable::journal::frame::Frame;
 use crate::durable::recover::run_name;
 use crate::engine::ids::DeviceId;
 use crate::engine::persist::expire::ExpireStep;
+use crate::engine::watch::arrivals::Arrivals;
 use crate::engine::{Counters, Engine};
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -54,7 +56,7 @@ enum EngineState {
     /// The configuration is bad: lines pass through uncounted.
     Off,
     /// No line has matched yet. The engine serves to recognize one, and is thrown away.
-    Idle(Box<Engine>),
+    Idle(Box<Engine>, Box<Arrivals>),
     /// Lines match; the state directory is being claimed, or the state recovered.
     Claiming(Box<Engine>, Backlog),
     /// Somebody else owns the state directory.
@@ -67,7 +69,7 @@ impl EngineState {
     fn waiting(&mut self) -> Backlog {
         match self {
             EngineState::Starting(backlog) | EngineState::Claiming(_, backlog) => std::mem::take(backlog),
-            EngineState::Off | EngineState::Idle(_) | EngineState::Refused | EngineState::On(_) => Backlog::default(),
+            EngineState::Off | EngineState::Idle(..) | EngineState::Refused | EngineState::On(_) => Backlog::default(),
         }
     }
 }
@@ -145,6 +147,9 @@ pub struct Shared {
     flushing: AtomicUsize,
     /// The process ends: a flush writes no further group.
     ends_flushes: AtomicBool,
+    /// Lines that passed uncounted, since this was asked last.
+    passed: AtomicU64,
+    troubles: Troubles,
     /// Makes names for runs.
     runs: fn() -> u128,
 }
@@ -187,6 +192,8 @@ impl Shared {
             stream_waits: AtomicBool::new(false),
             flushing: AtomicUsize::new(0),
             ends_flushes: AtomicBool::new(false),
+            passed: AtomicU64::new(0),
+            troubles: Troubles::default(),
             runs,
         }
     }
@@ -199,6 +206,16 @@ impl Shared {
     /// An engine that is there.
     pub fn new(engine: Engine) -> Shared {
         Shared::with_state(EngineState::On(Box::new(engine)), 0, || 0)
+    }
+
+    /// What is wrong for a while.
+    pub fn troubles(&self) -> &Troubles {
+        &self.troubles
+    }
+
+    /// How many lines have passed uncounted since this was asked last.
+    pub fn takes_passed(&self) -> u64 {
+        self.passed.swap(0, Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -228,10 +245,10 @@ impl Shared {
         }
     }
 
-    /// Returns what has come while no line has matched: counts, and the first few heads; `None` in any other state.
-    pub fn nothing_matched(&self) -> Option<(Counters, Vec<String>)> {
+    /// Returns what has come while no line has matched; `None` in any other state.
+    pub fn nothing_matched(&self) -> Option<(Counters, Arrivals)> {
         match &self.lock_second().state {
-            EngineState::Idle(matcher) => Some((matcher.counters(), matcher.unmatched_heads().to_vec())),
+            EngineState::Idle(matcher, arrivals) => Some((matcher.counters(), (**arrivals).clone())),
             _ => None,
         }
     }
@@ -265,12 +282,14 @@ impl Shared {
         {
             let mut inner = self.lock();
             let Inner { state, batch, .. } = &mut *inner;
-            let mut kept = Backlog::default();
+            let (mut kept, mut arrivals) = (Backlog::default(), Arrivals::default());
             if let EngineState::Starting(backlog) = state {
                 kept.lost = backlog.lost;
                 let mut received = None;
+                let schema = matcher.schema().clone();
                 backlog.feed(&mut matcher, recognize::matches, |matcher, line, now, matched| {
                     if !matched {
+                        arrivals.line(&schema, line);
                         return;
                     }
                     kept.push(line, now);
@@ -289,8 +308,10 @@ impl Shared {
                 inner.batch.begin_anew();
             }
             let matcher = Box::new(matcher);
-            inner.state =
-                if kept.lines.is_empty() { EngineState::Idle(matcher) } else { EngineState::Claiming(matcher, kept) };
+            inner.state = match kept.lines.is_empty() {
+                true => EngineState::Idle(matcher, Box::new(arrivals)),
+                false => EngineState::Claiming(matcher, kept),
+            };
         }
         if let Some(held) = &mut held {
             frames.into_iter().for_each(|frame| {
@@ -349,6 +370,16 @@ impl Shared {
     /// True while matched lines wait for the state directory.
     pub fn is_claiming(&self) -> bool {
         matches!(self.lock().state, EngineState::Claiming(..))
+    }
+
+    /// The first of the lines that wait for the state directory.
+    pub fn first_waiting(&self) -> Option<Vec<u8>> {
+        match &self.lock().state {
+            EngineState::Claiming(_, backlog) => {
+                backlog.lines.first().map(|(_, length)| backlog.bytes[..*length].to_vec())
+            }
+            _ => None,
+        }
     }
 
     /// Starts the engine with the lines that have been waiting for it; the stream waits only for the last few of them.
@@ -484,9 +515,12 @@ impl Shared {
         {
             inner = self.fed.wait_timeout(inner, PACE_MAX).map_or_else(|e| e.into_inner().0, |(inner, _)| inner);
         }
-        let was_idle = matches!(inner.state, EngineState::Idle(_));
+        let was_idle = matches!(inner.state, EngineState::Idle(..));
         let mut kept = Backlog::default();
         let mut matched_any = false;
+        if matches!(inner.state, EngineState::Off | EngineState::Refused) {
+            self.passed.fetch_add(lines.by_ref().count() as u64, Ordering::Relaxed);
+        }
         let journals = !self.is_journal_stuck() && inner.journals(now, self.runs);
         loop {
             let Inner { state, batch, .. } = &mut *inner;
@@ -502,7 +536,7 @@ impl Shared {
             }
         }
         let is_first = was_idle && !kept.lines.is_empty();
-        if is_first && let EngineState::Idle(matcher) = std::mem::replace(&mut inner.state, EngineState::Off) {
+        if is_first && let EngineState::Idle(matcher, _) = std::mem::replace(&mut inner.state, EngineState::Off) {
             // What came of the first match so far is only a recognition.
             inner.state = EngineState::Claiming(matcher, kept);
         }
@@ -524,7 +558,13 @@ impl Shared {
     /// Notes on the windows of a batch that it is not in the journal.
     pub fn mark_unjournaled<'b>(&self, lines: impl Iterator<Item = &'b [u8]>, now: i64) {
         self.unjournaled.fetch_add(1, Ordering::Relaxed);
-        self.with(|engine| lines.for_each(|line| engine.mark_unjournaled(line, now)));
+        let mark = |engine: &mut Engine| {
+            let before = engine.counters().unjournaled;
+            lines.for_each(|line| engine.mark_unjournaled(line, now));
+            engine.counters().unjournaled - before
+        };
+        let count = self.with(mark).unwrap_or_default();
+        self.troubles.count(&[Trouble::Journal, Trouble::StuckDisk], count);
     }
 }
 
@@ -570,11 +610,13 @@ fn take<'b>(
                 }
             }
         }
-        EngineState::Idle(matcher) => {
+        EngineState::Idle(matcher, arrivals) => {
             for line in lines {
                 if recognize::matches(matcher, line, now) {
                     matched.line(matcher, line);
                     kept.push(line, now);
+                } else if kept.lines.is_empty() {
+                    arrivals.line(matcher.schema(), line);
                 }
             }
         }

@@ -24,7 +24,10 @@ pub enum Action {
     Checkpoint,
     LookAtJournal,
     Flush(FlushOrder),
+    /// Write `status.json`, unless another process owns the state directory.
     WriteStatus,
+    /// Look whether the configuration was edited.
+    LookAtConfig,
     LookForRequests,
     /// Make everything due that the state holds.
     Resend,

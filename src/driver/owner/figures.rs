@@ -19,6 +19,11 @@ pub struct ColumnFigures {
 }
 
 impl ColumnFigures {
+    /// Those of columns that have taken nothing.
+    pub fn none(schema: &Schema) -> Vec<ColumnFigures> {
+        ColumnFigures::of(schema, vec![Tally::default(); columns::columns(schema).count()])
+    }
+
     /// Those of all columns, in the order of the configuration.
     pub fn of(schema: &Schema, tallies: Vec<Tally>) -> Vec<ColumnFigures> {
         let each = columns::columns(schema).zip(tallies).map(|((_, summary, column), tally)| ColumnFigures {

@@ -4,6 +4,7 @@
 //! pipe.
 
 use crate::driver::intake::journaling::Journaling;
+use crate::driver::troubles::Troubles;
 use crate::durable::claim::GuestMark;
 use crate::durable::disk::{Disk, Folder};
 use crate::durable::journal::name;
@@ -22,8 +23,8 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// A guest of a state directory, and what journals its lines: at most so many bytes.
-    pub fn new(state_dir: &Path, run: u128, bytes_max: u64) -> (Guest, Journaling) {
+    /// A guest of a state directory, and what journals its lines: at most so many bytes. Troubles of the journal are told to a board.
+    pub fn new(state_dir: &Path, run: u128, bytes_max: u64, troubles: Troubles) -> (Guest, Journaling) {
         let folder = state_dir.join("journal");
         let disk: Arc<dyn Disk> = Arc::new(Folder::new(folder.clone()));
         let mark = Arc::new(GuestMark::new(&folder, &name::guest_name(run)));
@@ -32,7 +33,7 @@ impl Guest {
             move || mark.upgrade().ok_or_else(|| io::Error::other("not a guest any more")).and_then(|mark| mark.set())
         };
         let journal = Journal::guest(disk.clone(), run, announce).limited_to(bytes_max);
-        (Guest { run, disk, folder, mark }, Journaling::new(journal))
+        (Guest { run, disk, folder, mark }, Journaling::telling(journal, troubles))
     }
 
     /// Returns the files of other guests.

@@ -334,9 +334,8 @@ impl Vault for Keeper {
     fn secure(&mut self, shared: &Shared, now: i64) -> Result<(), StateError> {
         self.complete(shared)?;
         if let Some(journaling) = shared.journaling() {
-            if let Err(e) = journaling.sync() {
-                log::warn!("the journal cannot be synced: {e}");
-            }
+            // What has failed is said there.
+            let _ = journaling.sync();
             self.is_doubtful |= journaling.takes_sync_failure();
         }
         if self.is_doubtful

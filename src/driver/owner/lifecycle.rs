@@ -21,8 +21,8 @@
 use super::action::{Action, FlushOrder, PipeReason};
 use super::pace::{
     CHECKPOINT_BYTES, CHECKPOINT_EVERY, CHECKPOINT_PAUSE, CLAIM_EVERY, CLAIM_MAX, CONFIG_EVERY, END_RESERVE,
-    FIRST_FLUSH_MAX, FIRST_FLUSH_MIN, LEFT_OVER_AFTER, LOOK_EVERY, NOTHING_MATCHED_EVERY, PANIC_PAUSE, PURGE_EVERY,
-    Pace, REPORT_EVERY, SECOND, STATE_EVERY, STATUS_EVERY, last_save_max,
+    LEFT_OVER_AFTER, LOOK_AT_CONFIG_EVERY, LOOK_EVERY, NOTHING_MATCHED_AFTER, PANIC_PAUSE, PURGE_EVERY, Pace,
+    REPORT_EVERY, SECOND, STATE_EVERY, STATUS_EVERY, last_save_max,
 };
 use super::schedule::{Schedule, Timer};
 use crate::driver::backoff;
@@ -61,6 +61,8 @@ pub struct Lifecycle {
     /// Flushes that have failed, in a row.
     failures: u32,
     wants_purge: bool,
+    /// How often it was said that nothing has matched.
+    complaints: usize,
     /// Everything is to be written again as soon as no flush is at work.
     wants_resend: bool,
     /// A flush was asked for that could not begin yet.
@@ -90,6 +92,7 @@ impl Default for Lifecycle {
             daily_at: None,
             failures: 0,
             wants_purge: false,
+            complaints: 0,
             wants_resend: false,
             wants_flush: false,
             has_refilled: false,
@@ -142,7 +145,9 @@ impl Lifecycle {
                 vec![Action::LookForRequests]
             }
             (Timer::Report, Phase::Guest) => {
-                self.schedule.set(Timer::Report, now + NOTHING_MATCHED_EVERY);
+                let pause = NOTHING_MATCHED_AFTER[self.complaints.min(NOTHING_MATCHED_AFTER.len() - 1)];
+                self.complaints += 1;
+                self.schedule.set(Timer::Report, now + pause);
                 vec![Action::SayNothingMatched]
             }
             (Timer::Report, Phase::LeftOver) => {
@@ -153,7 +158,11 @@ impl Lifecycle {
                 self.schedule.set(Timer::Report, now + REPORT_EVERY);
                 vec![Action::Report]
             }
-            (Timer::WriteStatus, Phase::Owner) => {
+            (Timer::LookAtConfig, _) => {
+                self.schedule.set(Timer::LookAtConfig, now + LOOK_AT_CONFIG_EVERY);
+                vec![Action::LookAtConfig]
+            }
+            (Timer::WriteStatus, Phase::Owner | Phase::Guest | Phase::LeftOver) => {
                 self.schedule.set(Timer::WriteStatus, now + STATUS_EVERY);
                 vec![Action::WriteStatus]
             }
@@ -180,6 +189,7 @@ impl Lifecycle {
             }
             Event::Configured(pace) => {
                 self.pace = Some(pace);
+                self.schedule.set(Timer::LookAtConfig, now + LOOK_AT_CONFIG_EVERY);
                 vec![Action::StartFlusher, Action::Enter]
             }
             Event::Entered(entry) => self.entered(now, entry),
@@ -249,6 +259,7 @@ impl Lifecycle {
                 self.phase = Phase::Guest;
                 self.schedule.set(Timer::LeftOver, now + LEFT_OVER_AFTER);
                 self.schedule.set(Timer::Report, now + REPORT_EVERY);
+                self.schedule.set(Timer::WriteStatus, now);
                 let mut actions = vec![Action::MakeTables];
                 if has_matched {
                     actions.extend(self.begin_claiming());
@@ -262,6 +273,8 @@ impl Lifecycle {
         self.phase = Phase::Claiming;
         self.schedule.stop(Timer::LeftOver);
         self.schedule.stop(Timer::Report);
+        // Somebody else may own the directory.
+        self.schedule.stop(Timer::WriteStatus);
         vec![Action::Claim]
     }
 
@@ -335,9 +348,7 @@ impl Lifecycle {
         // A flusher that could not be started is still waited for.
         self.schedule.stop(Timer::LeftOver);
         self.saved_at = now;
-        let every = pace.flush_every.max(1);
-        let splay = (pace.splay % every.unsigned_abs()) as i64;
-        let first = if self.wants_flush { 0 } else { splay.clamp(FIRST_FLUSH_MIN.min(every), FIRST_FLUSH_MAX) };
+        let first = if self.wants_flush { 0 } else { pace.first_flush() };
         self.schedule.set(Timer::Flush, now + first);
         // Somewhere in the first hour: a fleet that is restarted does not purge at once.
         self.schedule.set(Timer::Purge, now + (pace.splay % PURGE_EVERY.unsigned_abs()) as i64);
@@ -466,11 +477,11 @@ impl Lifecycle {
             }
             Phase::LeftOver => {
                 self.phase = Phase::Ended;
-                vec![Action::Abandon, Action::Finish]
+                vec![Action::Abandon, Action::WriteStatus, Action::Finish]
             }
             Phase::Guest => {
                 self.phase = Phase::Ended;
-                vec![Action::SyncJournal, Action::Finish]
+                vec![Action::SyncJournal, Action::WriteStatus, Action::Finish]
             }
             Phase::Starting | Phase::Foreign | Phase::Pipe => {
                 self.phase = Phase::Ended;
@@ -550,8 +561,17 @@ mod tests {
             self.life.step(self.now, event)
         }
 
-        /// Lets time pass. Returns each action with the second in which it was due.
+        /// Lets time pass. Returns each action with the second in which it was due, but for looks at the configuration, and the
+        /// status of who owns nothing.
         fn pass(&mut self, seconds: i64) -> Vec<(i64, Action)> {
+            let is_owner = self.life.is_owner();
+            let mut out = self.pass_all(seconds);
+            out.retain(|(_, action)| *action != Action::LookAtConfig && (is_owner || *action != Action::WriteStatus));
+            out
+        }
+
+        /// The same with all actions.
+        fn pass_all(&mut self, seconds: i64) -> Vec<(i64, Action)> {
             let until = self.now + seconds * SECOND;
             let mut out = Vec::new();
             while let Some(at) = self.life.next().filter(|at| *at <= until) {
@@ -631,6 +651,7 @@ mod tests {
                 break actions;
             }
             tries += 1;
+            life.life.schedule.stop(Timer::LookAtConfig);
             let next = life.life.next().expect("it tries again");
             life.now = next;
             assert_eq!(life.life.tick(next), [Action::Claim]);
@@ -652,13 +673,50 @@ mod tests {
     }
 
     #[test]
-    fn that_nothing_matches_is_said_after_a_minute_and_every_hour() {
+    fn that_nothing_matches_is_said_after_a_minute_and_then_ever_less_often() {
         let mut life = Life::guest();
         life.pass(30);
         life.event(Event::Claimed(Claimed::Unusable));
-        assert_eq!(life.pass(3_660), [(60, Action::SayNothingMatched), (3_660, Action::SayNothingMatched)]);
+        let said = life.pass(8_000).into_iter().map(|(at, action)| {
+            assert_eq!(action, Action::SayNothingMatched);
+            at
+        });
+        assert_eq!(said.collect::<Vec<_>>(), [60, 660, 4_260, 7_860]);
         assert_eq!(life.event(Event::Matched), [Action::Claim]);
         assert_eq!(life.pass(10_000), [], "something has matched");
+    }
+
+    /// From the start: nobody has to wait for a line to learn how it is. But whoever waits for a directory that is another's says
+    /// nothing in its name.
+    #[test]
+    fn a_guest_writes_its_status_from_the_start() {
+        let mut life = Life::guest();
+        assert_eq!(life.pass_all(0), [(0, Action::WriteStatus)]);
+        let status = |life: &mut Life, seconds| {
+            let actions = life.pass_all(seconds).into_iter();
+            actions.filter_map(|(at, action)| (action == Action::WriteStatus).then_some(at)).collect::<Vec<_>>()
+        };
+        assert_eq!(status(&mut life, 40), [10, 20, 30, 40], "also while what is left over is looked at");
+        life.event(Event::Claimed(Claimed::Unusable));
+        life.event(Event::Matched);
+        life.event(Event::Claimed(Claimed::Taken));
+        assert_eq!(status(&mut life, 10), Vec::<i64>::new(), "somebody else owns the directory");
+        life.event(Event::Claimed(Claimed::Granted));
+        life.event(Event::Owned);
+        assert_eq!(status(&mut life, 10), [50, 60]);
+        let mut life = Life::guest();
+        let end = [Action::SyncJournal, Action::WriteStatus, Action::Finish];
+        assert_eq!((life.pass_all(0).len(), life.event(END)), (1, end.to_vec()), "also if it ends at once");
+    }
+
+    #[test]
+    fn it_is_looked_whether_the_configuration_was_edited() {
+        for mut life in [Life::guest(), Life::owner()] {
+            let looks = life.pass_all(60).into_iter().filter(|(_, action)| *action == Action::LookAtConfig);
+            assert_eq!(looks.map(|(at, _)| at).collect::<Vec<_>>(), [10, 20, 30, 40, 50, 60]);
+            life.event(END);
+            assert_eq!(life.pass_all(0), []);
+        }
     }
 
     #[test]
@@ -668,7 +726,7 @@ mod tests {
         assert_eq!(life.event(Event::Claimed(Claimed::Granted)), [Action::WriteLeftOver]);
         assert_eq!(life.pass(2), [(31, Action::LookForOthers), (32, Action::LookForOthers)]);
         assert_eq!(life.flush_ended(FlushEnd::Complete), [Action::GiveBack]);
-        assert_eq!(life.pass(1_000), [(60, Action::SayNothingMatched)], "it is done once");
+        assert_eq!(life.pass(600), [(60, Action::SayNothingMatched)], "it is done once");
         assert_eq!(life.event(Event::Matched), [Action::Claim]);
     }
 
@@ -687,7 +745,7 @@ mod tests {
         let mut life = begin();
         assert_eq!(life.event(Event::Matched), [Action::Abandon, Action::Claim]);
         assert_eq!(life.flush_ended(FlushEnd::Failed), []);
-        assert_eq!(begin().event(END), [Action::Abandon, Action::Finish]);
+        assert_eq!(begin().event(END), [Action::Abandon, Action::WriteStatus, Action::Finish]);
         assert_eq!(begin().event(Event::FlusherLost), [Action::Abandon]);
         assert_eq!(begin().event(Event::Panicked), [Action::Abandon]);
     }
@@ -887,7 +945,7 @@ mod tests {
 
     #[test]
     fn the_end_of_one_who_is_no_owner() {
-        assert_eq!(Life::guest().event(END), [Action::SyncJournal, Action::Finish]);
+        assert_eq!(Life::guest().event(END), [Action::SyncJournal, Action::WriteStatus, Action::Finish]);
         let mut life = Life::guest();
         life.event(Event::Matched);
         life.event(Event::Claimed(Claimed::Taken));

@@ -2,6 +2,7 @@
 
 pub mod action;
 mod barred;
+mod configuring;
 pub mod event;
 mod fault;
 pub mod figures;
@@ -14,6 +15,7 @@ mod opening;
 pub mod pace;
 mod parent;
 mod perform;
+pub mod processes;
 pub mod report;
 pub mod requests;
 pub mod schedule;

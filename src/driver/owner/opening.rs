@@ -13,6 +13,7 @@ use crate::durable::private;
 use crate::durable::state::db::StateDb;
 use crate::durable::state_error::StateError;
 use crate::engine::Engine;
+use crate::words;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,7 +28,7 @@ pub fn open(config: &Config, guest: &Guest) -> Result<(Keeper, (Engine, Recovere
     let (store, aside) = StateDb::open(&config.state_dir)?;
     if let Some(aside) = aside {
         log::error!(
-            "the state in {} is of no use: {}; set aside as {}; starting anew",
+            "the state in {} is of no use: {}; set aside as {}; starting anew; look at the disk under state_dir",
             config.state_dir.display(),
             aside.reason,
             aside.files.join(", ")
@@ -40,15 +41,18 @@ pub fn open(config: &Config, guest: &Guest) -> Result<(Keeper, (Engine, Recovere
     let opened = Keeper::open(Box::new(store), guest.disk.clone(), &config.schema, &abandoned, guest.run, writer)?;
     if !opened.is_first_start {
         log::info!(
-            "recovered {} devices and {} batches of the journal in {} ms",
-            opened.engine.device_count(),
-            opened.journal.frames,
+            "recovered {} and {} of the journal in {} ms",
+            words::some(opened.engine.device_count() as u64, "device"),
+            words::some(opened.journal.frames, "frame"),
             began.elapsed().as_millis()
         );
     }
     if opened.journal.missing_bytes > 0 {
         let bytes = opened.journal.missing_bytes;
-        log::warn!("{bytes} bytes of the journal are missing: they could not be written, or a power loss took them");
+        let (bytes, are) = (words::some(bytes, "byte"), words::verb(bytes, "is", "are"));
+        log::warn!(
+            "{bytes} of the journal {are} missing: they could not be written, or a power loss took them; what they held is not counted"
+        );
     }
     Ok((opened.keeper, (opened.engine, opened.journal)))
 }

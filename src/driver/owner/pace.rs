@@ -31,8 +31,11 @@ pub const PURGE_EVERY: i64 = 3_600 * SECOND;
 pub const STATUS_EVERY: i64 = 10 * SECOND;
 /// How often the log says what was not counted.
 pub const REPORT_EVERY: i64 = 60 * SECOND;
-/// How often the log says that nothing has matched, after the first time.
-pub const NOTHING_MATCHED_EVERY: i64 = 3_600 * SECOND;
+/// After the first minute: how long it takes until the log says for the second time that nothing has matched, for the third time,
+/// and again and again.
+pub const NOTHING_MATCHED_AFTER: [i64; 2] = [10 * 60 * SECOND, 3_600 * SECOND];
+/// It is looked this often whether the configuration was edited.
+pub const LOOK_AT_CONFIG_EVERY: i64 = 10 * SECOND;
 /// After an error that nobody thought of, it is gone on after this time.
 pub const PANIC_PAUSE: i64 = 10 * SECOND;
 /// Of the time that the end may take, this much is kept for the last checkpoint.
@@ -49,6 +52,15 @@ pub struct Pace {
     pub daily_every: i64,
     /// Any number: writers spread over the interval, so that a fleet does not arrive at once.
     pub splay: u64,
+}
+
+impl Pace {
+    /// Returns how long after it has become the owner a process writes its first rows, in nanoseconds.
+    pub fn first_flush(&self) -> i64 {
+        let every = self.flush_every.max(1);
+        let splay = (self.splay % every.unsigned_abs()) as i64;
+        splay.clamp(FIRST_FLUSH_MIN.min(every), FIRST_FLUSH_MAX)
+    }
 }
 
 /// Returns how long the last checkpoint may take, if the slowest one so far took so long.

@@ -33,21 +33,30 @@ pub fn only_tests() -> bool {
 
 /// The parent in a text of `/proc/PID/stat`. The name in it may hold anything, brackets too.
 #[cfg(any(target_os = "linux", test))]
-fn parent_of(stat: &[u8]) -> Option<u32> {
+pub(super) fn parent_of(stat: &[u8]) -> Option<u32> {
     let text = String::from_utf8_lossy(stat);
     text.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
+/// True if this is the command line of a Telegraf, as `/proc/PID/cmdline` has it.
+#[cfg(target_os = "linux")]
+pub(super) fn is_telegraf(cmdline: &[u8]) -> bool {
+    cmdline.split(|byte| *byte == 0).any(|argument| is_named_telegraf(&argument))
+}
+
+/// True if an argument names Telegraf's program, and not ours.
+#[cfg(any(target_os = "linux", test))]
+fn is_named_telegraf(argument: &&[u8]) -> bool {
+    let name = argument.rsplit(|byte| matches!(byte, b'/' | b'\\')).next().unwrap_or_default();
+    let is_ours = name.starts_with(b"telegraf-rollup") || name.starts_with(b"telegraf_rollup");
+    name.starts_with(b"telegraf") && !is_ours
 }
 
 /// True if these are the arguments of a Telegraf that only tests: a program of its name, perhaps behind an interpreter, and then the
 /// flag as Go's library reads it.
 #[cfg(any(target_os = "linux", test))]
 fn tests(arguments: &[&[u8]]) -> bool {
-    let is_telegraf = |argument: &&[u8]| {
-        let name = argument.rsplit(|byte| matches!(byte, b'/' | b'\\')).next().unwrap_or_default();
-        let is_ours = name.starts_with(b"telegraf-rollup") || name.starts_with(b"telegraf_rollup");
-        name.starts_with(b"telegraf") && !is_ours
-    };
-    let Some(program) = arguments.iter().position(is_telegraf) else { return false };
+    let Some(program) = arguments.iter().position(is_named_telegraf) else { return false };
     let (mut tests, mut once) = (false, false);
     let mut flags = arguments[program + 1..].iter();
     while let Some(argument) = flags.next() {

@@ -7,9 +7,10 @@
 //! one that has panicked it is still there.
 
 use super::action::{Action, FlushOrder, PipeReason};
-use super::barred::Barred;
+use super::barred;
+use super::configuring::Configuring;
 use super::fault::fault;
-use super::figures::{Figures, FlushFigures};
+use super::figures::{ColumnFigures, Figures, FlushFigures};
 use super::guest::Guest;
 use super::hinting::Hinting;
 use super::keeper::{self, Keeper};
@@ -18,6 +19,7 @@ use super::message::Message;
 use super::opening::{open, remove_old};
 use super::pace::Pace;
 use super::parent;
+use super::processes;
 use super::report::{self, LossReport};
 use super::requests::{self, Resend};
 use super::status::{self, Speaker};
@@ -28,13 +30,18 @@ use crate::driver::flush::pass::Scope;
 use crate::driver::intake::journaling::Journaling;
 use crate::driver::intake::shared::Shared;
 use crate::driver::names::random;
+use crate::driver::troubles::Trouble;
 use crate::driver::{clock, threads};
 use crate::durable::claim::{self, Claim, Refusal};
 use crate::durable::journal::name;
 use crate::durable::journal::read::Recovered;
 use crate::engine::Engine;
+use crate::engine::line::decode::decode;
 use crate::engine::schema::fnv1a;
-use crate::text;
+use crate::engine::zone::WindowKind;
+use crate::sink::sql::times;
+use crate::words;
+use log::Level;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,7 +59,7 @@ struct Owned {
 /// What the thread works with.
 pub(super) struct OwnerWork {
     run: u128,
-    path: PathBuf,
+    configuring: Configuring,
     engine: Arc<Shared>,
     messages: Sender<Message>,
     /// The moment that the lifecycle's time counts from.
@@ -60,17 +67,19 @@ pub(super) struct OwnerWork {
     /// Nanoseconds since the epoch.
     started: i64,
     config: Option<Arc<Config>>,
+    pace: Option<Pace>,
     guest: Option<Guest>,
     owned: Option<Owned>,
     /// The engine with what an earlier process has left over, while that is written.
     left_over: Option<Arc<Shared>>,
+    /// Windows that wait in stored state for the sink, as far as this process has seen it.
+    waiting: Option<u64>,
     flusher: Option<Flusher>,
     flushes: FlushFigures,
     /// Raised with each flush, and when the state is given back: calls of earlier ones are refused.
     flush_number: u64,
     report: LossReport,
     hinting: Hinting,
-    barred: Barred,
     /// Telegraf was seen to only test when this process began: it may have ended by now.
     only_tests: bool,
     /// A thread syncs the journal.
@@ -84,21 +93,22 @@ impl OwnerWork {
     pub(super) fn new(path: PathBuf, run: u128, engine: Arc<Shared>, messages: Sender<Message>) -> OwnerWork {
         OwnerWork {
             run,
-            path,
+            configuring: Configuring::new(path),
             engine,
             messages,
             begun: Instant::now(),
             started: clock::now(),
             config: None,
+            pace: None,
             guest: None,
             owned: None,
             left_over: None,
+            waiting: None,
             flusher: None,
             flushes: FlushFigures::default(),
             flush_number: 0,
             report: LossReport::default(),
             hinting: Hinting::new(clock::now()),
-            barred: Barred::default(),
             only_tests: parent::only_tests(),
             is_syncing: false,
             stop: None,
@@ -129,6 +139,7 @@ impl OwnerWork {
             Action::LookAtJournal => return Some(Event::JournalHas(self.journal_bytes_written())),
             Action::Flush(order) => return self.flush(order),
             Action::WriteStatus => self.write_status(),
+            Action::LookAtConfig => self.configuring.look(self.engine.troubles()),
             Action::LookForRequests => {
                 let config = self.config.as_ref()?;
                 return requests::asked(&config.state_dir).map(|_| Event::Requested);
@@ -138,8 +149,9 @@ impl OwnerWork {
                 self.say_what_is_new();
             }
             Action::SayNothingMatched => {
-                if let Some((counters, heads)) = self.engine.nothing_matched() {
-                    log::warn!("{}", report::nothing_matched(&counters, &heads, &self.keys()));
+                if let Some((counters, arrivals)) = self.engine.nothing_matched() {
+                    let said = report::nothing_matched(&counters, &arrivals, &self.keys());
+                    said.iter().for_each(|line| log::warn!("{line}"));
                 }
             }
             Action::SaveAllNext => {
@@ -162,7 +174,9 @@ impl OwnerWork {
             }
             Action::CutFlushShort => {
                 self.flushed_engine().cut_flushes_short();
-                log::error!("the last flush was not done in time: the rows of the last minutes are incomplete");
+                log::error!(
+                    "the last flush was not done in time: the rows of the last minutes are incomplete until the next start writes them"
+                );
             }
             Action::Finish => {
                 if self.owned.is_some() {
@@ -176,50 +190,40 @@ impl OwnerWork {
 
     /// Reads the configuration.
     fn read_config(&mut self) -> Event {
-        let path = self.path.display();
-        let text = match text::read(&self.path) {
-            Ok(text) => text,
-            Err(e) => {
-                self.engine.switch_off();
-                log::error!("cannot read the configuration {path}: {e}; lines pass through, nothing is counted");
-                return Event::Misconfigured;
-            }
+        let Some(config) = self.configuring.read(&self.engine) else { return Event::Misconfigured };
+        let splay = config.state_dir.to_string_lossy().into_owned() + &format!("{:x}", random());
+        let pace = Pace {
+            flush_every: config.flush.every,
+            daily_every: config.flush.daily_every,
+            splay: fnv1a(splay.as_bytes()),
         };
-        match Config::check(&text, &|name| std::env::var(name).ok()) {
-            Ok(config) => {
-                config.warnings.iter().for_each(|w| log::warn!("{path}: {w}"));
-                let splay = config.state_dir.to_string_lossy().into_owned() + &format!("{:x}", random());
-                let pace = Pace {
-                    flush_every: config.flush.every,
-                    daily_every: config.flush.daily_every,
-                    splay: fnv1a(splay.as_bytes()),
-                };
-                log::info!("started: rows go to {}", config.sink.name());
-                self.config = Some(Arc::new(config));
-                Event::Configured(pace)
-            }
-            Err(report) => {
-                self.engine.switch_off();
-                log::error!(
-                    "{path} has {} problem(s); lines pass through, nothing is counted until they are mended",
-                    report.0.len()
-                );
-                report.0.iter().for_each(|problem| log::error!("{path}: {problem}"));
-                Event::Misconfigured
-            }
-        }
+        log::info!(
+            "started: rows go to {}; the first ones are due {} after the first line that a source asks for",
+            config.sink.name(),
+            words::lasting(pace.first_flush())
+        );
+        self.config = Some(Arc::new(config));
+        self.pace = Some(pace);
+        Event::Configured(pace)
     }
 
     fn start_flusher(&mut self) -> Option<Event> {
         let config = self.config.clone()?;
         let messages = self.messages.clone();
-        match Flusher::start(config, move |said| drop(messages.send(Message::Flusher(said)))) {
+        let troubles = self.engine.troubles();
+        match Flusher::start(config, troubles.clone(), move |said| drop(messages.send(Message::Flusher(said)))) {
             Ok(flusher) => {
+                troubles.over(Trouble::Flusher, |lasted, _| {
+                    format!("the thread that writes rows runs again after {lasted}: rows are late, nothing is lost")
+                });
                 self.flusher = Some(flusher);
                 None
             }
             Err(e) => {
-                log::error!("no thread can be started ({e}): rows wait; trying again");
+                let text = format!(
+                    "no thread can be started ({e}): rows wait; trying again every 10 s; raise the limit on tasks (TasksMax) of Telegraf's service"
+                );
+                troubles.hold(Trouble::Flusher, Level::Error, &text);
                 Some(Event::FlusherLost)
             }
         }
@@ -229,6 +233,10 @@ impl OwnerWork {
     pub(super) fn flusher_is_gone(&mut self) {
         self.flusher = None;
         self.flushes.running_since = None;
+        if self.stop.is_none() {
+            let text = "the thread that writes rows has ended by an internal error: it is started again in 10 s; please report this";
+            self.engine.troubles().hold(Trouble::Flusher, Level::Error, text);
+        }
     }
 
     /// Asks the flusher for something.
@@ -243,15 +251,16 @@ impl OwnerWork {
         if self.only_tests {
             return Some(Admission::OnlyTests);
         }
+        let troubles = self.engine.troubles().clone();
         match claim::usable(&config.state_dir) {
-            Ok(()) | Err(Refusal::Owned) => self.barred.free(&config.state_dir),
+            Ok(()) | Err(Refusal::Owned) => barred::free(&troubles, &config.state_dir, || self.engine.takes_passed()),
             Err(Refusal::Foreign(foreign)) => {
-                self.barred.foreign(&config.state_dir, &foreign);
+                barred::foreign(&troubles, &config.state_dir, &foreign);
                 return Some(Admission::Foreign);
             }
-            Err(Refusal::Unusable(e)) => self.barred.unusable(&config.state_dir, &e),
+            Err(Refusal::Unusable(e)) => barred::unusable(&troubles, &config.state_dir, &e),
         }
-        let (guest, journaling) = Guest::new(&config.state_dir, self.run, config.durability.journal_bytes);
+        let (guest, journaling) = Guest::new(&config.state_dir, self.run, config.durability.journal_bytes, troubles);
         self.guest = Some(guest);
         self.sync_regularly(&journaling);
         self.engine.configured(Engine::new(config.schema.clone()), Some(journaling));
@@ -265,9 +274,8 @@ impl OwnerWork {
         let started = threads::start("sync journal", move || {
             loop {
                 std::thread::sleep(Duration::from_nanos(every.unsigned_abs()));
-                if let Err(e) = journaling.sync() {
-                    log::error!("the journal cannot be synced: {e}; a power loss would take the last lines");
-                }
+                // What has failed is said there.
+                let _ = journaling.sync();
             }
         });
         match started {
@@ -281,7 +289,7 @@ impl OwnerWork {
         // What is left of an earlier claim would keep us out.
         self.owned = None;
         let (Some(config), Some(guest)) = (self.config.clone(), &self.guest) else { return Claimed::Unusable };
-        let state_dir = config.state_dir.display();
+        let troubles = self.engine.troubles();
         if self.left_over_only() && !config.state_dir.join("state.db").exists() {
             return Claimed::Unusable;
         }
@@ -289,22 +297,23 @@ impl OwnerWork {
             Ok(claim) => claim,
             Err(Refusal::Owned) => return Claimed::Taken,
             Err(Refusal::Foreign(foreign)) => {
-                self.barred.foreign(&config.state_dir, &foreign);
+                barred::foreign(troubles, &config.state_dir, &foreign);
                 return Claimed::Foreign;
             }
             Err(Refusal::Unusable(e)) => {
-                self.barred.unusable(&config.state_dir, &e);
+                barred::unusable(troubles, &config.state_dir, &e);
                 return Claimed::Unusable;
             }
         };
-        self.barred.free(&config.state_dir);
         match open(&config, guest) {
             Ok((keeper, recovered)) => {
+                barred::free(troubles, &config.state_dir, || self.engine.takes_passed());
                 self.owned = Some(Owned { keeper, _claim: claim, recovered: Some(recovered) });
                 Claimed::Granted
             }
             Err(e) => {
-                log::error!("{state_dir} cannot be used: {e}; trying again");
+                let text = format!("{} cannot be used: {e}; trying again every 10 s", config.state_dir.display());
+                troubles.hold(Trouble::Directory, Level::Error, &text);
                 Claimed::Unusable
             }
         }
@@ -321,6 +330,17 @@ impl OwnerWork {
             return Some(Event::Panicked);
         };
         let Some((engine, recovered)) = owned.recovered.take() else { return Some(Event::Panicked) };
+        if let (Some(line), Some(pace)) = (self.engine.first_waiting(), self.pace) {
+            let head = decode(&line).ok().flatten().map(|point| point.head.to_string()).unwrap_or_default();
+            let zone = &config.schema.zone;
+            let due = times::local(zone, WindowKind::Hourly, clock::now() + pace.first_flush());
+            log::info!(
+                "counting: the first line is `{head}`; rows are due in {} at {} ({}), at the latest",
+                config.sink.name(),
+                due.get(11..).unwrap_or(&due),
+                zone.name()
+            );
+        }
         let bytes_max = config.durability.journal_bytes;
         let mut file = None;
         self.engine.start(
@@ -383,10 +403,13 @@ impl OwnerWork {
     fn give_back(&mut self) {
         // Taken out first: whatever happens, the directory is given back.
         let (owned, left_over) = (self.owned.take(), self.left_over.take());
-        if let (Some(mut owned), Some(left_over)) = (owned, left_over)
-            && let Err(e) = owned.keeper.checkpoint(&left_over, clock::now())
-        {
-            log::error!("the state cannot be saved: {e}; the journal keeps the lines");
+        if let (Some(mut owned), Some(left_over)) = (owned, left_over) {
+            self.waiting = Some(Figures::take(&left_over, None).unacknowledged);
+            if let Err(e) = owned.keeper.checkpoint(&left_over, clock::now()) {
+                log::error!(
+                    "the state cannot be saved: {e}; the journal keeps the lines; look at the disk under state_dir"
+                );
+            }
         }
         // A flusher that is gone has nothing open.
         let _ = self.ask(Job::Close);
@@ -410,10 +433,20 @@ impl OwnerWork {
             PipeReason::OnlyTests => log::info!(
                 "Telegraf only tests: lines pass through, nothing is counted, and neither {state_dir} nor the sink is touched"
             ),
-            PipeReason::OwnedByAnother => log::warn!(
-                "{state_dir} is owned by another process: give every Telegraf a state_dir of its own; lines pass through, \
-                 nothing is counted"
-            ),
+            PipeReason::OwnedByAnother => {
+                let owner = self.config.as_ref().and_then(|config| status::read(&config.state_dir)?["pid"].as_u64());
+                match owner {
+                    Some(pid) if processes::are_siblings(pid) => log::info!(
+                        "this is Telegraf's second instance (it has an aggregator): process {pid} counts, lines pass through here; nothing \
+                         to do"
+                    ),
+                    _ => log::warn!(
+                        "{state_dir} is owned by another process{}: lines pass through, nothing is counted here; give every Telegraf a \
+                         state_dir of its own, and reload",
+                        owner.map(|pid| format!(" ({pid})")).unwrap_or_default()
+                    ),
+                }
+            }
         }
         if let Some(guest) = self.guest.take() {
             let _ = guest.disk.remove(&name::guest_name(guest.run));
@@ -525,9 +558,18 @@ impl OwnerWork {
         let owned = self.owned.as_mut()?;
         let (began, journal_bytes) = (self.begun.elapsed(), self.engine.journaling().map_or(0, |j| j.bytes()));
         match owned.keeper.checkpoint(&self.engine, clock::now()) {
-            Ok(Some(position)) => remove_old(owned.keeper.disk(), position),
-            Ok(None) => {}
-            Err(e) => log::error!("the state cannot be saved: {e}; trying again; the journal keeps the lines"),
+            Ok(position) => {
+                self.engine.troubles().over(Trouble::State, |lasted, _| {
+                    format!("the state is saved again after {lasted}: nothing is lost")
+                });
+                position.into_iter().for_each(|position| remove_old(owned.keeper.disk(), position));
+            }
+            Err(e) => {
+                let text = format!(
+                    "the state cannot be saved: {e}; trying again; the journal keeps the lines; look at the disk under state_dir"
+                );
+                self.engine.troubles().hold(Trouble::State, Level::Error, &text);
+            }
         }
         if let Some(journaling) = self.engine.journaling()
             && !self.is_syncing
@@ -544,18 +586,44 @@ impl OwnerWork {
         self.engine.journaling().map_or(0, |journaling| journaling.bytes())
     }
 
-    fn write_status(&self) {
-        let (Some(config), Some(owned)) = (&self.config, &self.owned) else { return };
+    fn write_status(&mut self) {
+        let Some(config) = self.config.clone() else { return };
         let now = clock::now();
-        let disk = owned.keeper.disk();
-        let figures = Figures::take(&self.engine, Some(&*disk));
-        let speaker = Speaker {
-            writer: owned.keeper.writer().to_string(),
+        let speaker = |writer: Option<String>| Speaker {
+            writer,
             sink: config.sink.name(),
             started: self.started,
             ended: self.stop.is_some().then_some(now),
         };
-        status::write(&config.state_dir, &status::of(&speaker, &figures, &self.flushes, now));
+        let troubles = self.engine.troubles();
+        if let Some(owned) = self.owned.as_ref().filter(|_| self.guest.is_none()) {
+            let figures = Figures::take(&self.engine, Some(&*owned.keeper.disk()));
+            let speaker = speaker(Some(owned.keeper.writer().to_string()));
+            let status = status::of(&speaker, &figures, &self.flushes, &troubles.open(), now);
+            status::write(troubles, &config.state_dir, &status);
+            return;
+        }
+        // Whoever owns the directory speaks for it.
+        let _claim = match (&self.owned, &self.guest) {
+            (Some(_), _) => None,
+            (None, Some(_)) => match claim::claim(&config.state_dir) {
+                Ok(claim) => Some(claim),
+                Err(_) => return,
+            },
+            (None, None) => return,
+        };
+        let Some((counters, arrivals)) = self.engine.nothing_matched() else { return };
+        let before = status::read(&config.state_dir);
+        if before.as_ref().is_some_and(|before| status::is_of_a_better_guest(before, counters.lines, now)) {
+            return;
+        }
+        let waiting = self.waiting.or_else(|| before?["windows"]["unacknowledged"].as_u64()).unwrap_or_default();
+        let columns = ColumnFigures::none(&config.schema);
+        let figures =
+            Figures { counters, columns, unacknowledged: waiting, waiting_on_disk: waiting, ..Figures::default() };
+        let mut status = status::of(&speaker(None), &figures, &self.flushes, &troubles.open(), now);
+        status["arrivals"] = status::arrivals(&arrivals);
+        status::write(troubles, &config.state_dir, &status);
     }
 
     /// Makes everything due again that the state holds, as somebody has asked for.
@@ -564,10 +632,14 @@ impl OwnerWork {
         let Some(resend) = requests::asked(&config.state_dir) else { return };
         match owned.keeper.resend(&self.engine, resend.from, clock::now()) {
             Ok(windows) => {
-                log::info!("resend: {windows} windows are written again");
+                log::info!(
+                    "resend: {} {} written again",
+                    words::some(windows, "window"),
+                    words::verb(windows, "is", "are")
+                );
                 requests::done(&config.state_dir);
             }
-            Err(e) => log::error!("resend: {e}; trying again"),
+            Err(e) => log::error!("resend: {e}; trying again every 10 s; look at the disk under state_dir"),
         }
     }
 }

@@ -4,6 +4,8 @@
 
 use super::figures::Figures;
 use crate::engine::Counters;
+use crate::engine::watch::arrivals::{Arrivals, Miss, Nearest};
+use crate::words;
 
 /// Says what was not counted since it said so last, and why.
 #[derive(Debug, Default)]
@@ -25,25 +27,66 @@ impl LossReport {
     }
 }
 
-/// Says what comes while no line matches: `counters` and a few `heads` of what has come, and the `keys` that summaries ask for.
-pub fn nothing_matched(counters: &Counters, heads: &[String], keys: &[String]) -> String {
-    let Counters { lines, no_key, .. } = counters;
-    if *lines == 0 {
-        return "no line has come yet: look whether Telegraf's inputs run, and at `namepass`, `namedrop` and `order` in the snippet"
-            .to_string();
+/// So many measurements are named.
+const NAMED_MAX: usize = 5;
+
+/// Says what comes while no line matches, in a few short lines: what has come, and the `keys` that summaries ask for.
+pub fn nothing_matched(counters: &Counters, arrivals: &Arrivals, keys: &[String]) -> Vec<String> {
+    let Counters { lines, no_key, .. } = *counters;
+    if lines == 0 {
+        return vec![
+            "no line has come yet: look whether Telegraf's inputs run, and at `namepass`, `namedrop` and `order` in the snippet"
+                .to_string(),
+        ];
     }
-    if *no_key > 0 {
-        return format!(
-            "nothing is counted: {no_key} of {lines} lines match a source, but lack a tag of the key ({}); look at `key` in the \
-             [[summary]], and at `omit_hostname`, `tagexclude` and `taginclude` in Telegraf's configuration",
-            keys.join(", ")
-        );
+    let (most, rest) = arrivals.most(NAMED_MAX);
+    let named: Vec<String> = most.iter().map(|(name, lines)| format!("{name} ({})", words::number(*lines))).collect();
+    let rest = if rest > 0 { format!(", others ({})", words::number(rest)) } else { String::new() };
+    let came = format!("{}{rest}", named.join(", "));
+    if no_key > 0 {
+        let missing = if arrivals.missing().is_empty() { keys } else { arrivals.missing() };
+        let tags = format!("{}{}", if missing.len() == 1 { "tag " } else { "tags " }, missing.join(", "));
+        return vec![
+            format!(
+                "nothing is counted: {} of {} {} a source, but {} the {tags} of the key; lines by measurement: {came}",
+                words::number(no_key),
+                words::some(lines, "line"),
+                words::verb(no_key, "matches", "match"),
+                words::verb(no_key, "lacks", "lack"),
+            ),
+            "what to do: look at `omit_hostname`, `tagexclude` and `taginclude` in Telegraf's configuration, and at `key` in the \
+             [[summary]]"
+                .to_string(),
+        ];
     }
-    format!(
-        "nothing is counted: none of {lines} lines matches a source; seen were for example {}; `telegraf-rollup check --explain \
-         LINE` shows what the sources ask for",
-        heads.join("  ")
-    )
+    let none = match lines {
+        1 => "the only line that has come does not match".to_string(),
+        _ => format!("none of {} matches", words::some(lines, "line")),
+    };
+    let mut said = vec![format!("nothing is counted: {none} a source; lines by measurement: {came}")];
+    said.extend(arrivals.nearest().map(|nearest| format!("what comes closest: {}", closest(nearest))));
+    said.push(
+        "what to do: compare the sources with what `telegraf --test` prints, by `telegraf-rollup check --explain LINE`, and look at \
+         `namepass` and `namedrop` in the snippet"
+            .to_string(),
+    );
+    said
+}
+
+/// The line that comes closest to a source, and what is not as it asks.
+pub fn closest(nearest: &Nearest) -> String {
+    let Nearest { head, column, miss } = nearest;
+    match miss {
+        Miss::Measurement { wanted } => {
+            format!("`{head}`; {column} asks for the measurement {wanted:?}")
+        }
+        Miss::Tag { tag, wanted, came: Some(came), .. } => {
+            format!("`{head}`; {column} asks for {tag}={wanted:?}, and this line has {tag}={came:?}")
+        }
+        Miss::Tag { tag, wanted, came: None, .. } => {
+            format!("`{head}`; {column} asks for {tag}={wanted:?}, and this line has no tag {tag}")
+        }
+    }
 }
 
 #[cfg(test)]
@@ -53,32 +96,68 @@ mod tests {
     use crate::driver::intake::shared::Shared;
     use crate::engine::Engine;
 
-    /// What has come is counted while nothing matches, and no longer.
-    #[test]
-    fn what_comes_before_the_first_match_is_known() {
-        let text = "[[summary]]\nname = \"s\"\nkey = [\"host\"]\n\
-                    column = [{ name = \"c\", method = \"max\", sources = [{ measurement = \"m\", field = \"v\" }] }]\n";
-        let config = Config::check(text, &|_| None).unwrap_or_else(|report| panic!("{report}"));
+    const CONFIG: &str = r#"
+[[summary]]
+name = "s"
+key = ["host", "site"]
+column = [{ name = "c", method = "max", sources = [{ measurement = "cpu", tags = { cpu = "cpu-total" }, field = "v" }] }]
+"#;
+
+    /// What is said after some lines; `None` if one has matched.
+    fn said(lines: &[&str]) -> Option<String> {
+        let config = Config::check(CONFIG, &|_| None).unwrap_or_else(|report| panic!("{report}"));
         let shared = Shared::starting(1, || 1);
         assert!(shared.nothing_matched().is_none(), "no configuration yet");
         shared.configured(Engine::new(config.schema), None);
-        assert_eq!(shared.nothing_matched(), Some((Counters::default(), Vec::new())));
-        shared.batch([&b"m,site=x v=1\n"[..], b"mem,host=a v=1\n", b"\n"].into_iter(), 1);
-        let (counters, heads) = shared.nothing_matched().expect("no line has matched");
-        assert_eq!((counters.lines, counters.no_key, heads), (2, 1, vec!["mem,host=a".to_string()]));
-        shared.batch([&b"m,host=a v=1\n"[..]].into_iter(), 1);
-        assert!(shared.nothing_matched().is_none(), "one has matched");
+        shared.batch(lines.iter().map(|line| line.as_bytes()), 1);
+        let keys = ["host".to_string(), "site".to_string()];
+        let (counters, arrivals) = shared.nothing_matched()?;
+        Some(nothing_matched(&counters, &arrivals, &keys).join("\n"))
     }
 
     #[test]
-    fn what_comes_in_place_of_a_match_is_named() {
-        let keys = ["host".to_string(), "site".to_string()];
-        let said = |lines, no_key| {
-            let counters = Counters { lines, no_key, ..Counters::default() };
-            nothing_matched(&counters, &["mem,host=a".to_string()], &keys)
-        };
-        assert!(said(0, 0).contains("no line has come") && said(0, 0).contains("namepass"));
-        assert!(said(7, 3).contains("3 of 7 lines") && said(7, 3).contains("(host, site)"));
-        assert!(said(7, 0).contains("none of 7 lines") && said(7, 0).contains("mem,host=a"));
+    fn what_comes_before_the_first_match_is_said_with_what_to_do() {
+        let said = |lines: &[&str]| said(lines).expect("no line has matched");
+        assert!(said(&[]).contains("no line has come yet") && said(&[]).contains("namepass"));
+        assert!(said(&["\n", "# a remark\n"]).contains("no line has come yet"));
+        let text = said(&["cpu,cpu=cpu-total,site=x v=1\n", "mem,host=a v=1\n", "cpu,cpu=cpu-total,site=y v=1\n"]);
+        assert!(text.contains("2 of 3 lines match a source, but lack the tag host of the key"), "{text}");
+        assert!(text.contains("cpu (2), mem (1)") && text.contains("omit_hostname"), "{text}");
+        let text = said(&["cpu,cpu=cpu-total v=1\n"]);
+        assert!(text.contains("1 of 1 line matches a source, but lacks the tags host, site of the key"), "{text}");
+        let text = said(&["mem,host=a v=1\n"]);
+        assert!(text.contains("the only line that has come does not match a source"), "{text}");
+        assert!(!text.contains("closest") && text.contains("check --explain"), "{text}");
+    }
+
+    /// A tag with another value is closer than a missing one, and that is closer than a name that is alike.
+    #[test]
+    fn the_line_that_comes_closest_is_named() {
+        let near = |line| said(&["mem,host=a v=1\n", line, "mem,host=b v=1\n"]).expect("no line has matched");
+        let text = near("win_cpu,host=a v=1\n");
+        assert!(text.contains("closest: `win_cpu,host=a`; s.c asks for the measurement \"cpu\""), "{text}");
+        let text = near("cpu,host=a v=1\n");
+        assert!(
+            text.contains("closest: `cpu,host=a`; s.c asks for cpu=\"cpu-total\", and this line has no tag cpu"),
+            "{text}"
+        );
+        let text = near("cpu,host=a,cpu=cpu0 v=1\n");
+        assert!(text.contains("s.c asks for cpu=\"cpu-total\", and this line has cpu=\"cpu0\""), "{text}");
+        let both = ["win_cpu,host=a v=1\n", "cpu,host=a v=1\n", "cpu,host=a,cpu=cpu0 v=1\n", "cpu,host=b v=1\n"];
+        assert!(said(&both).expect("no line has matched").contains("closest: `cpu,cpu=cpu0,host=a`"));
+        assert!(said(&["mem,host=a v=1\n", "cpu,cpu=cpu-total,host=a,site=x v=1\n"]).is_none(), "one has matched");
+    }
+
+    /// Ten thousand names take no more room than sixty-four, and every line is counted.
+    #[test]
+    fn measurements_without_end_are_counted_in_bounded_room() {
+        let lines: Vec<String> =
+            (0..10_000).map(|n| format!("m{n},host=a v=1\n")).chain((0..50).map(|_| "m7 v=1\n".to_string())).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let text = said(&lines).expect("no line has matched");
+        assert!(
+            text.contains("none of 10,050 lines") && text.contains("m7 (51)") && text.contains("others (9,995)"),
+            "{text}"
+        );
     }
 }

@@ -31,10 +31,12 @@ pub enum Timer {
     StartFlusher,
     /// The last flush has had its time.
     GiveUpFlush,
+    /// Look whether the configuration was edited.
+    LookAtConfig,
 }
 
 /// How many timers there are.
-const TIMERS: usize = 14;
+const TIMERS: usize = 15;
 
 /// When each timer is due.
 #[derive(Clone, Debug, Default)]
@@ -85,6 +87,7 @@ impl Schedule {
             Timer::Report,
             Timer::StartFlusher,
             Timer::GiveUpFlush,
+            Timer::LookAtConfig,
         ];
         let due = ALL.into_iter().filter_map(|timer| Some((self.due(timer).filter(|at| *at <= now)?, timer)));
         let (_, timer) = due.min()?;

@@ -1,12 +1,20 @@
 //! `status.json`: what the owner of a state directory says of itself, written whole every 10 s and at the end.
+//!
+//! While nobody owns it, a process whose lines do not match any source says so there.
+//!
+//! Invariant: it is written by who holds the lock of the state directory.
 
 use super::figures::{ColumnFigures, Figures, FlushFigures};
-use crate::driver::clock;
+use super::pace::SECOND;
+use super::processes;
+use super::report;
+use crate::driver::troubles::{Trouble, TroubleFigures, Troubles};
 use crate::engine::counters::ColumnReason;
+use crate::engine::watch::arrivals::Arrivals;
 use crate::sink::sql::times;
+use log::Level;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Version of the form below.
 const VERSION: u64 = 1;
@@ -19,7 +27,8 @@ pub fn path(state_dir: &Path) -> PathBuf {
 /// Who speaks.
 #[derive(Clone, Debug)]
 pub struct Speaker {
-    pub writer: String,
+    /// `None` while no line has matched: it has none yet.
+    pub writer: Option<String>,
     /// The name of the sink, without secrets.
     pub sink: String,
     /// Nanoseconds since the epoch.
@@ -49,7 +58,13 @@ pub fn columns(columns: &[ColumnFigures]) -> Value {
 }
 
 /// Returns what is in the file.
-pub fn of(speaker: &Speaker, figures: &Figures, flushes: &FlushFigures, now: i64) -> Value {
+pub fn of(
+    speaker: &Speaker,
+    figures: &Figures,
+    flushes: &FlushFigures,
+    troubles: &[TroubleFigures],
+    now: i64,
+) -> Value {
     let mut lines = Map::new();
     lines.insert("seen".to_string(), figures.counters.lines.into());
     lines.insert("matched".to_string(), figures.counters.matched.into());
@@ -67,12 +82,16 @@ pub fn of(speaker: &Speaker, figures: &Figures, flushes: &FlushFigures, now: i64
         "version": VERSION,
         "program": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
+        "namespace": processes::namespace(),
+        "role": if speaker.writer.is_some() { "owner" } else { "guest" },
         "written_at": time(Some(now)),
         "started_at": time(Some(speaker.started)),
         "ended_at": time(speaker.ended),
         "writer": speaker.writer,
         "sink": speaker.sink,
+        "troubles": troubles.iter().map(|t| json!({ "what": t.name, "since": time(Some(t.since)), "text": t.text })).collect::<Vec<_>>(),
         "lines": lines,
+        "arrivals": null,
         "columns": columns(&figures.columns),
         "devices": figures.devices,
         "series": figures.series,
@@ -93,18 +112,64 @@ pub fn of(speaker: &Speaker, figures: &Figures, flushes: &FlushFigures, now: i64
     })
 }
 
-/// Returns how old a status is; `None` if it does not say.
-pub fn age(status: &Value) -> Option<Duration> {
-    let written = times::parse_datetime(status["written_at"].as_str()?.trim_end_matches('Z'))?;
-    Some(Duration::from_nanos((clock::now() - written).max(0).unsigned_abs()))
+/// So many measurements are named.
+const MEASUREMENTS_MAX: usize = 20;
+
+/// Returns what it says of lines of which none matches.
+pub fn arrivals(arrivals: &Arrivals) -> Value {
+    let (most, others) = arrivals.most(MEASUREMENTS_MAX);
+    json!({
+        "measurements": most.iter().map(|(name, lines)| json!({ "name": name, "lines": lines })).collect::<Vec<_>>(),
+        "others": others,
+        "missing_tags": arrivals.missing(),
+        "nearest": arrivals.nearest().map(report::closest),
+    })
+}
+
+/// A time in a status, in nanoseconds since the epoch; `None` if there is none.
+pub fn parsed(time: &Value) -> Option<i64> {
+    times::parse_datetime(time.as_str()?.trim_end_matches('Z'))
+}
+
+/// A status that is older than this, in nanoseconds, and that a living process has not ended: nobody writes it any more.
+pub const STALE_AFTER: i64 = 35 * SECOND;
+
+/// Reads the file; `None` if there is none that can be read.
+pub fn read(state_dir: &Path) -> Option<Value> {
+    serde_json::from_slice(&std::fs::read(path(state_dir)).ok()?).ok()
+}
+
+/// True if a status is that of another process which lives, has matched no line either, and has seen more of them.
+pub fn is_of_a_better_guest(status: &Value, lines: u64, now: i64) -> bool {
+    let is_fresh = parsed(&status["written_at"]).is_some_and(|at| now - at < STALE_AFTER);
+    status["role"] == "guest"
+        && status["ended_at"].is_null()
+        && status["pid"] != std::process::id()
+        && is_fresh
+        && status["lines"]["seen"].as_u64().is_some_and(|seen| seen > lines)
 }
 
 /// Writes the file, whole or not at all. A failure is worth a line in the log, nothing more.
-pub fn write(state_dir: &Path, status: &Value) {
+pub fn write(troubles: &Troubles, state_dir: &Path, status: &Value) {
     let draft = state_dir.join("status.draft");
     let written =
         std::fs::write(&draft, format!("{status:#}\n")).and_then(|()| std::fs::rename(&draft, path(state_dir)));
-    if let Err(e) = written {
-        log::warn!("{} cannot be written: {e}", path(state_dir).display());
+    match written {
+        Ok(()) => troubles.over(Trouble::Status, |lasted, _| {
+            format!("{} can be written again after {lasted}: nothing is lost", path(state_dir).display())
+        }),
+        Err(e) => {
+            let text = format!(
+                "{} cannot be written: {e}; lines are counted all the same, but `telegraf-rollup status` shows old figures; look at that disk",
+                path(state_dir).display()
+            );
+            troubles.hold(Trouble::Status, Level::Warn, &text);
+        }
     }
+}
+
+/// Returns how old a status is; `None` if it does not say.
+pub fn age(status: &Value) -> Option<std::time::Duration> {
+    let written = parsed(&status["written_at"])?;
+    Some(std::time::Duration::from_nanos((crate::driver::clock::now() - written).max(0).unsigned_abs()))
 }

@@ -10,7 +10,10 @@
 use super::berth::{Berth, Ticket};
 use super::pipe::{Ended, Next, Stream};
 use crate::driver::intake::ingest::Ingest;
+use crate::driver::intake::journaling::written_again;
 use crate::driver::threads;
+use crate::driver::troubles::Trouble;
+use log::Level;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -131,6 +134,7 @@ impl Relay {
         let stream = self.lock().berth.take_back(ticket);
         if stream.is_none() {
             self.ingest.journal_is_stuck(false);
+            self.ingest.troubles().over(Trouble::StuckDisk, |lasted, lines| written_again("moves", lasted, lines));
         }
         stream
     }
@@ -144,10 +148,12 @@ impl Relay {
             if let Some(mut stream) = shore.berth.take_overdue(now, WAIT_MAX) {
                 self.ingest.journal_is_stuck(true);
                 drop(shore);
-                log::error!(
-                    "the journal is stuck for more than {} ms; lines pass and are counted, but a kill loses them",
+                let text = format!(
+                    "the journal is stuck for more than {} ms; lines pass and are counted, but a kill loses them; look at the disk under \
+                     state_dir",
                     WAIT_MAX.as_millis()
                 );
+                self.ingest.troubles().hold(Trouble::StuckDisk, Level::Error, &text);
                 stream.mark_unjournaled(&self.ingest);
                 match stream.forward() {
                     Ok(()) => self.run(stream),
