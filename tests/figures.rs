@@ -336,9 +336,9 @@ fn the_status_says_what_became_of_each_column() {
     assert_eq!((status["lines"]["matched"].as_u64(), status["lines"]["fed"].as_u64()), (Some(5), Some(1)));
     let said = site.tool("status", "state").output().expect("it starts").stdout;
     let said = String::from_utf8(said).expect("UTF-8");
-    assert!(said.contains("5 seen, 5 of them match a source, 1 feed a column, 1 points counted"), "{said}");
+    assert!(said.contains("5 seen, 5 of them match a source, 1 feeds a column, 1 point counted"), "{said}");
     assert!(
-        said.contains("s.max_v  1 points, last 2024-01-01T00:00:00Z; 1 are texts, 1 lines lack the field"),
+        said.contains("s.max_v  1 point, last 2024-01-01T00:00:00Z; 1 is a text, 1 line lacks the field"),
         "{said}"
     );
 }

@@ -18,11 +18,16 @@ pub fn table(columns: &Value) -> Vec<String> {
         };
         let left = |reason: ColumnReason| {
             let count = column[reason.name()].as_u64().filter(|count| *count > 0)?;
-            Some(format!("{count} {}", reason.things()))
+            Some(format!("{count} {}", reason.things(count)))
         };
         let left: Vec<String> = ColumnReason::ALL.into_iter().filter_map(left).collect();
         let left = if left.is_empty() { String::new() } else { format!("; {}", left.join(", ")) };
-        format!("  {:<names$}  {:>counts$} points, {last}{left}", name(column), points(column))
+        format!(
+            "  {:<names$}  {:>counts$} {}, {last}{left}",
+            name(column),
+            points(column),
+            if points(column) == "1" { "point" } else { "points" }
+        )
     };
     columns.iter().map(line).collect()
 }

@@ -13,5 +13,6 @@ mod say;
 mod schema;
 mod setup;
 mod status;
+mod verdict;
 
 pub use arguments::main;

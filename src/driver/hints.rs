@@ -256,7 +256,7 @@ fn refused(tally: &Tally, since: &Tally) -> Vec<String> {
     use ColumnReason::{Future, Late, NoField, NotFinite, OutOfRange, Text};
     let reasons = [Text, NoField, OutOfRange, NotFinite, Late, Future].into_iter();
     let counted = reasons.map(|reason| (tally.left(reason) - since.left(reason).min(tally.left(reason)), reason));
-    counted.filter(|(count, _)| *count > 0).map(|(count, reason)| format!("{count} {}", reason.things())).collect()
+    counted.filter(|(count, _)| *count > 0).map(|(count, reason)| format!("{count} {}", reason.things(count))).collect()
 }
 
 /// A line that came instead, and what to do.

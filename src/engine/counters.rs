@@ -87,7 +87,7 @@ counters! {
 
 /// Defines why a column does not take a value, and the table of it.
 macro_rules! column_reasons {
-    ($($(#[$doc:meta])* $variant:ident: $name:literal, $things:literal;)*) => {
+    ($($(#[$doc:meta])* $variant:ident: $name:literal, $thing:literal, $things:literal;)*) => {
         /// Why a column does not take a value that its sources ask for.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum ColumnReason {
@@ -105,10 +105,10 @@ macro_rules! column_reasons {
                 }
             }
 
-            /// What it counts, behind a number.
-            pub fn things(self) -> &'static str {
-                match self {
-                    $(ColumnReason::$variant => $things,)*
+            /// What it counts, behind a number: this one.
+            pub fn things(self, count: u64) -> &'static str {
+                match (self, count) {
+                    $((ColumnReason::$variant, 1) => $thing, (ColumnReason::$variant, _) => $things,)*
                 }
             }
         }
@@ -120,23 +120,23 @@ macro_rules! column_reasons {
 
 column_reasons! {
     /// A text, where a number is asked for.
-    Text: "text", "are texts";
+    Text: "text", "is a text", "are texts";
     /// A line that matches a source of the column, and has none of the fields that those ask for.
-    NoField: "no_field", "lines lack the field";
+    NoField: "no_field", "line lacks the field", "lines lack the field";
     /// A value outside of the column's `valid`.
-    OutOfRange: "out_of_range", "out of range";
+    OutOfRange: "out_of_range", "out of range", "out of range";
     /// Not a finite number after scale and offset.
-    NotFinite: "not_finite", "not finite";
+    NotFinite: "not_finite", "not finite", "not finite";
     /// Another value for the newest time: it takes the place of the one before.
-    Replaced: "replaced", "replaced another value of the same time";
+    Replaced: "replaced", "replaced another value of the same time", "replaced another value of the same time";
     /// Another value for an older time: the first one stays.
-    Conflict: "conflict", "came again with another value";
+    Conflict: "conflict", "came again with another value", "came again with another value";
     /// Older than `lateness.max`.
-    Late: "late", "late";
+    Late: "late", "late", "late";
     /// Further ahead than `lateness.future`.
-    Future: "future", "in the future";
+    Future: "future", "in the future", "in the future";
     /// Seen before.
-    Duplicate: "duplicate", "duplicates";
+    Duplicate: "duplicate", "duplicate", "duplicates";
 }
 
 /// What a column has taken since the start, and what not.

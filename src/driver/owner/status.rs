@@ -167,9 +167,3 @@ pub fn write(troubles: &Troubles, state_dir: &Path, status: &Value) {
         }
     }
 }
-
-/// Returns how old a status is; `None` if it does not say.
-pub fn age(status: &Value) -> Option<std::time::Duration> {
-    let written = parsed(&status["written_at"])?;
-    Some(std::time::Duration::from_nanos((crate::driver::clock::now() - written).max(0).unsigned_abs()))
-}
