@@ -251,6 +251,22 @@ fn the_table_of_rules_names_tests_that_exist() {
     assert!(named > 110, "only {named} names");
 }
 
+/// Any page may name a test as `file.rs: name`.
+#[test]
+fn documents_name_tests_that_exist() {
+    let mut named = 0;
+    for (path, text) in files("docs", "md") {
+        for name in text.split('`').skip(1).step_by(2) {
+            let Some((file, test)) = name.split_once(".rs: ").filter(|(file, _)| *file != "file") else { continue };
+            named += 1;
+            let tests = std::fs::read_to_string(repository("tests").join(format!("{file}.rs")));
+            let tests = tests.unwrap_or_else(|e| panic!("{}: {name}: {e}", path.display()));
+            assert!(tests.contains(&format!("fn {test}(")), "{}: there is no test {name}", path.display());
+        }
+    }
+    assert!(named > 150, "only {named} names");
+}
+
 /// The table of instructions in the documentation is the file that the benchmark keeps.
 #[test]
 fn the_page_about_speed_gives_the_counts_that_are_kept() {
