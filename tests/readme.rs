@@ -1,0 +1,143 @@
+//! The README against the program: its statements are asked, its snippets and flags compared.
+#![cfg(unix)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use support::servers::{Database, Kind, PASSWORD, USER};
+use support::{feed, program, repository};
+
+fn text(name: &str) -> String {
+    std::fs::read_to_string(repository(name)).expect("text")
+}
+
+/// The blocks of one language, of a document or a part of one.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for block in text.split(&format!("\n```{language}\n")).skip(1) {
+        found.push(block.split("\n```").next().unwrap_or_default().to_string());
+    }
+    found
+}
+
+/// The chapter of the README with this heading.
+fn chapter(heading: &str) -> String {
+    let readme = text("README.md");
+    let chapter = readme.split(&format!("\n## {heading}\n")).nth(1).expect("the chapter");
+    chapter.split("\n## ").next().unwrap_or_default().to_string()
+}
+
+/// The four hours of the sample, in a sink. The sample is older than what counts as late.
+fn sampled(folder: &Path, sink: &str) {
+    let config = text("telegraf/rollup-windows-hwinfo.toml").replace("max = \"7d\"", "max = \"forever\"");
+    let config =
+        config.replace("[sink]\n", &format!("[sink]\n{sink}\n")).replace("horizon = \"7d\"", "horizon = \"3h\"");
+    let state = config.lines().find(|line| line.starts_with("state_dir")).expect("a state directory");
+    let config = config.replace(state, &format!("state_dir = {:?}", folder.join("state")));
+    let path = folder.join("rollup.toml");
+    std::fs::write(&path, config).expect("writable");
+    let lines = std::fs::read(repository("telegraf/sample.influx")).expect("the sample");
+    let output = feed(program().args(["run", "--config"]).arg(&path), &lines);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The statements of the README, without their remarks.
+fn statements() -> Vec<String> {
+    let sql = blocks(&chapter("The SQL that people want"), "sql").concat();
+    let plain: String = sql.lines().filter(|line| !line.starts_with("--")).map(|line| format!("{line}\n")).collect();
+    plain.split(';').map(str::trim).filter(|statement| !statement.is_empty()).map(str::to_string).collect()
+}
+
+#[test]
+fn the_statements_of_the_readme_give_rows_of_the_sample() {
+    let folder = tempfile::tempdir().expect("a folder");
+    sampled(folder.path(), "");
+    let file = rusqlite::Connection::open(folder.path().join("state/summary.db")).expect("the rows");
+    let statements = statements();
+    assert!(statements.len() >= 6, "{statements:#?}");
+    for sql in statements {
+        let rows = file.prepare(&sql).and_then(|mut s| s.query_map([], |_| Ok(()))?.collect::<Result<Vec<_>, _>>());
+        let rows = rows.unwrap_or_else(|e| panic!("{e}\n{sql}"));
+        // The sample has no silent host: it ends where the last statement begins to look.
+        assert!(!rows.is_empty() || sql.contains("HAVING"), "no row\n{sql}");
+    }
+}
+
+#[test]
+fn the_statements_of_the_readme_work_on_mariadb_and_mysql() {
+    for kind in [Kind::MariaDb, Kind::MySql] {
+        let Some(database) = Database::start(kind) else { return };
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("url = \"mysql://{USER}:{PASSWORD}@127.0.0.1:{}/metrics\"\ntls = \"off\"", database.port());
+        sampled(folder.path(), &url);
+        for sql in statements() {
+            let rows = database.query(&sql);
+            assert!(!rows.is_empty() || sql.contains("HAVING"), "{kind}: no row\n{sql}");
+        }
+    }
+}
+
+/// The snippets are those of `telegraf/`, without the remarks there.
+#[test]
+fn the_snippets_of_the_readme_are_those_that_are_shipped() {
+    let found = blocks(&chapter("Three snippets"), "conf");
+    let lines = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.map(str::to_string).collect()
+    };
+    for (block, file) in found.iter().zip(["telegraf/processor.conf", "telegraf/output.conf"]) {
+        assert_eq!(lines(block), lines(&text(file)), "{file}");
+    }
+    assert_eq!(found.len(), 2);
+}
+
+/// The flags of each command: in the README, and in its `--help`.
+#[test]
+fn the_readme_has_every_command_and_flag() {
+    let flags = |text: &str| -> BTreeSet<String> {
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+        words.filter(|word| word.starts_with("--") && word.len() > 2).map(str::to_string).collect()
+    };
+    let help = |arguments: &[&str]| {
+        let output = program().args(arguments).output().expect("it runs");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let commands = help(&["--help"]);
+    let commands = commands.split("Commands:").nth(1).and_then(|rest| rest.split("Options:").next()).expect("commands");
+    let is_name = |line: &&str| line.starts_with("  ") && !line.starts_with("   ") && !line.starts_with("  help");
+    let names: Vec<_> = commands.lines().filter(is_name).filter_map(|line| line.split_whitespace().next()).collect();
+    let chapter = chapter("Commands");
+    for name in &names {
+        let row = chapter.lines().find(|line| {
+            line.strip_prefix("| `").and_then(|rest| rest.split([' ', '`']).next()).is_some_and(|word| word == *name)
+        });
+        let row = row.unwrap_or_else(|| panic!("the README has no command {name}"));
+        let options = help(&[name, "--help"]);
+        // The list of options; what is said behind it may speak of others.
+        let options: String =
+            options.lines().filter(|line| line.trim_start().starts_with('-')).collect::<Vec<_>>().join("\n");
+        let mut of_help = flags(&options);
+        of_help.retain(|flag| !["--help", "--version", "--config"].contains(&flag.as_str()));
+        let signature = row.split("` | ").next().expect("a cell");
+        assert_eq!(flags(signature), of_help, "{name}");
+    }
+    assert!(names.len() > 5, "{names:?}");
+}
+
+/// What `telegraf/README.md` says that `replay` says of the sample.
+#[test]
+fn replay_counts_what_comes_twice_as_it_is_told() {
+    let readme = text("telegraf/README.md");
+    for (config, words) in
+        [("rollup-windows-hwinfo.toml", "duplicates with the HWiNFO config"), ("rollup.toml", "with `rollup.toml`.")]
+    {
+        let config = repository("telegraf").join(config);
+        let output =
+            program().args(["replay", "--config"]).arg(config).arg(repository("telegraf/sample.influx")).output();
+        let said = String::from_utf8(output.expect("it runs").stderr).expect("text");
+        let counted =
+            said.split(" duplicates").next().and_then(|head| head.split_whitespace().last()).expect("a count");
+        assert!(readme.contains(&format!("{counted} {words}")), "{counted} {words}");
+    }
+}
