@@ -125,6 +125,31 @@ fn the_readme_has_every_command_and_flag() {
     assert!(names.len() > 5, "{names:?}");
 }
 
+/// The table of `status.json` has every field of a real one, and no other.
+#[test]
+fn the_readme_has_every_field_of_the_status() {
+    let folder = tempfile::tempdir().expect("a folder");
+    sampled(folder.path(), "");
+    let status = std::fs::read_to_string(folder.path().join("state/status.json")).expect("a status");
+    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+    let (of_top, mut below) = (status.as_object().expect("an object"), BTreeSet::new());
+    for value in of_top.values() {
+        let object = value.as_array().map_or(Some(value), |list| list.first()).and_then(|v| v.as_object());
+        below.extend(object.into_iter().flat_map(|object| object.keys().cloned()));
+    }
+    let commands = chapter("Commands");
+    let table = commands.split("### What `status.json` says").nth(1).expect("the table");
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    let named: BTreeSet<&str> =
+        rows.iter().flat_map(|row| row.split('|').nth(1).unwrap_or_default().split(',')).map(str::trim).collect();
+    let there: BTreeSet<&str> = of_top.keys().map(String::as_str).collect();
+    assert_eq!(named, there);
+    let of_rows: BTreeSet<String> =
+        rows.iter().flat_map(|row| row.split('`').skip(1).step_by(2)).map(str::to_string).collect();
+    let missing: Vec<_> = below.iter().filter(|field| !of_rows.contains(*field)).collect();
+    assert!(missing.is_empty(), "not in the table: {missing:?}");
+}
+
 /// What `telegraf/README.md` says that `replay` says of the sample.
 #[test]
 fn replay_counts_what_comes_twice_as_it_is_told() {
