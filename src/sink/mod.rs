@@ -19,6 +19,7 @@ pub mod mysql;
 pub mod open;
 pub mod port;
 pub mod probe;
+pub mod reader;
 pub mod sql;
 pub mod sqlite;
 mod tls;

@@ -330,6 +330,23 @@ impl MySqlSink {
         if is_whole { Ok(rows) } else { Err(self.cut_short(what, rows.len())) }
     }
 
+    /// Connects, if there is no connection, and returns how the server spells SQL.
+    pub(super) fn connected(&mut self) -> Result<Dialect, SinkError> {
+        self.connect()?;
+        Ok(self.dialect)
+    }
+
+    /// All rows of a query of so many columns, the first of which is never NULL, with all values as text.
+    pub(super) fn all_as_text(
+        &mut self,
+        what: &str,
+        sql: &str,
+        columns: usize,
+    ) -> Result<Vec<mysql_async::Row>, SinkError> {
+        let (rows, is_whole) = without_mark(self.query(what, &select::marked(sql, columns, ANSWER_ROWS_MAX))?);
+        if is_whole { Ok(rows) } else { Err(self.cut_short(what, rows.len())) }
+    }
+
     /// The error for an answer that cannot be had whole.
     fn cut_short(&self, what: &str, rows: usize) -> SinkError {
         let (host, port) = (&self.config.host, self.config.port);
@@ -426,7 +443,7 @@ impl MySqlSink {
     }
 
     /// The columns of a table: name, type, and whether it is part of the primary key.
-    fn columns(&mut self, table: &str) -> Result<Vec<(String, String, bool)>, SinkError> {
+    pub(super) fn columns(&mut self, table: &str) -> Result<Vec<(String, String, bool)>, SinkError> {
         let sql = "SELECT column_name, data_type, column_key = 'PRI' FROM information_schema.columns \
                    WHERE table_schema = DATABASE() AND table_name = ?";
         let rows = self.all("the list of columns", sql, 3, vec![Value::from(table)])?;

@@ -460,7 +460,7 @@ fn begins_as_sqlite(path: &Path) -> std::io::Result<bool> {
     Ok(head.is_empty() || head == MAGIC)
 }
 
-fn read_only(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn read_only(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(wal::BUSY_WAIT)?;
     Ok(connection)

@@ -3,6 +3,7 @@
 pub mod ddl;
 pub mod dialect;
 pub mod literal;
+pub mod rows;
 pub mod select;
 pub mod times;
 pub mod upsert;
