@@ -89,7 +89,7 @@ pub fn assemble(
             }
             groups.push(Group { chosen_by: watched.unwrap_or_else(|| defs.clone()), defs });
         }
-        columns.push(Column { name: draft.name.value.clone(), method: draft.method, groups });
+        columns.push(Column { name: draft.name.value.clone(), unit: draft.unit.clone(), method: draft.method, groups });
     }
     if accumulators.len() > ACCUMULATORS_MAX {
         document.problem(table.offset, &table.path, format!("has more than {ACCUMULATORS_MAX} sources: split it"));

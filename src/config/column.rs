@@ -10,6 +10,8 @@ use crate::engine::schema::{Method, Source, Valid};
 pub struct ColumnDraft {
     /// `name`
     pub name: At<String>,
+    /// `unit`
+    pub unit: String,
     /// `method`
     pub method: Method,
     /// `sources`, by priority.
@@ -38,8 +40,7 @@ pub fn column(table: &Table<'_, '_>) -> Option<ColumnDraft> {
         }
         known
     });
-    // For people; nothing is computed from it.
-    let _ = table.string("unit");
+    let unit = table.string("unit").map_or_else(String::new, |unit| unit.value);
     let has_valid = table.has("valid");
     let valid = table.range("valid").map_or(Valid::ANY, |(low, high)| Valid { low, high });
     let has_sources = table.has("sources");
@@ -85,5 +86,11 @@ pub fn column(table: &Table<'_, '_>) -> Option<ColumnDraft> {
         }
         None => {}
     }
-    Some(ColumnDraft { name: name?, method: method?, sources: sources.into_iter().collect::<Option<_>>()?, rules })
+    Some(ColumnDraft {
+        name: name?,
+        unit,
+        method: method?,
+        sources: sources.into_iter().collect::<Option<_>>()?,
+        rules,
+    })
 }

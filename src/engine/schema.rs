@@ -100,6 +100,8 @@ impl Summary {
 #[derive(Clone, Debug)]
 pub struct Column {
     pub name: String,
+    /// Of the values, as people write it; empty if there is none. Nothing is computed from it.
+    pub unit: String,
     pub method: Method,
     /// One group for an ordinary column, one for each rule of an anomaly column.
     pub groups: Vec<Group>,
