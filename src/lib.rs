@@ -6,6 +6,7 @@
 //! - [`driver`]: the only clock, threads, pipes and log
 //! - [`config`]: as written -> as checked -> report of all errors
 //! - [`durable`]: journal, stored state, recovery, and who owns them
+//! - [`report`]: pure; rows in, a page of HTML out
 //! - [`sink`]: partials and rows in SQLite and MySQL
 //! - [`engine`]: pure; bytes and time in, state and rows out
 //!
@@ -20,6 +21,7 @@ pub mod durable;
 pub mod engine;
 pub mod finding;
 pub mod places;
+pub mod report;
 pub mod sink;
 pub mod text;
 pub mod words;
