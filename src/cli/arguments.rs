@@ -1,6 +1,6 @@
 //! Arguments -> one command -> exit code.
 
-use super::{check, misunderstood, replay, resend, run, schema, setup, status};
+use super::{check, demo, misunderstood, replay, report, resend, run, schema, setup, status};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -38,6 +38,10 @@ enum Command {
     Setup(setup::SetupArgs),
     /// Read line protocol from a file and print the rows it makes; touches neither state nor sink
     Replay(replay::ReplayArgs),
+    /// Make a made-up month of five computers and a page that shows it: the first thing to try
+    Demo(demo::DemoArgs),
+    /// Make a page of HTML with charts of the summary tables
+    Report(report::ReportArgs),
     /// Show what the running process says of itself: flushes, what waits, what was set aside
     Status(status::StatusArgs),
     /// Have everything written again that the state holds (a table was emptied, a backup restored)
@@ -56,6 +60,8 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run.run(),
         Command::Check(check) => finish(check.run()),
         Command::Replay(replay) => finish(replay.run()),
+        Command::Demo(demo) => finish(demo.run()),
+        Command::Report(report) => finish(report.run()),
         Command::Status(status) => finish(status.run()),
         Command::Resend(resend) => finish(resend.run()),
         Command::Schema(schema) => finish(schema.run()),

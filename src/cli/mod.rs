@@ -3,10 +3,14 @@
 mod arguments;
 mod check;
 mod columns;
+mod demo;
 mod load;
 mod misunderstood;
 mod moment;
+mod pages;
+mod progress;
 mod replay;
+mod report;
 mod resend;
 mod run;
 mod say;

@@ -126,7 +126,7 @@ impl Zone {
     }
 
     /// The first instant of a local date. A date that the zone skipped starts where the next one does.
-    pub fn day_start(&self, date: civil::Date) -> i64 {
+    fn day_start(&self, date: civil::Date) -> i64 {
         let midnight = date.at(0, 0, 0, 0);
         let Ok(zoned) = self.rules.to_ambiguous_zoned_datetime(midnight).compatible() else {
             // Only the first and the last day of year -9999 and 9999, which nanoseconds in 64 bits cannot express.

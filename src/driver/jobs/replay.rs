@@ -10,7 +10,7 @@ use crate::engine::precision::Precision;
 use crate::engine::schema::{Lateness, Schema};
 use crate::engine::{Counters, Engine};
 use crate::sink::memory::MemorySink;
-use crate::sink::port::SinkError;
+use crate::sink::port::{Sink, SinkError};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
@@ -157,6 +157,19 @@ impl Replay {
     /// What became of the values of each column, in the order of the configuration.
     pub fn columns(&self) -> Vec<ColumnFigures> {
         ColumnFigures::of(self.engine.schema(), self.engine.tallies())
+    }
+
+    /// Ends the replay: writes its rows to a sink, as they are at `now` (nanoseconds since the epoch).
+    ///
+    /// # Errors
+    /// Those of the sink.
+    pub fn write_to(self, sink: &mut dyn Sink, now: i64) -> Result<(), SinkError> {
+        sink.prepare(self.engine.schema())?;
+        let shared = Shared::new(self.engine);
+        let scope = Scope::Everything { running: true };
+        pass::flush(&shared, sink, &mut FlushMemory::default(), "replay", now, scope)?;
+        sink.close();
+        Ok(())
     }
 
     /// Ends the replay: its rows, and what became of the lines.
