@@ -38,7 +38,7 @@ const START: i64 = 1_795_132_800_000_000_000;
 
 fn config(sink: &str, windows: &str) -> Config {
     let text = format!(
-        "timezone = \"UTC\"\nstate_dir = \"unused\"\n[sink]\n{sink}\n[[summary]]\nname = \"s\"\nkey = [\"host\"]\n\
+        "timezone = \"UTC\"\nstate_dir = \"/unused\"\n[sink]\n{sink}\n[[summary]]\nname = \"s\"\nkey = [\"host\"]\n\
          windows = {windows}\n\
          [[summary.column]]\nname = \"avg_cpu\"\nmethod = \"avg\"\nsources = [{{ measurement = \"m\", field = \"cpu\" }}]\n\
          [[summary.column]]\nname = \"max_temp\"\nmethod = \"max\"\nsources = [{{ measurement = \"m\", field = \"temp\" }}]\n\

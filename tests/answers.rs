@@ -32,7 +32,7 @@ fn runs() -> u128 {
 }
 
 fn schema() -> Arc<Schema> {
-    let text = "state_dir = \"unused\"\ntimezone = \"UTC\"\n[lateness]\nmax = \"forever\"\n[missing]\nhorizon = \"0s\"\n\
+    let text = "state_dir = \"/unused\"\ntimezone = \"UTC\"\n[lateness]\nmax = \"forever\"\n[missing]\nhorizon = \"0s\"\n\
                 [[summary]]\nname = \"s\"\nkey = [\"host\"]\n[[summary.column]]\nname = \"n\"\nmethod = \"count\"\n\
                 sources = [{ measurement = \"m\", field = \"v\" }]\n";
     Config::check(text, &|_| None).unwrap_or_else(|report| panic!("{report}")).schema

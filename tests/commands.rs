@@ -60,13 +60,13 @@ fn every_bad_configuration_is_explained() {
         (
             "windows = [\"hourly\"]",
             "windows = [\"weekly\"]",
-            "line 6: summary[0].windows[0]: write \"hourly\" or \"daily\"",
+            "line 6: summary[0].windows: names only windows that are not built yet: write windows = ",
         ),
         ("windows = [\"hourly\"]", "expect_every = \"1\"", "\"1\" is not a duration"),
         (
             "method = \"avg\"",
             "method = \"average\"",
-            "line 9: summary[0].column[0].method: unknown method \"average\": write one of avg, min",
+            "line 9: summary[0].column[0].method: unknown method \"average\": write \"avg\"",
         ),
         ("method = \"avg\"", "method = \"agv\"", "did you mean \"avg\"?"),
         ("method = \"avg\"", "method = \"p101\"", "or a percentile as in \"p95\""),
@@ -127,7 +127,7 @@ fn every_bad_configuration_is_explained() {
             "line 14: summary[0].column[1].rules[0]: there is no [[anomaly]] with the name \"hihg\"",
         ),
         ("rules = [\"high\"]", "", "missing key `rules`"),
-        ("rules = [\"high\"]", "rules = [\"high\", \"high\"]", "rules[1]: stands twice"),
+        ("rules = [\"high\"]", "rules = [\"high\", \"high\"]", "rules[1]: \"high\" stands twice"),
         ("column = \"avg_v\"", "column = \"other\"", "\"other\" is not a column with sources"),
         ("column = \"avg_v\"\n", "", "needs either `column`"),
         ("when = \"> 80\"", "when = \"80\"", "line 18: anomaly[0].when: \"80\" is not a condition"),
@@ -141,7 +141,7 @@ fn every_bad_configuration_is_explained() {
         (
             "when = \"> 80\"",
             "when = \"> 80\"\n[sink]\nurl = \"postgres://x/y\"",
-            "line 20: sink.url: is not the address of a sink",
+            "line 20: sink.url: postgres:// is not the address of a sink",
         ),
         ("when = \"> 80\"", "when = \"> 80\"\n[sink]\nurl = \"mysql://h/d\"", "the user is missing"),
         ("when = \"> 80\"", "when = \"> 80\"\n[sink]\nurl = \"mysql://u@h/d\"\ntls = \"on\"", "write \"verify-full\""),

@@ -46,7 +46,7 @@ const START: i64 = 1_699_999_200_000_000_000;
 
 fn configured(max: &str, horizon: &str) -> Arc<Schema> {
     let text = format!(
-        "state_dir = \"unused\"\n[lateness]\nmax = \"{max}\"\n[missing]\nhorizon = \"{horizon}\"\n[[summary]]\n\
+        "state_dir = \"/unused\"\n[lateness]\nmax = \"{max}\"\n[missing]\nhorizon = \"{horizon}\"\n[[summary]]\n\
          name = \"s\"\nkey = [\"host\"]\n[[summary.column]]\nname = \"b\"\nmethod = \"max\"\n\
          sources = [{{ measurement = \"s\", field = \"v\" }}]\n"
     );

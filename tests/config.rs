@@ -8,76 +8,7 @@ use telegraf_rollup::config::keys::{self, ConfigKey, KEYS, KeyType, REQUIRED};
 use toml::{Table, Value};
 
 /// A valid configuration with every key of the table.
-const FULL: &str = r#"timezone = "Europe/Berlin"
-state_dir = "/tmp/x"
-[sink]
-url = "mysql://user@db.example.org/metrics"
-password_file = "/password"
-tls = "verify-full"
-ca_file = "/ca.pem"
-client_cert = "/client.pem"
-client_key = "/client.key"
-migrate = "check"
-[retention]
-hourly = "90d"
-daily = "90d"
-partials = "20d"
-[flush]
-every = "2m"
-daily_every = "2m"
-[lateness]
-allowed = "2m"
-max = "2d"
-future = "2m"
-[missing]
-horizon = "2d"
-[durability]
-sync_every = "2s"
-[limits]
-series = 20
-devices = 20
-dedupe_points = 20
-journal_bytes = "2GiB"
-[[summary]]
-name = "s"
-key = ["host"]
-windows = ["hourly"]
-expect_every = "2m"
-timezone_tag = "tz"
-[summary.missing]
-horizon = "2h"
-[[summary.column]]
-name = "avg_v"
-method = "avg"
-unit = "W"
-valid = [0.0, 2000.0]
-[[summary.column.sources]]
-measurement = "m"
-field = "v"
-scale = 2.0
-offset = 2.0
-[summary.column.sources.tags]
-a = "b"
-[[summary.column]]
-name = "odd"
-method = "anomalies"
-rules = ["far", "high"]
-[[anomaly]]
-name = "far"
-zscore = 3.0
-baseline = 2
-[anomaly.source]
-measurement = "m"
-field = "w"
-scale = 2.0
-offset = 2.0
-[anomaly.source.tags]
-a = "b"
-[[anomaly]]
-name = "high"
-column = "avg_v"
-when = "> 80"
-"#;
+const FULL: &str = include_str!("support/full.toml");
 
 fn check(text: &str) -> Result<Config, Vec<String>> {
     Config::check(text, &|_| None).map_err(|report| report.0.iter().map(ToString::to_string).collect())
@@ -289,7 +220,7 @@ fn a_value_of_another_type_is_refused() {
         let text = changed(&|path, old| Some(if path == key.path { value.clone() } else { old.clone() }));
         let problems = check(&text).err().unwrap_or_default();
         let is_refused = |p: &String| {
-            let names_it = p.contains(&format!("{}: ", key.name()));
+            let names_it = p.contains(&format!("{}: ", key.name())) || p.contains(&format!("{}[0]: ", key.name()));
             names_it && (p.contains("found a boolean") || p.contains("must be a list of tables"))
         };
         let words = key.key_type.words();
@@ -342,7 +273,7 @@ fn an_unknown_key_is_one_problem_with_the_nearest_known_key() {
         }
         let (text, line) = with_line(FULL, section, "quite_another = 1");
         let path = reported(section, "quite_another");
-        let known = keys::names(section).join(", ");
+        let known = keys::listed(section).join(", ");
         let wanted = format!("line {line}: {path}: unknown key: remove it; known here are {known}");
         assert_eq!(check(&text).err(), Some(vec![wanted]));
     }
@@ -370,12 +301,13 @@ fn a_rule_with_both_conditions_has_one_problem() {
 }
 
 #[test]
-fn sections_of_later_versions_are_warned_of() {
+fn what_later_versions_act_on_is_one_warning() {
     let text = format!("{FULL}[internal]\nx = 1\n[[alert]]\nx = 1\n[notify]\nx = 1\n[source]\nx = 1\n");
-    let warnings = check(&text).expect("valid").warnings;
-    let wanted = ["internal", "alert", "notify", "source"]
-        .map(|name| format!("[{name}] is not supported by this version yet: it is ignored"));
-    assert_eq!(warnings, wanted);
+    let text = text.replacen("windows = [\"hourly\"]", "windows = [\"hourly\", \"weekly\"]", 1);
+    let config = check(&text).expect("valid");
+    let wanted = "not built yet, and ignored: [internal], [alert], [notify], [source], \"weekly\" in windows";
+    assert_eq!(config.warnings, [wanted]);
+    assert_eq!(config.warnings_of_run().count(), 0, "a running process says it again and again");
 }
 
 /// The documents that speak of keys, each with its text.

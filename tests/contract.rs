@@ -88,7 +88,7 @@ impl Target {
 
 fn config(name: &str, more: &str) -> String {
     format!(
-        "state_dir = \"unused\"\ntimezone = \"Asia/Kathmandu\"\n[[summary]]\nname = \"{name}\"\nkey = [\"host\"]\n{more}\n\
+        "state_dir = \"/unused\"\ntimezone = \"Asia/Kathmandu\"\n[[summary]]\nname = \"{name}\"\nkey = [\"host\"]\n{more}\n\
          [[summary.column]]\nname = \"avg_v\"\nmethod = \"avg\"\nsources = [{{ measurement = \"m\", field = \"v\" }}]\n\
          [[summary.column]]\nname = \"n\"\nmethod = \"count\"\nsources = [{{ measurement = \"m\", field = \"v\" }}]\n"
     )

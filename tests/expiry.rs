@@ -25,7 +25,7 @@ const HOUR: i64 = 3_600 * SECOND;
 const START: i64 = 1_709_251_200 * SECOND;
 
 const CONFIG: &str = r#"
-state_dir = "unused"
+state_dir = "/unused"
 timezone = "UTC"
 [lateness]
 max = "6h"

@@ -37,7 +37,7 @@ fn config(port: u16) -> Config {
         .map(|m| format!("[[summary.column]]\nname = \"{m}_v\"\nmethod = \"{m}\"\nsources = {sources}\n"))
         .collect();
     let text = format!(
-        "state_dir = \"unused\"\ntimezone = \"UTC\"\n[lateness]\nmax = \"forever\"\n[missing]\nhorizon = \"0s\"\n\
+        "state_dir = \"/unused\"\ntimezone = \"UTC\"\n[lateness]\nmax = \"forever\"\n[missing]\nhorizon = \"0s\"\n\
          [sink]\nurl = \"mysql://{USER}:{PASSWORD}@127.0.0.1:{port}/metrics\"\n\
          [[summary]]\nname = \"s\"\nkey = [\"host\"]\n{columns}"
     );

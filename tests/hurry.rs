@@ -77,7 +77,7 @@ struct World {
 impl World {
     /// Devices with one point each, an hour after midnight or later.
     fn new(devices: usize) -> World {
-        let text = "state_dir = \"unused\"\ntimezone = \"UTC\"\n[lateness]\nmax = \"forever\"\n[[summary]]\nname = \"s\"\n\
+        let text = "state_dir = \"/unused\"\ntimezone = \"UTC\"\n[lateness]\nmax = \"forever\"\n[[summary]]\nname = \"s\"\n\
                     key = [\"host\"]\n[[summary.column]]\nname = \"v\"\nmethod = \"sum\"\n\
                     sources = [{ measurement = \"m\", field = \"v\" }]\n";
         let schema = Config::check(text, &|_| None).unwrap_or_else(|report| panic!("{report}")).schema;

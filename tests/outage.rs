@@ -54,7 +54,7 @@ const HOUR: i64 = 3_600_000_000_000;
 const START: i64 = 1_699_999_200_000_000_000;
 
 fn configured(sink: &str, summaries: &[&str]) -> Config {
-    let mut text = format!("state_dir = \"unused\"\n[lateness]\nmax = \"30d\"\n{sink}");
+    let mut text = format!("state_dir = \"/unused\"\n[lateness]\nmax = \"30d\"\n{sink}");
     for name in summaries {
         text.push_str(&format!(
             "[[summary]]\nname = \"{name}\"\nkey = [\"host\"]\n\

@@ -118,7 +118,7 @@ fn any_order_any_pieces_any_writers() {
     const METHODS: [&str; 11] = ["avg", "sum", "stddev", "min", "max", "range", "first", "last", "count", "p50", "p99"];
     let start = 1_700_000_000_000_000_000;
     let mut config =
-        "state_dir = \"unused\"\ntimezone = \"Asia/Kathmandu\"\n[lateness]\nmax = \"forever\"\n[[summary]]\n\
+        "state_dir = \"/unused\"\ntimezone = \"Asia/Kathmandu\"\n[lateness]\nmax = \"forever\"\n[[summary]]\n\
         name = \"s\"\nkey = [\"host\"]\n"
             .to_string();
     for method in METHODS {
@@ -208,7 +208,7 @@ fn a_baseline_survives_leaving_memory_and_restarts() {
     let hour = 3_600_000_000_000;
     let sources = "[{ measurement = \"a\", field = \"v\" }, { measurement = \"b\", field = \"v\", scale = 0.1 }]";
     let config = format!(
-        "state_dir = \"unused\"\n[lateness]\nmax = \"forever\"\n[[summary]]\nname = \"s\"\nkey = [\"host\"]\n\
+        "state_dir = \"/unused\"\n[lateness]\nmax = \"forever\"\n[[summary]]\nname = \"s\"\nkey = [\"host\"]\n\
          [[summary.column]]\nname = \"v\"\nmethod = \"max\"\nsources = {sources}\n\
          [[summary.column]]\nname = \"odd\"\nmethod = \"anomalies\"\nrules = [\"near\", \"far\"]\n\
          [[anomaly]]\nname = \"near\"\ncolumn = \"v\"\nzscore = 0.7\nbaseline = 2\n\

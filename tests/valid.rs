@@ -99,7 +99,7 @@ fn column(name: &str, method: &str, field: usize) -> String {
 fn configuration(chance: &mut Chance) -> String {
     let zone = chance.one(&["UTC", "Asia/Kathmandu", "America/St_Johns", "Europe/Berlin"]);
     let mut text = format!(
-        "state_dir = \"unused\"\ntimezone = \"{zone}\"\n[lateness]\nmax = \"forever\"\n[missing]\nhorizon = \"0s\"\n\
+        "state_dir = \"/unused\"\ntimezone = \"{zone}\"\n[lateness]\nmax = \"forever\"\n[missing]\nhorizon = \"0s\"\n\
          [[anomaly]]\nname = \"hot\"\nsource = {{ measurement = \"m\", field = \"f0\" }}\nwhen = \"> 1\"\n"
     );
     for _ in 0..1 + chance.below(2) {
@@ -255,7 +255,7 @@ fn wide(keys: usize, columns: impl Iterator<Item = String>) -> String {
     let keys: Vec<String> = (0..keys).map(|n| format!("\"k{n}\"")).collect();
     let columns: String = columns.map(|name| column(&name, "avg", 0)).collect();
     format!(
-        "state_dir = \"unused\"\ntimezone = \"UTC\"\n[lateness]\nmax = \"forever\"\n[missing]\nhorizon = \"0s\"\n[[summary]]\n\
+        "state_dir = \"/unused\"\ntimezone = \"UTC\"\n[lateness]\nmax = \"forever\"\n[missing]\nhorizon = \"0s\"\n[[summary]]\n\
          name = \"wide_{}\"\nkey = [{}]\n{columns}",
         keys.len(),
         keys.join(", ")

@@ -2,6 +2,7 @@
 
 use super::anomaly::{AnomalyDraft, Condition};
 use super::column::ColumnDraft;
+use super::nearest::nearest;
 use super::read::Table;
 use crate::engine::ids::DefIndex;
 use crate::engine::schema::{AccumulatorDef, Column, Group, Method, Rule, Source, ZScore};
@@ -9,6 +10,16 @@ use std::collections::BTreeSet;
 
 /// Accumulators of one summary are numbered with 16 bits.
 const ACCUMULATORS_MAX: usize = u16::MAX as usize;
+
+/// Says which column a rule can watch in place of one that is not there.
+fn another_column(name: &str, drafts: &[ColumnDraft]) -> String {
+    let with_sources = drafts.iter().filter(|d| d.method != Method::Anomalies);
+    let names: Vec<&str> = with_sources.map(|d| d.name.value.as_str()).collect();
+    match nearest(name, &names) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => format!("write one of {names:?}, or a `source` in place of `column`"),
+    }
+}
 
 /// Numbers the accumulators that the columns need.
 pub fn assemble(
@@ -46,8 +57,12 @@ pub fn assemble(
         for name in &draft.rules {
             used.insert(name.value.clone());
             let Some(rule) = rules.iter().find(|rule| rule.name.value == name.value) else {
-                let message =
-                    format!("there is no [[anomaly]] with the name {:?}: add it, or correct the name", name.value);
+                let names: Vec<&str> = rules.iter().map(|rule| rule.name.value.as_str()).collect();
+                let remedy = match nearest(&name.value, &names) {
+                    Some(near) => format!("did you mean {near:?}?"),
+                    None => "add it, or correct the name".to_string(),
+                };
+                let message = format!("there is no [[anomaly]] with the name {:?}: {remedy}", name.value);
                 document.problem_at(name, message);
                 complete = false;
                 continue;
@@ -57,8 +72,10 @@ pub fn assemble(
                     let is_watched = |d: &ColumnDraft| d.name.value == column.value && d.method != Method::Anomalies;
                     let Some(place) = drafts.iter().position(is_watched) else {
                         let message = format!(
-                            "{:?} is not a column with sources of the summary whose column {:?} uses this rule",
-                            column.value, draft.name.value
+                            "{:?} is not a column with sources of the summary whose column {:?} uses this rule: {}",
+                            column.value,
+                            draft.name.value,
+                            another_column(&column.value, drafts)
                         );
                         document.problem_at(column, message);
                         complete = false;
@@ -92,7 +109,11 @@ pub fn assemble(
         columns.push(Column { name: draft.name.value.clone(), unit: draft.unit.clone(), method: draft.method, groups });
     }
     if accumulators.len() > ACCUMULATORS_MAX {
-        document.problem(table.offset, &table.path, format!("has more than {ACCUMULATORS_MAX} sources: split it"));
+        document.problem(
+            table.offset,
+            &table.path,
+            format!("has more than {ACCUMULATORS_MAX} sources: divide it into several"),
+        );
         return None;
     }
     complete.then_some((columns, accumulators))

@@ -1,7 +1,7 @@
 //! `[[summary.column]]`: what one column of the tables shows.
 
+use super::meant::method as meant_method;
 use super::names::column_name;
-use super::nearest::nearest;
 use super::read::{At, Table};
 use super::source::source;
 use crate::engine::schema::{Method, Source, Valid};
@@ -29,14 +29,14 @@ pub fn column(table: &Table<'_, '_>) -> Option<ColumnDraft> {
     }
     let method = table.required("method", "method = \"avg\"").and_then(|text| {
         let known = Method::of(&text.value);
-        if known.is_none() {
-            let words: Vec<&str> = Method::ALL.iter().map(|(word, _)| *word).collect();
-            let hint = match nearest(&text.value, &words) {
-                Some(near) => format!("did you mean {near:?}?"),
-                None => format!("write one of {}, or a percentile as in \"p95\"", words.join(", ")),
-            };
-            let message = format!("unknown method {:?}: {hint}", text.value);
-            document.problem_at(&text, message);
+        match known {
+            None => {
+                let message = format!("unknown method {:?}: {}", text.value, meant_method::method(&text.value));
+                document.problem_at(&text, message);
+            }
+            Some(_) => {
+                meant_method::doubtful(&text.value).iter().for_each(|warning| document.warning_at(&text, warning));
+            }
         }
         known
     });
@@ -50,47 +50,51 @@ pub fn column(table: &Table<'_, '_>) -> Option<ColumnDraft> {
     let rules = table.strings("rules").unwrap_or_default();
     for (i, rule) in rules.iter().enumerate() {
         if rules[..i].iter().any(|earlier| earlier.value == rule.value) {
-            document.problem_at(rule, "stands twice: it would count twice; keep one");
+            document.problem_at(rule, format!("{:?} stands twice and would count twice: keep one", rule.value));
         }
     }
     table.finish();
+    let of_name = name.as_ref().map_or("the column".to_string(), |name| format!("the column {:?}", name.value));
     match method {
         Some(Method::Anomalies) => {
             if has_sources {
-                let path = format!("{}.sources", table.path);
-                let message = "an anomalies column has `rules`, not sources: a rule names the column that it watches";
-                document.problem(table.offset_of("sources"), &path, message);
+                let message = "an anomalies column has `rules`, not sources: remove them; a rule names the column that it watches";
+                table.problem("sources", message);
             }
             if has_valid {
-                let path = format!("{}.valid", table.path);
                 let message =
                     "an anomalies column has no values of its own: write `valid` in the column that the rule watches";
-                document.problem(table.offset_of("valid"), &path, message);
+                table.problem("valid", message);
             }
-            if rules.is_empty() {
+            if table.is_empty_list("rules") {
+                table.problem(
+                    "rules",
+                    format!(
+                        "is empty: {of_name} counts nothing; write rules = [\"overheat\"], the name of an [[anomaly]]"
+                    ),
+                );
+            } else if !has_rules {
                 table.missing("rules", "rules = [\"overheat\"] and an [[anomaly]] of that name");
             }
         }
         Some(_) => {
             if has_rules {
-                let path = format!("{}.rules", table.path);
-                document.problem(
-                    table.offset_of("rules"),
-                    &path,
-                    "only a column with method = \"anomalies\" has rules",
+                table.problem(
+                    "rules",
+                    "only a column with method = \"anomalies\" has rules: remove them, or write that method",
                 );
             }
-            if sources.is_empty() {
+            if table.is_empty_list("sources") {
+                table.problem("sources", format!("is empty: {of_name} takes nothing; write sources = [{{ measurement = \"cpu\", field = \"usage_idle\" }}]"));
+            } else if !has_sources {
                 table.missing("sources", "sources = [{ measurement = \"cpu\", field = \"usage_idle\" }]");
             }
         }
         None => {}
     }
-    Some(ColumnDraft {
-        name: name?,
-        unit,
-        method: method?,
-        sources: sources.into_iter().collect::<Option<_>>()?,
-        rules,
-    })
+    let sources: Vec<Source> = sources.into_iter().collect::<Option<_>>()?;
+    let (name, method) = (name?, method?);
+    // Reported above.
+    let is_complete = if method == Method::Anomalies { !rules.is_empty() } else { !sources.is_empty() };
+    is_complete.then_some(ColumnDraft { name, unit, method, sources, rules })
 }

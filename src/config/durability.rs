@@ -17,7 +17,7 @@ pub fn durability(root: &Table<'_, '_>, journal_bytes: u64) -> Durability {
     let sync_every = root.section("durability", |table| {
         let Some(at) = table.and_then(|t| t.duration("sync_every")) else { return 5 * SECOND };
         if at.value < SECOND / 10 {
-            root.document.problem_at(&at, "must be at least \"100ms\"");
+            root.document.problem_at(&at, "must be at least \"100ms\": write, for example, \"5s\"");
         }
         at.value
     });

@@ -18,7 +18,7 @@ pub fn flush(root: &Table<'_, '_>) -> Flush {
         let read = |key, default| {
             let Some(at) = table.and_then(|t| t.duration(key)) else { return default };
             if at.value < SECOND {
-                root.document.problem_at(&at, "must be at least \"1s\"");
+                root.document.problem_at(&at, "must be at least \"1s\": write, for example, \"1m\"");
             }
             at.value
         };

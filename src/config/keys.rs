@@ -198,6 +198,11 @@ pub fn names(section: &str) -> Vec<&'static str> {
     names
 }
 
+/// Returns the names that may stand in a section and that this version acts on, by letters.
+pub fn listed(section: &str) -> Vec<&'static str> {
+    names(section).into_iter().filter(|name| find(section, name).is_some()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,8 +17,8 @@ pub fn lateness(root: &Table<'_, '_>) -> Lateness {
         if lateness.max < lateness.allowed
             && let Some(table) = table
         {
-            let message = "is shorter than `allowed`: a point would be refused while its row is still provisional; it must be at least as long";
-            root.document.problem(table.offset_of("max"), "lateness.max", message);
+            let message = "is shorter than `allowed`, and points would be refused while their row is provisional: write one that is at least as long";
+            table.problem(if table.has("max") { "max" } else { "allowed" }, message);
         }
         lateness
     })

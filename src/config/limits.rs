@@ -12,7 +12,8 @@ pub fn limits(root: &Table<'_, '_>) -> (Limits, u64) {
         let read = |key, default, least: usize| {
             let Some(at) = table.and_then(|t| t.count(key)) else { return default };
             if at.value < least {
-                root.document.problem_at(&at, format!("must be at least {least}"));
+                root.document
+                    .problem_at(&at, format!("must be at least {least}: write {default}, or leave the key out"));
             }
             at.value
         };
@@ -25,7 +26,7 @@ pub fn limits(root: &Table<'_, '_>) -> (Limits, u64) {
         if let Some(at) = &bytes
             && at.value < JOURNAL_BYTES_MIN
         {
-            root.document.problem_at(at, "must be at least \"32MiB\": a minute of lines has to fit");
+            root.document.problem_at(at, "must be at least \"32MiB\", so that a minute of lines fits: write \"1GiB\"");
         }
         (limits, bytes.map_or(1 << 30, |at| at.value))
     })

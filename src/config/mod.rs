@@ -5,6 +5,7 @@
 //! Deliberately absent: opening files or sockets; the text and the environment are arguments, so that `check`, `run` and
 //! the tests judge alike.
 
+pub mod address;
 pub mod anomaly;
 pub mod assemble;
 pub mod check;
@@ -14,10 +15,12 @@ pub mod flush;
 pub mod keys;
 pub mod lateness;
 pub mod limits;
+pub mod meant;
 pub mod missing;
 pub mod mysql;
 pub mod names;
 pub mod nearest;
+pub mod path;
 pub mod read;
 pub mod report;
 pub mod retention;

@@ -1,5 +1,6 @@
 //! A MySQL or MariaDB server as a sink: its address, the password, and encryption.
 
+use super::address::{ServerAddress, host_and_port};
 use super::read::{At, Document};
 use std::fmt;
 use std::path::PathBuf;
@@ -11,6 +12,8 @@ pub struct MySql {
     pub host: String,
     /// Port that it listens on.
     pub port: u16,
+    /// The socket on this machine that is used in place of host and port.
+    pub socket: Option<PathBuf>,
     /// Who connects.
     pub user: String,
     /// The database of the tables.
@@ -67,106 +70,109 @@ impl fmt::Debug for Password {
 /// What encryption may need, as written.
 pub struct TlsFiles {
     /// `ca_file`
-    pub ca: Option<At<String>>,
+    pub ca: Option<At<PathBuf>>,
     /// `client_cert`
-    pub certificate: Option<At<String>>,
+    pub certificate: Option<At<PathBuf>>,
     /// `client_key`
-    pub key: Option<At<String>>,
+    pub key: Option<At<PathBuf>>,
 }
 
-/// Builds the server of a url that is not one of SQLite.
-pub fn mysql(
-    document: &Document<'_>,
-    url: &At<String>,
-    password_file: Option<At<String>>,
-    tls: Option<At<String>>,
-    files: TlsFiles,
-    migrate: bool,
-) -> Option<MySql> {
-    const FORM: &str = "write \"mysql://user@host:3306/database\" or \"sqlite:///path/summary.db\"";
-    // The parser's own message could quote the url, and with it a password.
-    let parsed = url::Url::parse(&url.value).ok().filter(|u| u.scheme() == "mysql" && u.has_host());
-    let Some(parsed) = parsed else {
-        document.problem_at(url, format!("is not the address of a sink: {FORM}"));
-        return None;
-    };
-    let decode = |text: &str| percent_decode(text);
-    let host = parsed.host_str().unwrap_or_default().trim_matches(['[', ']']).to_string();
-    let user = decode(parsed.username());
-    let database = decode(parsed.path().trim_start_matches('/'));
-    if user.is_empty() {
-        document.problem_at(url, format!("the user is missing: {FORM}"));
+/// The keys beside the url, as written.
+pub struct MySqlKeys {
+    /// `password_file`
+    pub password_file: Option<At<PathBuf>>,
+    /// `tls`
+    pub tls: Option<At<String>>,
+    /// The files of encryption.
+    pub files: TlsFiles,
+    /// `migrate`
+    pub migrate: bool,
+}
+
+impl MySql {
+    /// Returns where the server is, as people read it: `db.example.org:3306`, `[::1]:3306`, or the path of its socket.
+    pub fn place(&self) -> String {
+        match &self.socket {
+            Some(socket) => socket.display().to_string(),
+            None => host_and_port(&self.host, self.port),
+        }
     }
-    if database.is_empty() || database.contains('/') {
-        document.problem_at(url, format!("the database is missing: {FORM}"));
+}
+
+/// Builds the server of a url; what is wrong is reported.
+pub fn mysql(document: &Document<'_>, url: &At<String>, server: ServerAddress, keys: MySqlKeys) -> MySql {
+    let ServerAddress { user, password, host, port, socket, database, warning } = server;
+    warning.iter().for_each(|warning| document.warning_at(url, warning));
+    if socket.is_some() && cfg!(windows) {
+        document.problem_at(url, "there are no unix sockets on Windows: write mysql://user@localhost:3306/database");
     }
-    let password = match (parsed.password(), password_file) {
+    let password = match (password, keys.password_file) {
         (Some(_), Some(file)) => {
             document.problem_at(&file, "the url holds a password too: keep one of them");
             Password::None
         }
-        (Some(text), None) => Password::Text(decode(text)),
-        (None, Some(file)) => Password::File(PathBuf::from(file.value)),
+        (Some(text), None) => Password::Text(text),
+        (None, Some(file)) => Password::File(file.value),
         (None, None) => match document.variable("CREDENTIALS_DIRECTORY") {
             Some(folder) => Password::Credential(PathBuf::from(folder).join(CREDENTIAL)),
             None => Password::None,
         },
     };
-    let local = matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
-    let written = tls;
-    let tls = match written.as_ref().map(|t| t.value.as_str()) {
-        None if local => Tls::Off,
-        None | Some("verify-full") => Tls::VerifyFull,
-        Some("verify-ca") => Tls::VerifyCa,
-        Some("off") => Tls::Off,
-        Some(_) => {
-            let message = "write \"verify-full\" (encrypted, the server must prove its name), \"verify-ca\" (it must have a \
-                           certificate of `ca_file`, for any name) or \"off\"";
-            written.iter().for_each(|t| document.problem_at(t, message));
-            Tls::VerifyFull
-        }
+    let files = keys.files;
+    let tls = match &keys.tls {
+        None if socket.is_some() || matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1") => Tls::Off,
+        None => Tls::VerifyFull,
+        Some(written) => tls(document, written, &files, socket.is_some()),
     };
-    if let (Tls::VerifyCa, Some(written), None) = (tls, &written, &files.ca) {
-        let message =
-            "needs `ca_file`: without it, everybody to whom a public authority has given a certificate were trusted";
-        document.problem_at(written, message);
-    }
     for file in [&files.ca, &files.certificate, &files.key].into_iter().flatten().filter(|_| tls == Tls::Off) {
-        document.problem_at(file, "has no effect without encryption: write tls = \"verify-full\" or \"verify-ca\"");
+        let message = match socket {
+            Some(_) => "has no effect on a socket of this machine, which needs no encryption: remove it",
+            None => "has no effect without encryption: write tls = \"verify-full\" or \"verify-ca\"",
+        };
+        document.problem_at(file, message);
     }
     if let (Some(file), None) | (None, Some(file)) = (&files.certificate, &files.key) {
-        document.problem_at(file, "needs the other one too: `client_cert` and `client_key`");
+        document.problem_at(file, "needs the other one too: write both `client_cert` and `client_key`");
     }
-    Some(MySql {
+    MySql {
         host,
-        port: parsed.port().unwrap_or(3306),
+        port,
+        socket,
         user,
         database,
         password,
         tls,
-        ca_file: files.ca.map(|file| PathBuf::from(file.value)),
-        client: files.certificate.zip(files.key).map(|(c, k)| (PathBuf::from(c.value), PathBuf::from(k.value))),
-        migrate,
-    })
+        ca_file: files.ca.map(|file| file.value),
+        client: files.certificate.zip(files.key).map(|(c, k)| (c.value, k.value)),
+        migrate: keys.migrate,
+    }
 }
 
-/// Decodes `%41` in a part of a url.
-fn percent_decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while i < bytes.len() {
-        let hex = (bytes[i] == b'%').then(|| text.get(i + 1..i + 3)).flatten();
-        match hex.and_then(|h| u8::from_str_radix(h, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                i += 3;
-            }
-            None => {
-                out.push(bytes[i]);
-                i += 1;
-            }
+/// Reads `tls` as it is written.
+fn tls(document: &Document<'_>, written: &At<String>, files: &TlsFiles, has_socket: bool) -> Tls {
+    let tls = match written.value.as_str() {
+        "verify-full" => Tls::VerifyFull,
+        "verify-ca" => Tls::VerifyCa,
+        "off" => return Tls::Off,
+        _ => {
+            let message = format!(
+                "{:?} is no kind of encryption: write \"verify-full\" (encrypted, the server must prove its name), \"verify-ca\" \
+                 (it must have a certificate of `ca_file`, for any name) or \"off\"",
+                written.value
+            );
+            document.problem_at(written, message);
+            return Tls::VerifyFull;
         }
+    };
+    if has_socket {
+        document
+            .problem_at(written, "a socket of this machine needs no encryption: remove `tls`, or write tls = \"off\"");
+        return Tls::Off;
     }
-    String::from_utf8_lossy(&out).into_owned()
+    if let (Tls::VerifyCa, None) = (tls, &files.ca) {
+        let message = "needs `ca_file`: without it, everybody to whom a public authority has given a certificate were trusted; write \
+                       ca_file = \"/etc/telegraf-rollup/ca.pem\"";
+        document.problem_at(written, message);
+    }
+    tls
 }

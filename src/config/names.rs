@@ -57,7 +57,7 @@ pub fn names_differ<'a>(table: &Table<'_, '_>, names: impl Iterator<Item = &'a A
             let message = if fixed {
                 format!("every table has a column {:?} of its own: choose another name", name.value)
             } else {
-                format!("there is a column {:?} already: names must differ, also from the key tags", name.value)
+                format!("there is a column {:?} already, or a key tag: choose another name", name.value)
             };
             table.document.problem_at(name, message);
             differ = false;

@@ -5,12 +5,13 @@
 //! difference. Strings have `${NAME}` and `${NAME:-default}` replaced from the environment.
 
 use super::keys::{self, KeyType};
-use super::nearest::nearest;
+use super::meant::syntax::TELEGRAF;
+use super::meant::{amount, key as meant_key, toml_text, value as meant_value};
 use super::report::{Problem, Problems};
 use super::units;
 use std::cell::RefCell;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 /// Returns the value of an environment variable.
 pub type Environment<'e> = dyn Fn(&str) -> Option<String> + 'e;
@@ -20,6 +21,8 @@ pub struct Document<'e> {
     text: String,
     environment: &'e Environment<'e>,
     problems: RefCell<Vec<Problem>>,
+    /// What is allowed, but most likely not meant.
+    warnings: RefCell<Vec<String>>,
 }
 
 /// A value with the place where it stands.
@@ -36,7 +39,8 @@ pub struct At<T> {
 impl<'e> Document<'e> {
     /// Begins with a text in which no problem has been found.
     pub fn new(text: &str, environment: &'e Environment<'e>) -> Document<'e> {
-        Document { text: text.to_string(), environment, problems: RefCell::new(Vec::new()) }
+        let (problems, warnings) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
+        Document { text: text.to_string(), environment, problems, warnings }
     }
 
     /// Returns the line, from 1, that holds a byte offset.
@@ -48,6 +52,22 @@ impl<'e> Document<'e> {
     pub fn problem(&self, offset: usize, path: &str, message: impl Into<String>) {
         let problem = Problem { line: self.line(offset), path: path.to_string(), message: message.into() };
         self.problems.borrow_mut().push(problem);
+    }
+
+    /// Notes what is allowed, but most likely not meant.
+    pub fn warning_at<T>(&self, at: &At<T>, message: impl std::fmt::Display) {
+        let warning = format!("line {}: {}: {message}", self.line(at.offset), at.path);
+        self.warnings.borrow_mut().push(warning);
+    }
+
+    /// Returns what was noted as most likely not meant.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.borrow().clone()
+    }
+
+    /// Returns true if the document has this sign at an offset.
+    fn has_at(&self, offset: usize, sign: char) -> bool {
+        self.text.get(offset..).is_some_and(|rest| rest.starts_with(sign))
     }
 
     /// Returns a variable of the environment.
@@ -124,7 +144,7 @@ impl<'d, 'i> Table<'d, 'i> {
 
     fn path_of(&self, key: &str) -> String {
         let plain = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        let key = if plain { key.to_string() } else { format!("{key:?}") };
+        let key = if plain { key.to_string() } else { toml_text::quoted(key) };
         if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }
 
@@ -144,14 +164,41 @@ impl<'d, 'i> Table<'d, 'i> {
 
     fn wrong_type(&self, key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) {
         let found = value.get_ref().type_str();
-        let message = format!("expected {wanted}, found {} {found}", article(found));
+        let remedy = match keys::find(&self.section, key) {
+            Some(known) => meant_value::instead(known, value.get_ref()),
+            None => meant_value::entry(key, value.get_ref()),
+        };
+        let message = format!("expected {wanted}, found {} {found}: {remedy}", article(found));
         self.document.problem(value.span().start, &self.path_of(key), message);
     }
 
     /// Notes that a key is missing.
     pub fn missing(&self, key: &str, example: &str) {
         let message = format!("missing key `{key}`: write, for example, {example}");
-        self.document.problem(self.offset, &self.path, message);
+        let path = if self.path.is_empty() { key.trim_matches(['[', ']']) } else { &self.path };
+        self.document.problem(self.offset, path, message);
+    }
+
+    /// Notes a problem with the value of a key; with the table if it is not there.
+    pub fn problem(&self, key: &'static str, message: impl Into<String>) {
+        self.document.problem(self.offset_of(key), &self.path_of(key), message);
+    }
+
+    /// Returns true if the value of a key is a list that holds nothing.
+    pub fn is_empty_list(&self, key: &'static str) -> bool {
+        self.get(key).is_some_and(|value| value.get_ref().as_array().is_some_and(|items| items.is_empty()))
+    }
+
+    /// Warns of a `$` that was most likely meant for a variable of the environment.
+    pub fn warn_of_dollars(&self, key: &'static str) {
+        let Some(value) = self.get(key) else { return };
+        let DeValue::String(text) = value.get_ref() else { return };
+        let is_name = |rest: &str| rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        if text.match_indices('$').any(|(at, _)| is_name(&text[at + 1..])) {
+            let at = At { value: (), offset: value.span().start, path: self.path_of(key) };
+            let message = "a `$` without braces stands for itself: write ${NAME} for a variable of the environment";
+            self.document.warning_at(&at, message);
+        }
     }
 
     /// Returns true if the key is there.
@@ -205,14 +252,20 @@ impl<'d, 'i> Table<'d, 'i> {
     pub fn strings(&self, key: &'static str) -> Option<Vec<At<String>>> {
         let value = self.get_as(key, KeyType::TextList)?;
         let DeValue::Array(items) = value.get_ref() else {
-            self.wrong_type(key, value, "a list of strings, as in [\"a\", \"b\"]");
+            self.wrong_type(key, value, "a list of strings");
             return None;
         };
         let mut out = Vec::new();
         for (i, item) in items.iter().enumerate() {
             match self.text(format!("{}[{i}]", self.path_of(key)), item) {
                 Some(text) => out.push(text),
-                None => self.wrong_type(key, item, "a string in quotes"),
+                None => {
+                    let found = item.get_ref().type_str();
+                    let remedy = keys::find(&self.section, key)
+                        .map_or_else(String::new, |known| meant_value::instead(known, value.get_ref()));
+                    let message = format!("expected a string in quotes, found {} {found}: {remedy}", article(found));
+                    self.document.problem(item.span().start, &format!("{}[{i}]", self.path_of(key)), message);
+                }
             }
         }
         Some(out)
@@ -235,7 +288,7 @@ impl<'d, 'i> Table<'d, 'i> {
         const EXAMPLE: &str = "as in [0, 120]; inf and -inf stand for no limit";
         let value = self.get_as(key, KeyType::Range)?;
         let DeValue::Array(items) = value.get_ref() else {
-            self.wrong_type(key, value, &format!("the lowest and the highest value, {EXAMPLE}"));
+            self.wrong_type(key, value, "the lowest and the highest value in brackets");
             return None;
         };
         let report = |offset, message: String| {
@@ -268,7 +321,10 @@ impl<'d, 'i> Table<'d, 'i> {
             [low, high] => Some((low, high)),
             _ => report(
                 offset,
-                format!("must hold two numbers, not {}: the lowest and the highest value, {EXAMPLE}", numbers.len()),
+                format!(
+                    "must hold two numbers, not {}: write the lowest and the highest value, {EXAMPLE}",
+                    numbers.len()
+                ),
             ),
         }
     }
@@ -292,7 +348,7 @@ impl<'d, 'i> Table<'d, 'i> {
     /// Returns a duration in nanoseconds: a number with a unit, several may be joined (`1h30m`).
     pub fn duration(&self, key: &'static str) -> Option<At<i64>> {
         let text = self.text_as(key, KeyType::Duration)?;
-        self.duration_of(text)
+        self.duration_of(key, text, false)
     }
 
     /// Returns a duration in nanoseconds, or `None` for the word `forever`.
@@ -301,16 +357,17 @@ impl<'d, 'i> Table<'d, 'i> {
         if text.value == "forever" {
             return Some(At { value: None, offset: text.offset, path: text.path });
         }
-        self.duration_of(text).map(|at| At { value: Some(at.value), offset: at.offset, path: at.path })
+        self.duration_of(key, text, true).map(|at| At { value: Some(at.value), offset: at.offset, path: at.path })
     }
 
-    fn duration_of(&self, text: At<String>) -> Option<At<i64>> {
+    fn duration_of(&self, key: &str, text: At<String>, forever: bool) -> Option<At<i64>> {
         match units::duration(&text.value) {
             Some(value) => Some(At { value, offset: text.offset, path: text.path }),
             None => {
-                let message =
-                    format!("{:?} is not a duration: write a number and ms, s, m, h or d, as in \"10m\"", text.value);
-                self.document.problem_at(&text, message);
+                let default = keys::find(&self.section, key).map_or("", |known| known.default);
+                let unit = if default.ends_with('d') { "d" } else { "s" };
+                let remedy = amount::duration(&text.value, unit, forever);
+                self.document.problem_at(&text, format!("{:?} is not a duration: {remedy}", text.value));
                 None
             }
         }
@@ -322,8 +379,7 @@ impl<'d, 'i> Table<'d, 'i> {
         match units::bytes(&text.value) {
             Some(value) => Some(At { value, offset: text.offset, path: text.path }),
             None => {
-                let message =
-                    format!("{:?} is not a size: write a number and KiB, MiB or GiB, as in \"1GiB\"", text.value);
+                let message = format!("{:?} is not a size: {}", text.value, amount::size(&text.value));
                 self.document.problem_at(&text, message);
                 None
             }
@@ -339,9 +395,15 @@ impl<'d, 'i> Table<'d, 'i> {
         let value = self.get_as(key, key_type)?;
         match value.get_ref() {
             DeValue::Table(table) => Some(self.below(key, self.path_of(key), value.span().start, table)),
-            _ => {
-                self.wrong_type(key, value, &format!("a table, as in [{key}]"));
-                None
+            other => {
+                self.wrong_type(key, value, "a table");
+                // [[sink]] in place of [sink]: what stands in it is looked at all the same.
+                let DeValue::Array(items) = other else { return None };
+                let table =
+                    items.iter().find_map(|item| item.get_ref().as_table().map(|table| (item.span().start, table)));
+                table
+                    .filter(|_| key_type == KeyType::Section)
+                    .map(|(at, table)| self.below(key, self.path_of(key), at, table))
             }
         }
     }
@@ -360,9 +422,21 @@ impl<'d, 'i> Table<'d, 'i> {
     pub fn tables(&self, key: &'static str) -> Vec<Table<'d, 'i>> {
         let Some(value) = self.get_as(key, KeyType::SectionList) else { return Vec::new() };
         let DeValue::Array(items) = value.get_ref() else {
-            let message = format!("must be a list of tables: write [[{key}]] with two brackets");
-            self.document.problem(value.span().start, &self.path_of(key), message);
-            return Vec::new();
+            let offset = value.span().start;
+            let remedy = match keys::find(&self.section, key) {
+                Some(_) if self.document.has_at(offset, '{') => {
+                    format!("write {key} = [{{ ... }}] with brackets around it")
+                }
+                Some(known) => meant_value::instead(known, value.get_ref()),
+                None => String::new(),
+            };
+            self.document.problem(offset, &self.path_of(key), format!("must be a list of tables: {remedy}"));
+            // What stands in the one table is looked at all the same.
+            let table = value.get_ref().as_table();
+            return table
+                .map(|table| self.below(key, format!("{}[0]", self.path_of(key)), offset, table))
+                .into_iter()
+                .collect();
         };
         let mut out = Vec::new();
         for (i, item) in items.iter().enumerate() {
@@ -397,18 +471,54 @@ impl<'d, 'i> Table<'d, 'i> {
         for name in &known {
             debug_assert!(asked.contains(name), "[{}] {name}: in the table of keys, but nobody reads it", self.section);
         }
+        let mut unlike = Vec::new();
+        let mut of_telegraf = Vec::new();
         for key in self.table.keys() {
             let name = key.get_ref().as_ref();
             if known.contains(&name) {
                 continue;
             }
-            let message = match nearest(name, &known) {
-                Some(near) => format!("unknown key: did you mean `{near}`?"),
-                None => format!("unknown key: remove it; known here are {}", known.join(", ")),
-            };
-            self.document.problem(key.span().start, &self.path_of(name), message);
+            match meant_key::unknown(&self.section, name) {
+                _ if self.section.is_empty() && TELEGRAF.contains(&name) => of_telegraf.push(key),
+                Some(remedy) => {
+                    self.document.problem(key.span().start, &self.path_of(name), format!("unknown key: {remedy}"));
+                }
+                None => unlike.push(key),
+            }
+        }
+        if let Some(first) = of_telegraf.iter().min_by_key(|key| key.span().start) {
+            let message =
+                format!("belongs to Telegraf's own configuration: remove {} from this file", listed(&of_telegraf));
+            self.document.problem(first.span().start, &self.path_of(first.get_ref()), message);
+        }
+        let keys = keys::listed(&self.section).join(", ");
+        match unlike.iter().min_by_key(|key| key.span().start) {
+            // A table of something else: one message says it.
+            Some(first) if unlike.len() > UNLIKE_MAX => {
+                let message = format!("unknown keys: remove {}; known here are {keys}", listed(&unlike));
+                self.document.problem(first.span().start, &self.path_of(first.get_ref()), message);
+            }
+            _ => unlike.iter().for_each(|key| {
+                let message = format!("unknown key: remove it; known here are {keys}");
+                self.document.problem(key.span().start, &self.path_of(key.get_ref()), message);
+            }),
         }
     }
+}
+
+/// More keys of one table that are like no known one are told as one problem.
+const UNLIKE_MAX: usize = 3;
+/// So many of them are named.
+const LISTED_MAX: usize = 5;
+
+/// Names keys, in the order of the document.
+fn listed(keys: &[&Spanned<DeString<'_>>]) -> String {
+    let mut sorted = keys.to_vec();
+    sorted.sort_by_key(|key| key.span().start);
+    let shown = |key: &&Spanned<DeString<'_>>| format!("`{}`", key.get_ref());
+    let named: Vec<String> = sorted.iter().take(LISTED_MAX).map(shown).collect();
+    let more = keys.len().saturating_sub(LISTED_MAX);
+    if more > 0 { format!("{} and {more} more", named.join(", ")) } else { named.join(", ") }
 }
 
 fn article(noun: &str) -> &'static str {

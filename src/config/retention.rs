@@ -36,8 +36,8 @@ pub fn retention(root: &Table<'_, '_>, lateness: Lateness) -> Retention {
         };
         let partials_least = lateness.max.saturating_add(PARTIALS_MARGIN).max(PARTIALS_MIN);
         let partials_default = (lateness.max < i64::MAX).then(|| partials_least.max(PARTIALS_KEPT));
-        let rows = "must be at least \"2d\", or \"forever\"";
-        let partials = "must be at least lateness.max and two days, and \"14d\" (or \"forever\"): a late point needs the others of its day";
+        let rows = "must be at least \"2d\", or \"forever\": write, for example, \"400d\"";
+        let partials = "must be at least lateness.max and two days, and \"14d\" (or \"forever\"), because a late point needs the others of its day: write \"35d\" or more";
         Retention {
             hourly: read("hourly", None, ROWS_MIN, rows),
             daily: read("daily", None, ROWS_MIN, rows),

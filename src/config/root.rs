@@ -1,6 +1,8 @@
 //! The keys that stand above all sections: the time zone and where state lives.
 
 use super::keys::LATER;
+use super::meant::zone as meant_zone;
+use super::path::path;
 use super::read::Table;
 use crate::engine::zone::Zone;
 use crate::places;
@@ -12,24 +14,26 @@ pub fn zone(root: &Table<'_, '_>) -> Option<Zone> {
         return (!root.has("timezone")).then(Zone::utc);
     };
     let zone = Zone::named(&name.value);
-    if zone.is_none() {
-        let message =
-            format!("{:?} is not a time zone: write an IANA name, as in \"Europe/Berlin\" or \"UTC\"", name.value);
-        root.document.problem_at(&name, message);
+    match &zone {
+        None => {
+            let remedy = meant_zone::zone(&name.value);
+            root.document
+                .problem_at(&name, format!("{:?} is not a time zone: write an IANA name: {remedy}", name.value));
+        }
+        Some(zone) => {
+            meant_zone::doubtful(zone.name()).iter().for_each(|warning| root.document.warning_at(&name, warning));
+        }
     }
     zone
 }
 
 /// Reads `state_dir`.
 pub fn state_dir(root: &Table<'_, '_>) -> PathBuf {
-    root.string("state_dir").map_or_else(places::state_dir, |text| PathBuf::from(text.value))
+    root.warn_of_dollars("state_dir");
+    path(root, "state_dir").map_or_else(places::state_dir, |path| path.value)
 }
 
-/// Warns of the sections that only later versions act on.
-pub fn later(root: &Table<'_, '_>, warnings: &mut Vec<String>) {
-    for name in LATER {
-        if root.has(name) {
-            warnings.push(format!("[{name}] is not supported by this version yet: it is ignored"));
-        }
-    }
+/// Returns the sections that only later versions act on.
+pub fn later(root: &Table<'_, '_>) -> Vec<String> {
+    LATER.into_iter().filter(|name| root.has(name)).map(|name| format!("[{name}]")).collect()
 }

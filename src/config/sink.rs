@@ -1,6 +1,8 @@
 //! `[sink]`: where rows go.
 
-use super::mysql::{MySql, TlsFiles, mysql};
+use super::address::{Address, address};
+use super::mysql::{MySql, MySqlKeys, TlsFiles, mysql};
+use super::path::path;
 use super::read::Table;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +21,7 @@ impl SinkConfig {
         match self {
             SinkConfig::Sqlite(path) => format!("SQLite {}", path.display()),
             SinkConfig::MySql(mysql) => {
-                format!("MySQL {}@{}:{}/{}", mysql.user, mysql.host, mysql.port, mysql.database)
+                format!("MySQL {}@{}/{}", mysql.user, mysql.place(), mysql.database)
             }
         }
     }
@@ -32,56 +34,71 @@ impl SinkConfig {
                 let absolute = std::path::absolute(path);
                 format!("sqlite:{}", absolute.as_deref().unwrap_or(path).display())
             }
-            SinkConfig::MySql(mysql) => {
-                format!("mysql:{}:{}/{}", mysql.host.to_lowercase(), mysql.port, mysql.database)
-            }
+            SinkConfig::MySql(mysql) => match &mysql.socket {
+                Some(socket) => format!("mysql:{}/{}", socket.display(), mysql.database),
+                None => format!("mysql:{}:{}/{}", mysql.host.to_lowercase(), mysql.port, mysql.database),
+            },
         }
     }
 }
+
+/// The keys that a SQLite file has no use for.
+const OF_MYSQL: [&str; 6] = ["password_file", "tls", "ca_file", "client_cert", "client_key", "migrate"];
 
 /// Reads the section; `None` if there is a problem, which is reported.
 pub fn sink(root: &Table<'_, '_>, state_dir: &Path) -> Option<SinkConfig> {
     let document = root.document;
     root.section("sink", |table| {
         let url = table.and_then(|t| t.string("url"));
-        let password_file = table.and_then(|t| t.string("password_file"));
-        let tls = table.and_then(|t| t.string("tls"));
-        let files = TlsFiles {
-            ca: table.and_then(|t| t.string("ca_file")),
-            certificate: table.and_then(|t| t.string("client_cert")),
-            key: table.and_then(|t| t.string("client_key")),
+        for key in ["url", "password_file", "ca_file", "client_cert", "client_key"] {
+            table.iter().for_each(|table| table.warn_of_dollars(key));
+        }
+        let keys = MySqlKeys {
+            password_file: table.and_then(|t| path(t, "password_file")),
+            tls: table.and_then(|t| t.string("tls")),
+            files: TlsFiles {
+                ca: table.and_then(|t| path(t, "ca_file")),
+                certificate: table.and_then(|t| path(t, "client_cert")),
+                key: table.and_then(|t| path(t, "client_key")),
+            },
+            migrate: migrate(table),
         };
-        let migrate = table.and_then(|t| t.string("migrate"));
-        let migrate = match migrate.as_ref().map(|m| m.value.as_str()) {
-            None | Some("auto") => true,
-            Some("check") => false,
-            Some(_) => {
-                migrate.iter().for_each(|m| document.problem_at(m, "write \"auto\" or \"check\""));
-                true
-            }
-        };
-        let is_mysql = url.as_ref().is_some_and(|url| !url.value.starts_with("sqlite://"));
-        if let (Some(table), false) = (table, is_mysql) {
-            for key in ["password_file", "tls", "ca_file", "client_cert", "client_key", "migrate"]
-                .into_iter()
-                .filter(|key| table.has(key))
-            {
+        let address = url.as_ref().map(|url| (url, address(&url.value)));
+        let is_sqlite = matches!(address, None | Some((_, Ok(Address::Sqlite(_)))));
+        if let (Some(table), true) = (table, is_sqlite) {
+            // A url of another type has its own problem.
+            for key in OF_MYSQL.into_iter().filter(|key| table.has(key) && (url.is_some() || !table.has("url"))) {
                 let message = "is for MySQL: a SQLite file has no use for it; remove it, or set `url`";
-                document.problem(table.offset_of(key), &format!("sink.{key}"), message);
+                table.problem(key, message);
             }
         }
-        let Some(url) = url else {
-            return Some(SinkConfig::Sqlite(state_dir.join("summary.db")));
-        };
-        if let Some(path) = url.value.strip_prefix("sqlite://") {
-            if path.is_empty() {
-                document.problem_at(&url, "a path is missing: write, for example, \"sqlite:///var/lib/x/summary.db\"");
-                return None;
+        match address {
+            None => Some(SinkConfig::Sqlite(state_dir.join("summary.db"))),
+            Some((_, Ok(Address::Sqlite(path)))) => Some(SinkConfig::Sqlite(path)),
+            Some((url, Ok(Address::Server(server)))) => {
+                Some(SinkConfig::MySql(Box::new(mysql(document, url, server, keys))))
             }
-            // A drive letter comes with a slash before it: sqlite:///C:/data/summary.db
-            let drive = path.strip_prefix('/').filter(|p| p.as_bytes().get(1) == Some(&b':'));
-            return Some(SinkConfig::Sqlite(PathBuf::from(drive.unwrap_or(path))));
+            Some((url, Err(message))) => {
+                document.problem_at(url, message);
+                None
+            }
         }
-        mysql(document, &url, password_file, tls, files, migrate).map(|server| SinkConfig::MySql(Box::new(server)))
     })
+}
+
+/// Reads `migrate`: true if tables are made and completed.
+fn migrate(table: Option<&Table<'_, '_>>) -> bool {
+    let Some((table, at)) = table.and_then(|table| Some((table, table.string("migrate")?))) else { return true };
+    match at.value.as_str() {
+        "auto" => true,
+        "check" => false,
+        _ => {
+            let message = format!(
+                "{:?} is neither: write \"auto\" (tables are made and completed) or \"check\" (they are only looked at)",
+                at.value
+            );
+            table.document.problem_at(&at, message);
+            true
+        }
+    }
 }

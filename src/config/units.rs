@@ -7,6 +7,9 @@ pub const MINUTE: i64 = 60 * SECOND;
 /// Nanoseconds of a day of 24 hours.
 pub const DAY: i64 = 86_400 * SECOND;
 
+/// The units of durations, the shortest first.
+pub const NAMES: [&str; 5] = ["ms", "s", "m", "h", "d"];
+
 /// Nanoseconds of a text like `90s`, `1h30m` or `7d`; `None` if it is something else or does not fit.
 pub fn duration(text: &str) -> Option<i64> {
     let mut rest = text.trim();

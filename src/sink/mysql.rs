@@ -140,6 +140,7 @@ impl MySqlSink {
             .pass(password)
             .db_name(Some(config.database.clone()))
             .ssl_opts(tls)
+            .socket(config.socket.as_ref().map(|path| path.display().to_string()))
             .prefer_socket(Some(false))
             .tcp_keepalive(Some(Duration::from_secs(30)))
             // Otherwise both are asked for; see `connect`.

@@ -45,7 +45,7 @@ use telegraf_rollup::sink::port::{
 };
 
 const CONFIG: &str = r#"
-state_dir = "unused"
+state_dir = "/unused"
 [lateness]
 max = "2d"
 [missing]

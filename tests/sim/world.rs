@@ -34,7 +34,7 @@ use telegraf_rollup::sink::port::{
 };
 
 const CONFIG: &str = r#"
-state_dir = "unused"
+state_dir = "/unused"
 [lateness]
 allowed = "10m"
 max = "2d"

@@ -516,7 +516,7 @@ mod tests {
 
     fn schema(columns: &[&str]) -> Arc<Schema> {
         let mut text =
-            "state_dir = \"unused\"\ntimezone = \"UTC\"\n[lateness]\nmax = \"forever\"\n[[summary]]\nname = \"s\"\n\
+            "state_dir = \"/unused\"\ntimezone = \"UTC\"\n[lateness]\nmax = \"forever\"\n[[summary]]\nname = \"s\"\n\
                         key = [\"host\"]\n"
                 .to_string();
         for field in columns {

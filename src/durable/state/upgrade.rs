@@ -106,7 +106,7 @@ mod tests {
 
     /// Two devices with two windows each, two runs, and texts and numbers that are pending.
     fn stored() -> (Arc<Schema>, Stored) {
-        let text = "state_dir = \"unused\"\ntimezone = \"UTC\"\n[lateness]\nmax = \"forever\"\n[[summary]]\nname = \"s\"\n\
+        let text = "state_dir = \"/unused\"\ntimezone = \"UTC\"\n[lateness]\nmax = \"forever\"\n[[summary]]\nname = \"s\"\n\
                     key = [\"host\"]\n[[summary.column]]\nname = \"v\"\nmethod = \"avg\"\n\
                     sources = [{ measurement = \"m\", field = \"v\" }, { measurement = \"m\", field = \"w\" }]\n";
         let schema = Config::check(text, &|_| None).unwrap_or_else(|report| panic!("{report}")).schema;
