@@ -16,6 +16,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod config_file;
 pub mod driver;
 pub mod durable;
 pub mod engine;

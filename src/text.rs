@@ -32,21 +32,38 @@ pub enum ForeignText {
     CodePage { line: usize },
 }
 
+/// No text that people write is larger, in bytes.
+pub const TEXT_BYTES_MAX: u64 = 1 << 20;
+
 /// Why a file is not read as a text.
 #[derive(Debug, thiserror::Error)]
 pub enum TextError {
+    #[error("it is a folder: name the file in it")]
+    Folder,
+    #[error("it is larger than {} MiB, which no such file is: name the right one", TEXT_BYTES_MAX >> 20)]
+    TooLarge,
     #[error(transparent)]
     Unreadable(#[from] io::Error),
     #[error(transparent)]
     Foreign(#[from] ForeignText),
 }
 
-/// Reads a file of UTF-8, without a byte order mark.
+/// Reads a file of UTF-8, without a byte order mark. One that is too large is never read whole.
 ///
 /// # Errors
-/// The file cannot be read, or is of another encoding. The text of the error tells nothing of the content.
+/// The file cannot be read, is a folder, is too large, or is of another encoding. The text of the error tells nothing of the
+/// content.
 pub fn read(path: &Path) -> Result<String, TextError> {
-    Ok(decode(&std::fs::read(path)?)?)
+    // Windows says of a folder that it may not be opened.
+    if std::fs::metadata(path)?.is_dir() {
+        return Err(TextError::Folder);
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(TEXT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > TEXT_BYTES_MAX {
+        return Err(TextError::TooLarge);
+    }
+    Ok(decode(&bytes)?)
 }
 
 /// Returns the text of a file that has been read, as [`read`] does.
@@ -201,6 +218,16 @@ mod tests {
             said.contains("line 2 is not UTF-8 (is it Latin-1") && said.contains("iconv -f WINDOWS-1252"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn a_folder_and_what_is_too_large_are_no_texts() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(matches!(read(folder.path()), Err(TextError::Folder)));
+        let most = usize::try_from(TEXT_BYTES_MAX).expect("small");
+        assert_eq!(read_of(&vec![b'#'; most]).expect("read").len(), most);
+        let said = read_of(&vec![b'#'; most + 1]).expect_err("refused");
+        assert!(said.contains("larger than 1 MiB"), "{said}");
     }
 
     /// What is no UTF-16: a text with zeros in a string, one of few bytes, one of zeros alone.

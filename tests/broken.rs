@@ -7,7 +7,8 @@
 mod support;
 
 use std::fmt::Write as _;
-use support::repository;
+use std::path::Path;
+use support::{feed, program, repository};
 use telegraf_rollup::config::Config;
 use telegraf_rollup::config::keys::{ConfigKey, KEYS, KeyType};
 use telegraf_rollup::config::report::Problem;
@@ -459,4 +460,74 @@ fn mistakes_that_people_make_are_told_as_they_were() {
         assert_eq!(now, kept, "with ROLLUP_BLESS=1 the file is written anew");
     }
     assert!(all == kept, "with ROLLUP_BLESS=1 the file is written anew");
+}
+
+/// What `check` and `run` say of a configuration file that is none, and that the stream does not mind.
+fn said_of_file(path: &Path) -> (String, String) {
+    let output = program().arg("check").arg("--config").arg(path).output().expect("it starts");
+    assert!(!output.status.success());
+    let checked = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let output = feed(program().arg("run").arg("--config").arg(path), b"m v=1 1\n");
+    assert_eq!((output.stdout.as_slice(), output.status.code()), (&b"m v=1 1\n"[..], Some(0)));
+    (checked, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_file_that_is_no_configuration_is_told_with_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let large = folder.path().join("large.toml");
+    std::fs::write(&large, "# more\n".repeat(300_000)).expect("writable");
+    let wide: Vec<u8> = "timezone = \"UTC\"\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    std::fs::write(folder.path().join("wide.toml"), wide).expect("writable");
+    for (name, wanted) in [
+        ("none.toml", "there is no such file; to write one: `telegraf-rollup setup`, or copy telegraf/rollup.toml"),
+        ("", "it is a folder: name the file in it"),
+        ("large.toml", "it is larger than 1 MiB, which no such file is: name the right one"),
+        ("wide.toml", "it is UTF-16"),
+    ] {
+        let (checked, log) = said_of_file(&folder.path().join(name));
+        let wanted = format!("cannot read the configuration {}: {wanted}", folder.path().join(name).display());
+        assert!(checked.contains(&wanted), "{checked}");
+        assert!(log.contains(&format!("E! {wanted}")), "{log}");
+        assert!(log.contains("; lines pass through, nothing is counted until it can be read"), "{log}");
+    }
+}
+
+/// Only root can play two users.
+#[cfg(unix)]
+#[test]
+fn a_file_that_another_user_keeps_is_told_with_what_to_type() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: a_file_that_another_user_keeps_is_told_with_what_to_type: needs root");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = folder.path().join("telegraf-rollup");
+    support::copy_program(env!("CARGO_BIN_EXE_telegraf-rollup"), &copy);
+    let mode = |path: &Path, mode: u32| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("ours");
+    };
+    let (inner, file) = (folder.path().join("etc"), folder.path().join("etc/rollup.toml"));
+    std::fs::create_dir(&inner).expect("made");
+    std::fs::write(&file, GOOD).expect("writable");
+    mode(folder.path(), 0o755);
+    mode(&copy, 0o755);
+    for (of_folder, of_file, place, rights, shown) in
+        [(0o755, 0o600, &file, "g+r", "0600"), (0o750, 0o644, &inner, "g+x", "0750")]
+    {
+        mode(&inner, of_folder);
+        mode(&file, of_file);
+        let mut command = std::process::Command::new(&copy);
+        command.args(["check", "--config"]).arg(&file).uid(12_345).gid(12_345).current_dir("/");
+        let output = command.output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        let place = place.display();
+        let wanted = format!(
+            "user 12345 may not read it: {place} belongs to root:root, mode {shown}; as root: `chgrp 12345 {place} && chmod \
+             {rights} {place}`"
+        );
+        assert!(!output.status.success() && said.contains(&wanted), "{said}");
+    }
 }

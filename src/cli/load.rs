@@ -1,9 +1,8 @@
 //! The configuration that a command works with.
 
 use crate::config::Config;
+use crate::config_file;
 use crate::places;
-use crate::text;
-use anyhow::Context;
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -20,9 +19,7 @@ pub struct ConfigFile {
 /// # Errors
 /// The file cannot be read, or has problems.
 pub fn load(path: &Path) -> anyhow::Result<Config> {
-    let text = text::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Config::check(&text, &|name| std::env::var(name).ok()).map_err(|report| {
-        let count = report.0.len();
-        anyhow::anyhow!("{} has {count} problem{}:\n{report}", path.display(), if count == 1 { "" } else { "s" })
-    })
+    let text = config_file::read(path)?;
+    Config::check(&text, &|name| std::env::var(name).ok())
+        .map_err(|report| anyhow::anyhow!("{} has {}:\n{report}", path.display(), report.count()))
 }

@@ -89,6 +89,25 @@ pub fn remedy(folder: &Path, error: &io::Error) -> String {
     }
 }
 
+/// Says what keeps this process from reading a file, and what a person types, as root, so that it may.
+#[cfg(unix)]
+pub fn in_the_way(file: &Path) -> String {
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf());
+    let mut ways: Vec<&Path> = file.ancestors().collect();
+    ways.reverse();
+    // What cannot be looked at lies in a folder that may not be entered.
+    let closed = ways.windows(2).find(|pair| std::fs::metadata(pair[1]).is_err());
+    let (place, rights) = closed.map_or((file.as_path(), "g+r"), |pair| (pair[0], "g+x"));
+    let (quoted, (_, group)) = (unix::quoted(place), unix::ids());
+    let owner = unix::owner(place).unwrap_or_default();
+    format!("{}{owner}; as root: `chgrp {group} {quoted} && chmod {rights} {quoted}`", place.display())
+}
+
+#[cfg(not(unix))]
+pub fn in_the_way(file: &Path) -> String {
+    format!("{} is closed to it; give the account that runs Telegraf the right to read it", file.display())
+}
+
 #[cfg(unix)]
 mod unix {
     use std::path::Path;
@@ -98,6 +117,14 @@ mod unix {
         let user = rustix::process::geteuid().as_raw();
         let group = rustix::process::getegid().as_raw();
         (named("/etc/passwd", user), named("/etc/group", group))
+    }
+
+    /// Whose a file or folder is, and its mode, as the end of a sentence; `None` if it cannot be looked at.
+    pub fn owner(path: &Path) -> Option<String> {
+        use std::os::unix::fs::MetadataExt;
+        let found = std::fs::metadata(path).ok()?;
+        let (user, group) = (user(found.uid()), named("/etc/group", found.gid()));
+        Some(format!(" belongs to {user}:{group}, mode {:04o}", found.mode() & 0o7777))
     }
 
     pub fn user(id: u32) -> String {

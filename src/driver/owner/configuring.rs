@@ -5,8 +5,8 @@
 use crate::config::Config;
 use crate::config::report::Problems;
 use crate::driver::intake::shared::Shared;
+use crate::config_file::{self, ConfigFileError};
 use crate::driver::troubles::{Trouble, Troubles};
-use crate::text::{self, TextError};
 use crate::words;
 use log::Level;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ type Stamp = (SystemTime, u64);
 #[derive(Debug, thiserror::Error)]
 enum Unfit {
     #[error("cannot be read: {0}")]
-    Unreadable(#[from] TextError),
+    Unreadable(#[from] ConfigFileError),
     #[error("is not valid: {}", first(.0))]
     Invalid(Problems),
 }
@@ -58,7 +58,7 @@ impl Configuring {
     }
 
     fn check(&self) -> Result<(String, Config), Unfit> {
-        let text = text::read(&self.path)?;
+        let text = config_file::read(&self.path)?;
         let config = Config::check(&text, &|name| std::env::var(name).ok()).map_err(Unfit::Invalid)?;
         Ok((text, config))
     }
@@ -77,22 +77,23 @@ impl Configuring {
                         "{path} is valid now, after {lasted}: lines are counted from here on; {passed} passed uncounted"
                     )
                 });
-                config.warnings.iter().for_each(|warning| log::warn!("{path}: {warning}"));
+                config.warnings_of_run().for_each(|warning| log::warn!("{path}: {warning}"));
                 self.text = Some(text);
                 Some(config)
             }
             Err(unfit) => {
                 shared.switch_off();
-                let (what, problems) = match unfit {
-                    Unfit::Unreadable(e) => (format!("cannot read the configuration {path}: {e}"), Vec::new()),
-                    Unfit::Invalid(Problems(problems)) => {
-                        let count = words::some(problems.len() as u64, "problem");
-                        (format!("{path} has {count}: correct what follows"), problems)
+                let (what, until, lines) = match unfit {
+                    Unfit::Unreadable(e) => (e.to_string(), "it can be read", Vec::new()),
+                    Unfit::Invalid(problems) => {
+                        let until = if problems.0.len() == 1 { "it is corrected" } else { "they are corrected" };
+                        (format!("{path} has {}", problems.count()), until, problems.lines())
                     }
                 };
-                let text = format!("{what}; lines pass through, nothing is counted; it is read again every 10 s");
+                let text =
+                    format!("{what}; lines pass through, nothing is counted until {until}; it is read again every 10 s");
                 if troubles.hold(Trouble::Configuration, Level::Error, &text) {
-                    problems.iter().for_each(|problem| log::error!("{path}: {problem}"));
+                    lines.iter().for_each(|line| log::error!("{path}: {line}"));
                 }
                 None
             }
