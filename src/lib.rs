@@ -11,7 +11,7 @@
 //! - [`engine`]: pure; bytes and time in, state and rows out
 //!
 //! Beside them: [`text`], by which all but the engine read text files of the world; [`places`], where the packages put things;
-//! [`finding`], the form of what `check` finds;
+//! [`finding`], the form of what `check` finds; `users`, the names of a Unix machine's users and groups;
 //! [`words`], numbers and lengths of time as people read them.
 
 pub mod cli;
@@ -25,4 +25,6 @@ pub mod places;
 pub mod report;
 pub mod sink;
 pub mod text;
+#[cfg(unix)]
+pub mod users;
 pub mod words;

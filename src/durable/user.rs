@@ -2,6 +2,8 @@
 //!
 //! On Windows the rights of the folder decide, and nothing is another user's here.
 
+#[cfg(unix)]
+use crate::users;
 use std::io;
 use std::path::Path;
 
@@ -15,7 +17,7 @@ pub fn other_owner(path: &Path) -> io::Result<Option<String>> {
     use std::os::unix::fs::MetadataExt;
     match std::fs::metadata(path) {
         Ok(found) if found.uid() == rustix::process::geteuid().as_raw() => Ok(None),
-        Ok(found) => Ok(Some(unix::user(found.uid()))),
+        Ok(found) => Ok(Some(users::user(found.uid()))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
     }
@@ -29,7 +31,7 @@ pub fn other_owner(_: &Path) -> io::Result<Option<String>> {
 /// The name of the user that this process runs as, or its number where it has no name.
 #[cfg(unix)]
 pub fn name() -> String {
-    unix::user(rustix::process::geteuid().as_raw())
+    users::user(rustix::process::geteuid().as_raw())
 }
 
 #[cfg(not(unix))]
@@ -51,10 +53,10 @@ pub fn is_root() -> bool {
 /// The command that gives a folder and all that is in it to the user of this process.
 #[cfg(unix)]
 pub fn chown(folder: &Path) -> String {
-    let (user, group) = unix::ids();
+    let (user, group) = ids();
     // `chown -R` does not go through a link.
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
-    format!("chown -R {user}:{group} {}", unix::quoted(&folder))
+    format!("chown -R {user}:{group} {}", users::quoted(&folder))
 }
 
 #[cfg(not(unix))]
@@ -65,10 +67,10 @@ pub fn chown(folder: &Path) -> String {
 /// What helps against an error with a folder that this process has to write, as the end of a sentence; empty if nothing is known.
 #[cfg(unix)]
 pub fn remedy(folder: &Path, error: &io::Error) -> String {
-    let quoted = unix::quoted(folder);
+    let quoted = users::quoted(folder);
     match error.kind() {
         io::ErrorKind::PermissionDenied if !folder.exists() => {
-            let (user, group) = unix::ids();
+            let (user, group) = ids();
             format!("; make it, as root: `install -d -o {user} -g {group} {quoted}`")
         }
         io::ErrorKind::PermissionDenied => format!("; as root: `chmod -R u+rwX {quoted}`"),
@@ -98,8 +100,8 @@ pub fn in_the_way(file: &Path) -> String {
     // What cannot be looked at lies in a folder that may not be entered.
     let closed = ways.windows(2).find(|pair| std::fs::metadata(pair[1]).is_err());
     let (place, rights) = closed.map_or((file.as_path(), "g+r"), |pair| (pair[0], "g+x"));
-    let (quoted, (_, group)) = (unix::quoted(place), unix::ids());
-    let owner = unix::owner(place).unwrap_or_default();
+    let (quoted, (_, group)) = (users::quoted(place), ids());
+    let owner = owner(place).unwrap_or_default();
     format!("{}{owner}; as root: `chgrp {group} {quoted} && chmod {rights} {quoted}`", place.display())
 }
 
@@ -108,51 +110,21 @@ pub fn in_the_way(file: &Path) -> String {
     format!("{} is closed to it; give the account that runs Telegraf the right to read it", file.display())
 }
 
+/// Whose a file or folder is, and its mode, as the end of a sentence; `None` if it cannot be looked at.
 #[cfg(unix)]
-mod unix {
-    use std::path::Path;
+fn owner(path: &Path) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let found = std::fs::metadata(path).ok()?;
+    let (user, group) = (users::user(found.uid()), users::group(found.gid()));
+    Some(format!(" belongs to {user}:{group}, mode {:04o}", found.mode() & 0o7777))
+}
 
-    /// The user and the group of this process, as commands take them.
-    pub fn ids() -> (String, String) {
-        let user = rustix::process::geteuid().as_raw();
-        let group = rustix::process::getegid().as_raw();
-        (named("/etc/passwd", user), named("/etc/group", group))
-    }
-
-    /// Whose a file or folder is, and its mode, as the end of a sentence; `None` if it cannot be looked at.
-    pub fn owner(path: &Path) -> Option<String> {
-        use std::os::unix::fs::MetadataExt;
-        let found = std::fs::metadata(path).ok()?;
-        let (user, group) = (user(found.uid()), named("/etc/group", found.gid()));
-        Some(format!(" belongs to {user}:{group}, mode {:04o}", found.mode() & 0o7777))
-    }
-
-    pub fn user(id: u32) -> String {
-        named("/etc/passwd", id)
-    }
-
-    /// The name of a number in a file of the system, or the number: users of a directory service are not in it.
-    fn named(file: &str, id: u32) -> String {
-        let text = std::fs::read(file).unwrap_or_default();
-        find(&String::from_utf8_lossy(&text), id).unwrap_or_else(|| id.to_string())
-    }
-
-    /// Finds a name in lines of `name:password:number:...`.
-    pub fn find(text: &str, id: u32) -> Option<String> {
-        let line = |line: &str| {
-            let mut fields = line.split(':');
-            let (name, number) = (fields.next()?, fields.nth(1)?);
-            (number.parse() == Ok(id) && !name.is_empty()).then(|| name.to_string())
-        };
-        text.lines().find_map(line)
-    }
-
-    /// A path as a shell takes it.
-    pub fn quoted(path: &Path) -> String {
-        let text = path.display().to_string();
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
-        if !text.is_empty() && text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
-    }
+/// The user and the group of this process, as commands take them.
+#[cfg(unix)]
+fn ids() -> (String, String) {
+    let user = rustix::process::geteuid().as_raw();
+    let group = rustix::process::getegid().as_raw();
+    (users::user(user), users::group(group))
 }
 
 #[cfg(unix)]
@@ -161,18 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_found_by_their_numbers() {
-        let text =
-            "root:x:0:0:root:/root:/bin/bash\n# a remark\nbroken\ntelegraf:x:998:997::/etc/telegraf:/bin/false\n";
-        assert_eq!(unix::find(text, 998).as_deref(), Some("telegraf"));
-        assert_eq!(unix::find(text, 0).as_deref(), Some("root"));
-        assert_eq!(unix::find(text, 997), None);
-    }
-
-    #[test]
     fn what_is_to_be_typed_can_be_typed() {
-        assert_eq!(unix::quoted(Path::new("/var/lib/telegraf-rollup")), "/var/lib/telegraf-rollup");
-        assert_eq!(unix::quoted(Path::new("/srv/it's here")), "'/srv/it'\\''s here'");
         let folder = tempfile::tempdir().expect("a folder");
         let (real, link) = (folder.path().join("real"), folder.path().join("link"));
         std::fs::create_dir(&real).expect("made");
