@@ -11,17 +11,22 @@
 //!
 //! Deliberately absent: retries, schedules and merging. They belong to the caller, `flush` in the driver.
 
+mod account;
 pub mod answer;
 pub mod codes;
+mod connect;
 mod declare;
+mod explain;
 pub mod memory;
 pub mod mysql;
 pub mod open;
+mod password;
 pub mod port;
 pub mod probe;
 pub mod reader;
 pub mod sql;
 pub mod sqlite;
 mod tls;
+mod trouble;
 mod wal;
 pub mod whole;

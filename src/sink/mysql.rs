@@ -10,11 +10,12 @@
 //! sent again: each is complete in itself. If a row is what the server refuses, the statement is cut in halves until the row
 //! stands alone; the others are written.
 
+use super::account::Account;
 use super::answer::{self, persistently, without_mark};
-use super::codes::{
-    About, ER_ACCESS_DENIED, ER_BAD_DB, ER_COLUMNACCESS_DENIED, ER_DBACCESS_DENIED, ER_DUP_FIELDNAME,
-    ER_TABLEACCESS_DENIED, about, advice,
-};
+use super::codes::{About, ER_DUP_FIELDNAME, about};
+use super::connect::connect;
+use super::explain::{Scene, address};
+pub use super::password::exposed;
 use super::port::{
     FoundPartial, Names, PartialRange, PartialRecord, Refused, RowRecord, Sink, SinkError, States, TableInfo,
 };
@@ -22,55 +23,30 @@ use super::sql::ddl::TableDef;
 use super::sql::dialect::Dialect;
 use super::sql::literal::Bound;
 use super::sql::{ddl, dialect, literal, select, upsert};
-use super::tls;
+use super::trouble::Trouble;
 use super::whole::{ANSWER_ROWS_MAX, Measure, Question};
+use super::{password, tls};
 use crate::config::{MySql, Password};
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::WindowKind;
-use crate::text::{self, TextError};
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error, Opts, OptsBuilder, Params, Value};
+use mysql_async::{Conn, Error, Params, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 const STATEMENT_TIME_MAX: Duration = Duration::from_secs(60);
 /// Rows of one statement.
 const ROWS_MAX: usize = 1_000;
 /// Bytes of one statement: below the smallest default of `max_allowed_packet` (4 MiB).
 const STATEMENT_BYTES_MAX: usize = 1 << 20;
-/// The largest packet that the protocol knows; the server's own limit is asked for.
-const PACKET_BYTES_MAX: usize = 1 << 30;
 /// Rows that one statement of a purge deletes, and how many such statements follow each other: others want to write, too.
 const PURGE_ROWS: usize = 5_000;
 const PURGE_STATEMENTS_MAX: usize = 50;
 /// With so many refused rows in one batch, others are not searched for row by row: what is in a statement that is refused then
 /// is refused with it, and tried again later.
 const REFUSED_MAX: usize = 100;
-
-/// What a session needs, whatever the server's defaults are. `literal` in `sql` relies on it: a backslash is an escape,
-/// and no character holds one.
-const SESSION: &str = "SET character_set_client=utf8mb4, character_set_connection=utf8mb4, character_set_results=utf8mb4, \
-    time_zone='+00:00', sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', sql_select_limit=1000000000";
-
-/// Returns a warning if other users can read a password file.
-#[cfg(unix)]
-pub fn exposed(path: &std::path::Path) -> Option<String> {
-    use std::os::unix::fs::MetadataExt;
-    let mode = std::fs::metadata(path).ok()?.mode();
-    (mode & 0o007 != 0).then(|| {
-        let path = path.display();
-        format!("other users can read the password file {path}: run `chmod 640 {path}`, with the group of the user that runs Telegraf")
-    })
-}
-
-/// Returns a warning if other users can read a password file: on Windows that is not looked at.
-#[cfg(not(unix))]
-pub fn exposed(_: &std::path::Path) -> Option<String> {
-    None
-}
 
 /// A MySQL server as the sink.
 pub struct MySqlSink {
@@ -87,6 +63,10 @@ pub struct MySqlSink {
     has_told_cut: bool,
     /// Said that others can read the password file.
     has_warned: bool,
+    /// Has looked at what listens in place of the server, since it was last connected to.
+    has_looked: bool,
+    /// The account that the server sees; `None` before the first connection.
+    account: Option<Account>,
     /// Columns of each table of rows that exist and are written; filled once the tables are known to be complete.
     written: BTreeMap<String, BTreeSet<String>>,
 }
@@ -103,83 +83,15 @@ impl MySqlSink {
             measure: Measure::default(),
             has_told_cut: false,
             has_warned: false,
+            has_looked: false,
+            account: None,
             written: BTreeMap::new(),
         }
     }
 
-    fn options(&mut self) -> Result<Opts, SinkError> {
-        let config = &self.config;
-        let password = match &config.password {
-            Password::None => None,
-            Password::Text(text) => Some(text.clone()),
-            Password::File(path) => {
-                if !self.has_warned
-                    && let Some(warning) = exposed(path)
-                {
-                    self.has_warned = true;
-                    log::warn!("{warning}");
-                }
-                let text = text::read(path)
-                    .map_err(|e| SinkError::Setup(format!("cannot read the password file {}: {e}", path.display())))?;
-                Some(text.trim_end_matches(['\r', '\n']).to_string())
-            }
-            Password::Credential(path) => match text::read(path) {
-                Ok(text) => Some(text.trim_end_matches(['\r', '\n']).to_string()),
-                Err(TextError::Unreadable(e)) if e.kind() == std::io::ErrorKind::NotFound => None,
-                Err(e) => {
-                    let message = format!("cannot read the credential {}: {e}", path.display());
-                    return Err(SinkError::Setup(message));
-                }
-            },
-        };
-        let tls = tls::options(config)?;
-        Ok(OptsBuilder::default()
-            .ip_or_hostname(config.host.clone())
-            .tcp_port(config.port)
-            .user(Some(config.user.clone()))
-            .pass(password)
-            .db_name(Some(config.database.clone()))
-            .ssl_opts(tls)
-            .socket(config.socket.as_ref().map(|path| path.display().to_string()))
-            .prefer_socket(Some(false))
-            .tcp_keepalive(Some(Duration::from_secs(30)))
-            // Otherwise both are asked for; see `connect`.
-            .max_allowed_packet(Some(PACKET_BYTES_MAX))
-            .wait_timeout(Some(3600))
-            .init(vec![SESSION.to_string()])
-            .into())
-    }
-
-    /// Says what an error means to the person who has to act on it. The text never holds a password.
-    fn error(&self, error: &Error) -> SinkError {
-        let MySql { user, host, port, database, migrate, .. } = &self.config;
-        let server = format!("{host}:{port}");
-        match error {
-            Error::Server(e) => match e.code {
-                ER_ACCESS_DENIED => SinkError::Setup(format!(
-                    "{server} refused user {user:?}: check the user and the password ({})",
-                    e.message
-                )),
-                ER_DBACCESS_DENIED | ER_TABLEACCESS_DENIED | ER_COLUMNACCESS_DENIED => {
-                    SinkError::Setup(format!("{server}: {}: run {}", e.message, ddl::grants(user, database, *migrate)))
-                }
-                ER_BAD_DB => SinkError::Setup(format!(
-                    "{server} has no database {database:?}: run CREATE DATABASE `{}` CHARACTER SET utf8mb4;",
-                    database.replace('`', "``")
-                )),
-                code => match advice(code, &e.message) {
-                    Some(advice) => SinkError::Setup(format!("{server}: error {code}: {}: {advice}", e.message)),
-                    None => SinkError::Temporary(format!("{server}: error {code}: {}", e.message)),
-                },
-            },
-            Error::Driver(mysql_async::DriverError::NoClientSslFlagFromServer) => SinkError::Setup(format!(
-                "{server} offers no encryption: set it up there, or write tls = \"off\" if nobody else can read the way"
-            )),
-            other => match tls::explain(&self.config, other) {
-                Some(why) => SinkError::Setup(format!("{server}: no trusted encrypted connection: {why}")),
-                None => SinkError::Temporary(format!("{server}: {other}")),
-            },
-        }
+    /// Says what an error of a connection that is there means.
+    fn error(&self, error: &Error) -> Trouble {
+        Scene { config: &self.config, secret: None, account: self.account.as_ref() }.explain(error)
     }
 
     /// Waits for a future, but not longer than `limit`.
@@ -188,27 +100,28 @@ impl MySqlSink {
         limit: Duration,
         what: &str,
         work: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, SinkError> {
+    ) -> Result<T, Trouble> {
         let Some(runtime) = &self.runtime else {
-            return Err(SinkError::Temporary("there is no connection".to_string()));
+            return Err(Trouble::passing("sink.connection", "there is no connection", ""));
         };
         match runtime.block_on(async { tokio::time::timeout(limit, work).await }) {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(self.error(&error)),
-            Err(_) => {
-                let (host, port) = (&self.config.host, self.config.port);
-                Err(SinkError::Temporary(format!("{host}:{port}: no answer to {what} within {} s", limit.as_secs())))
-            }
+            Err(_) => Err(Trouble::passing(
+                "sink.connection",
+                format!("{}: no answer to {what} within {} s", address(&self.config), limit.as_secs()),
+                "",
+            )),
         }
     }
 
     /// Runs one use of the connection. A failure other than the server's own answer closes the connection.
-    fn with<T, W>(&mut self, what: &str, work: W) -> Result<T, SinkError>
+    fn with<T, W>(&mut self, what: &str, work: W) -> Result<T, Trouble>
     where
         W: AsyncFnOnce(&mut Conn) -> Result<T, Error>,
     {
         let Some(mut connection) = self.connection.take() else {
-            return Err(SinkError::Temporary("there is no connection".to_string()));
+            return Err(Trouble::passing("sink.connection", "there is no connection", ""));
         };
         let (connection, answer) = self.wait(STATEMENT_TIME_MAX, what, async {
             let answer = work(&mut connection).await;
@@ -229,7 +142,7 @@ impl MySqlSink {
     }
 
     /// Executes a statement, again if the server aborts it. Returns the server's reason if it refuses a row.
-    fn execute(&mut self, what: &str, sql: &str) -> Result<Option<String>, SinkError> {
+    fn execute(&mut self, what: &str, sql: &str) -> Result<Option<String>, Trouble> {
         self.with(what, async |connection| match persistently(async || connection.query_drop(sql).await).await {
             Err(Error::Server(e)) if about(e.code) == About::Row => {
                 Ok(Some(format!("error {}: {}", e.code, e.message)))
@@ -305,12 +218,13 @@ impl MySqlSink {
         Ok(())
     }
 
-    fn query(&mut self, what: &str, sql: &str) -> Result<Vec<mysql_async::Row>, SinkError> {
+    /// All rows of a query.
+    fn query(&mut self, what: &str, sql: &str) -> Result<Vec<mysql_async::Row>, Trouble> {
         self.with(what, async |connection| persistently(async || connection.query(sql).await).await)
     }
 
     /// The one row of a query.
-    fn row(&mut self, what: &str, sql: &str) -> Result<mysql_async::Row, SinkError> {
+    fn row(&mut self, what: &str, sql: &str) -> Result<mysql_async::Row, Trouble> {
         self.query(what, sql)?.into_iter().next().ok_or_else(|| self.cut_short(what, 0))
     }
 
@@ -321,7 +235,7 @@ impl MySqlSink {
         sql: &str,
         columns: usize,
         values: Vec<Value>,
-    ) -> Result<Vec<mysql_async::Row>, SinkError> {
+    ) -> Result<Vec<mysql_async::Row>, Trouble> {
         let sql = &select::marked(sql, columns, ANSWER_ROWS_MAX);
         let values = Params::Positional(values);
         let ask = async |connection: &mut Conn| {
@@ -343,18 +257,19 @@ impl MySqlSink {
         what: &str,
         sql: &str,
         columns: usize,
-    ) -> Result<Vec<mysql_async::Row>, SinkError> {
+    ) -> Result<Vec<mysql_async::Row>, Trouble> {
         let (rows, is_whole) = without_mark(self.query(what, &select::marked(sql, columns, ANSWER_ROWS_MAX))?);
         if is_whole { Ok(rows) } else { Err(self.cut_short(what, rows.len())) }
     }
 
     /// The error for an answer that cannot be had whole.
-    fn cut_short(&self, what: &str, rows: usize) -> SinkError {
-        let (host, port) = (&self.config.host, self.config.port);
-        SinkError::Setup(format!(
-            "{host}:{port}: the answer to {what} was cut short after {rows} rows, and nothing is made of it: the server or a proxy \
-             limits the rows of an answer; lift that limit for this user"
-        ))
+    fn cut_short(&self, what: &str, rows: usize) -> Trouble {
+        let server = address(&self.config);
+        Trouble::lasting(
+            "sink.server",
+            format!("{server}: the answer to {what} was cut short after {rows} rows, and nothing is made of it"),
+            "the server or a proxy limits the rows of an answer; lift that limit for this user",
+        )
     }
 
     /// The partials of a question, and whether they are all.
@@ -380,19 +295,43 @@ impl MySqlSink {
     }
 
     fn connect(&mut self) -> Result<(), SinkError> {
+        Ok(self.reach()?)
+    }
+
+    /// Connects, unless it is connected.
+    ///
+    /// # Errors
+    /// There is no connection; the trouble says why.
+    fn reach(&mut self) -> Result<(), Trouble> {
         if self.connection.is_some() {
             return Ok(());
         }
-        let options = self.options()?;
-        if self.runtime.is_none() {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            self.runtime = Some(runtime.map_err(|e| SinkError::Temporary(format!("cannot start the network: {e}")))?);
+        if let Password::File(path) = &self.config.password
+            && !self.has_warned
+            && let Some(warning) = exposed(path)
+        {
+            self.has_warned = true;
+            log::warn!("{warning}");
         }
-        self.connection = Some(self.wait(CONNECT_TIME_MAX, "the connection attempt", Conn::new(options))?);
-        let answer = self.row("the version", "SELECT @@version, @@max_allowed_packet")?;
+        let secret = password::read(&self.config.password)?;
+        let tls = tls::options(&self.config).map_err(|e| Trouble::lasting("sink.tls", e.to_string(), ""))?;
+        let runtime = match &self.runtime {
+            Some(runtime) => runtime,
+            None => {
+                let made = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                let fail = |e| Trouble::passing("sink.connection", format!("cannot start the network: {e}"), "");
+                self.runtime.insert(made.map_err(fail)?)
+            }
+        };
+        // What listens there is looked at once: it costs time, and a server counts it as a failed attempt.
+        let looks = !std::mem::replace(&mut self.has_looked, true);
+        self.connection = Some(connect(runtime, &self.config, &secret, tls, looks)?);
+        self.has_looked = false;
+        let answer = self.row("the version", "SELECT @@version, @@max_allowed_packet, CURRENT_USER()")?;
         self.check_session()?;
         let version: String = answer.get_opt(0).and_then(Result::ok).unwrap_or_default();
         let packet: usize = answer.get_opt(1).and_then(Result::ok).unwrap_or(STATEMENT_BYTES_MAX);
+        self.account = answer.get_opt::<String, _>(2).and_then(Result::ok).and_then(|text| Account::current(&text));
         self.statement_bytes = (packet / 2).min(STATEMENT_BYTES_MAX);
         self.dialect = if version.contains("MariaDB") { Dialect::MariaDb } else { Dialect::MySql };
         Ok(())
@@ -400,7 +339,7 @@ impl MySqlSink {
 
     /// Looks whether the session has what was set: a proxy that hands statements to sessions of its own forgets it, and times
     /// and texts would be stored in another form.
-    fn check_session(&mut self) -> Result<(), SinkError> {
+    fn check_session(&mut self) -> Result<(), Trouble> {
         let sql = "SELECT @@time_zone, @@character_set_client, @@character_set_connection, @@character_set_results, @@sql_mode, \
                    @@sql_select_limit";
         let row = self.row("the settings of the session", sql)?;
@@ -415,18 +354,21 @@ impl MySqlSink {
             return Ok(());
         }
         self.connection = None;
-        Err(SinkError::Setup(format!(
-            "{}:{}: the session does not keep what SET has set (time_zone is {:?}, sql_mode {:?}, sql_select_limit \
-             {rows_max}): a proxy in between shares sessions; switch that off for this user (ProxySQL: transaction_persistent, multiplex = 0), or connect to the server",
-            self.config.host,
-            self.config.port,
-            text(0),
-            text(4)
-        )))
+        Err(Trouble::lasting(
+            "sink.server",
+            format!(
+                "{}: the session does not keep what SET has set (time_zone is {:?}, sql_mode {:?}, sql_select_limit {rows_max})",
+                address(&self.config),
+                text(0),
+                text(4)
+            ),
+            "a proxy in between shares sessions; switch that off for this user (ProxySQL: transaction_persistent, multiplex = 0), or \
+             connect to the server",
+        ))
     }
 
     /// Looks whether the server has what the keys of a new table need.
-    fn check_collation(&mut self) -> Result<(), SinkError> {
+    fn check_collation(&mut self) -> Result<(), Trouble> {
         let collation = ddl::key_collation(self.dialect);
         let sql = format!(
             "SELECT @@version, (SELECT COUNT(*) FROM information_schema.collations WHERE collation_name = '{collation}')"
@@ -436,15 +378,18 @@ impl MySqlSink {
             return Ok(());
         }
         let version = row.get_opt::<String, _>(0).and_then(Result::ok).unwrap_or_default();
-        let (host, port) = (&self.config.host, self.config.port);
-        Err(SinkError::Setup(format!(
-            "{host}:{port}: this server ({version}) lacks the collation {collation}, by which keys are compared: use MySQL 8.0.17 \
-             or newer, or MariaDB 10.6 or newer"
-        )))
+        Err(Trouble::lasting(
+            "sink.server",
+            format!(
+                "{}: this server ({version}) lacks the collation {collation}, by which keys are compared",
+                address(&self.config)
+            ),
+            "use MySQL 8.0.17 or newer, or MariaDB 10.6 or newer",
+        ))
     }
 
     /// The columns of a table: name, type, and whether it is part of the primary key.
-    pub(super) fn columns(&mut self, table: &str) -> Result<Vec<(String, String, bool)>, SinkError> {
+    pub(super) fn columns(&mut self, table: &str) -> Result<Vec<(String, String, bool)>, Trouble> {
         let sql = "SELECT column_name, data_type, column_key = 'PRI' FROM information_schema.columns \
                    WHERE table_schema = DATABASE() AND table_name = ?";
         let rows = self.all("the list of columns", sql, 3, vec![Value::from(table)])?;
@@ -491,12 +436,12 @@ impl MySqlSink {
 
     /// Adds a column; that another client added it first is no error.
     fn add_column(&mut self, sql: &str) -> Result<(), SinkError> {
-        self.with("ALTER TABLE", async |connection| {
+        Ok(self.with("ALTER TABLE", async |connection| {
             match persistently(async || connection.query_drop(sql).await).await {
                 Err(Error::Server(e)) if e.code == ER_DUP_FIELDNAME => Ok(()),
                 other => other,
             }
-        })
+        })?)
     }
 }
 
@@ -542,12 +487,12 @@ impl Sink for MySqlSink {
                     continue;
                 }
                 let Some([first, second]) = question.halves(&found) else {
-                    return Err(self.cut_short("a read of partials", found.len()));
+                    return Err(self.cut_short("a read of partials", found.len()).into());
                 };
                 if self.measure.ended_after(found.len()) && !std::mem::replace(&mut self.has_told_cut, true) {
-                    let (host, port) = (&self.config.host, self.config.port);
+                    let server = address(&self.config);
                     log::warn!(
-                        "{host}:{port}: an answer was cut short after {} rows: the server or a proxy limits them; asking for fewer \
+                        "{server}: an answer was cut short after {} rows: the server or a proxy limits them; asking for fewer \
                          at a time, which takes longer",
                         found.len()
                     );

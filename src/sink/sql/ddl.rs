@@ -218,9 +218,14 @@ pub fn add_column(dialect: Dialect, table: &str, c: &ColumnDef) -> String {
     format!("ALTER TABLE {} ADD COLUMN {} {} NULL", quote(dialect, table), quote(dialect, &c.name), c.sql_type)
 }
 
-/// The statements that give a user what the product needs.
+/// The statement that gives a user from any host what the product needs.
 pub fn grants(user: &str, database: &str, migrate: bool) -> String {
+    let user = user.replace('\\', "\\\\").replace('\'', "''");
+    grants_to(&format!("'{user}'@'%'"), database, migrate)
+}
+
+/// The statement that gives an account, as statements name it, what the product needs.
+pub fn grants_to(account: &str, database: &str, migrate: bool) -> String {
     let rights = "SELECT, INSERT, UPDATE, DELETE".to_string() + if migrate { ", CREATE, ALTER, INDEX" } else { "" };
-    let text = |s: &str| s.replace('\'', "''");
-    format!("GRANT {rights} ON `{}`.* TO '{}'@'%';", database.replace('`', "``"), text(user))
+    format!("GRANT {rights} ON `{}`.* TO {account};", database.replace('`', "``"))
 }
