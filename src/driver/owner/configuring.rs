@@ -4,8 +4,8 @@
 
 use crate::config::Config;
 use crate::config::report::Problems;
-use crate::driver::intake::shared::Shared;
 use crate::config_file::{self, ConfigFileError};
+use crate::driver::intake::shared::Shared;
 use crate::driver::troubles::{Trouble, Troubles};
 use crate::words;
 use log::Level;
@@ -90,8 +90,9 @@ impl Configuring {
                         (format!("{path} has {}", problems.count()), until, problems.lines())
                     }
                 };
-                let text =
-                    format!("{what}; lines pass through, nothing is counted until {until}; it is read again every 10 s");
+                let text = format!(
+                    "{what}; lines pass through, nothing is counted until {until}; it is read again every 10 s"
+                );
                 if troubles.hold(Trouble::Configuration, Level::Error, &text) {
                     lines.iter().for_each(|line| log::error!("{path}: {line}"));
                 }
