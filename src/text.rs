@@ -70,7 +70,7 @@ pub fn read(path: &Path) -> Result<String, TextError> {
 ///
 /// # Errors
 /// It is of another encoding.
-fn decode(bytes: &[u8]) -> Result<String, ForeignText> {
+pub fn decode(bytes: &[u8]) -> Result<String, ForeignText> {
     if let Some(foreign) = utf16(bytes) {
         return Err(foreign);
     }

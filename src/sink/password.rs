@@ -73,8 +73,10 @@ fn unreadable(what: &str, path: &Path, source: &str, error: &TextError) -> Troub
             "write the password into it, with nothing else, or correct the path".to_string(),
         ),
         TextError::Unreadable(e) if e.kind() == io::ErrorKind::PermissionDenied => denied(path),
-        TextError::Unreadable(e) if e.kind() == io::ErrorKind::IsADirectory => {
-            ("it is a folder".to_string(), "name the file in it".to_string())
+        TextError::Folder | TextError::TooLarge => {
+            let text = error.to_string();
+            let (why, remedy) = text.split_once(": ").unwrap_or((&text, "name the right file"));
+            (why.to_string(), remedy.to_string())
         }
         TextError::Unreadable(e) => (e.to_string(), "look at the file and its disk".to_string()),
     };
