@@ -587,6 +587,7 @@ fn partitions_by_month(kind: Kind) {
     let config = CONFIG.replace("name = \"s\"", "name = \"device_summary\"");
     feed(&mut site(&sink, &config).command("state"), &points(0..300));
     let text = std::fs::read_to_string(repository("docs/sink.md")).expect("the recipe");
+    let (_, text) = text.split_once("\n## Old rows\n").expect("the chapter");
     let sql = text.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a statement");
     database.query(&format!("USE d; {sql}"));
     let run = site(&sink, &config);

@@ -42,8 +42,8 @@ fn options(config: &MySql, secret: &Secret, tls: Option<SslOpts>, addresses: Vec
         .init(vec![SESSION.to_string()])
 }
 
-/// Connects. What listens there is looked at only if `looks` and it does not speak as a server should: that costs up to five
-/// seconds more.
+/// Connects. If what listens there does not speak as a server should, it is looked at, and what was seen (`None`: nothing else than a server) is `known` for
+/// the next attempts that end like that: a look costs up to five seconds more, and a server counts it as a failed attempt.
 ///
 /// # Errors
 /// There is no connection; the trouble says why.
@@ -52,7 +52,7 @@ pub fn connect(
     config: &MySql,
     secret: &Secret,
     tls: Option<SslOpts>,
-    looks: bool,
+    known: &mut Option<Option<Trouble>>,
 ) -> Result<Conn, Trouble> {
     let server = address(config);
     let mut addresses: Vec<IpAddr> = Vec::new();
@@ -68,48 +68,49 @@ pub fn connect(
     };
     let found = runtime.block_on(async { tokio::time::timeout(CONNECT_TIME_MAX, work).await });
     let scene = Scene { config, secret: Some(secret), account: None };
+    let unknown = || {
+        Trouble::passing(
+            "sink.connection",
+            format!("cannot connect to {server}: the name {:?} is not known here", config.host),
+            "correct the host in sink.url, or look at DNS and at the hosts file of this machine",
+        )
+    };
     let error = match found {
-        Ok(Ok(connection)) => return Ok(connection),
-        Ok(Err(Failure::Name)) => {
-            return Err(Trouble::passing(
-                "sink.connection",
-                format!("cannot connect to {server}: the name {:?} is not known here", config.host),
-                "correct the host in sink.url, or look at DNS and at the hosts file of this machine",
-            ));
+        Ok(Ok(connection)) => {
+            *known = None;
+            return Ok(connection);
         }
+        Ok(Err(Failure::Name)) => return Err(unknown()),
+        Err(_) if addresses.is_empty() => return Err(unknown()),
         Ok(Err(Failure::Attempt(error))) => Some(error),
         Err(_) => None,
     };
-    let is_odd = error.as_ref().is_none_or(is_odd);
-    if looks
-        && is_odd
-        && let Some(said) = other_service(&addresses, config.port)
+    if let Some(error) = &error
+        && !is_odd(error)
     {
-        return Err(Trouble::lasting(
-            "sink.connection",
-            format!("{server} is no MySQL or MariaDB server: {said}"),
-            "correct host and port in sink.url (3306 is the usual port)",
-        ));
+        *known = None;
+        return Err(scene.explain(error));
     }
-    match error {
-        Some(error) => Err(scene.explain(&error)),
-        None => {
-            let limit = CONNECT_TIME_MAX.as_secs();
-            let is_open = looks && dial(&addresses, config.port).is_some();
-            let (cause, remedy) = match is_open {
-                true => (
-                    "it takes the connection, but says nothing".to_string(),
-                    "the server hangs, or it is another service: MySQL and MariaDB speak first".to_string(),
-                ),
-                false => no_answer(),
-            };
-            Err(Trouble::passing(
-                "sink.connection",
-                format!("cannot connect to {server} within {limit} s: {cause}"),
-                remedy,
-            ))
-        }
+    let look = || {
+        let said = other_service(&addresses, config.port)?;
+        let cause = format!("{server} is no MySQL or MariaDB server: {said}");
+        Some(Trouble::lasting("sink.connection", cause, "correct host and port in sink.url (3306 is the usual port)"))
+    };
+    if let Some(other) = known.get_or_insert_with(look) {
+        return Err(other.clone());
     }
+    if let Some(error) = error {
+        return Err(scene.explain(&error));
+    }
+    let (cause, remedy) = match dial(&addresses, config.port) {
+        Some(_) => (
+            "it takes the connection, but says nothing".to_string(),
+            "the server hangs, or it is another service: MySQL and MariaDB speak first".to_string(),
+        ),
+        None => no_answer(),
+    };
+    let limit = CONNECT_TIME_MAX.as_secs();
+    Err(Trouble::passing("sink.connection", format!("cannot connect to {server} within {limit} s: {cause}"), remedy))
 }
 
 /// Why there is no connection.

@@ -63,8 +63,8 @@ pub struct MySqlSink {
     has_told_cut: bool,
     /// Said that others can read the password file.
     has_warned: bool,
-    /// Has looked at what listens in place of the server, since it was last connected to.
-    has_looked: bool,
+    /// What listens in place of the server, if it was looked at; see [`connect`].
+    other_service: Option<Option<Trouble>>,
     /// The account that the server sees; `None` before the first connection.
     account: Option<Account>,
     /// Columns of each table of rows that exist and are written; filled once the tables are known to be complete.
@@ -83,10 +83,25 @@ impl MySqlSink {
             measure: Measure::default(),
             has_told_cut: false,
             has_warned: false,
-            has_looked: false,
+            other_service: None,
             account: None,
             written: BTreeMap::new(),
         }
+    }
+
+    /// A sink that does not warn of a password file that others can read: the caller does.
+    pub(super) fn quiet(config: MySql) -> MySqlSink {
+        MySqlSink { has_warned: true, ..MySqlSink::new(config) }
+    }
+
+    /// The account that the server sees; `None` before the first connection.
+    pub(super) fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
+    }
+
+    /// The dialect of the server, known once it is connected.
+    pub(super) fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// Says what an error of a connection that is there means.
@@ -147,6 +162,14 @@ impl MySqlSink {
             Err(Error::Server(e)) if about(e.code) == About::Row => {
                 Ok(Some(format!("error {}: {}", e.code, e.message)))
             }
+            other => other.map(|()| None),
+        })
+    }
+
+    /// Executes a statement once. Returns number and message of the error if the server says no.
+    pub(super) fn attempt(&mut self, what: &str, sql: &str) -> Result<Option<(u16, String)>, Trouble> {
+        self.with(what, async |connection| match connection.query_drop(sql).await {
+            Err(Error::Server(e)) => Ok(Some((e.code, e.message))),
             other => other.map(|()| None),
         })
     }
@@ -219,12 +242,12 @@ impl MySqlSink {
     }
 
     /// All rows of a query.
-    fn query(&mut self, what: &str, sql: &str) -> Result<Vec<mysql_async::Row>, Trouble> {
+    pub(super) fn query(&mut self, what: &str, sql: &str) -> Result<Vec<mysql_async::Row>, Trouble> {
         self.with(what, async |connection| persistently(async || connection.query(sql).await).await)
     }
 
     /// The one row of a query.
-    fn row(&mut self, what: &str, sql: &str) -> Result<mysql_async::Row, Trouble> {
+    pub(super) fn row(&mut self, what: &str, sql: &str) -> Result<mysql_async::Row, Trouble> {
         self.query(what, sql)?.into_iter().next().ok_or_else(|| self.cut_short(what, 0))
     }
 
@@ -302,7 +325,7 @@ impl MySqlSink {
     ///
     /// # Errors
     /// There is no connection; the trouble says why.
-    fn reach(&mut self) -> Result<(), Trouble> {
+    pub(super) fn reach(&mut self) -> Result<(), Trouble> {
         if self.connection.is_some() {
             return Ok(());
         }
@@ -323,10 +346,7 @@ impl MySqlSink {
                 self.runtime.insert(made.map_err(fail)?)
             }
         };
-        // What listens there is looked at once: it costs time, and a server counts it as a failed attempt.
-        let looks = !std::mem::replace(&mut self.has_looked, true);
-        self.connection = Some(connect(runtime, &self.config, &secret, tls, looks)?);
-        self.has_looked = false;
+        self.connection = Some(connect(runtime, &self.config, &secret, tls, &mut self.other_service)?);
         let answer = self.row("the version", "SELECT @@version, @@max_allowed_packet, CURRENT_USER()")?;
         self.check_session()?;
         let version: String = answer.get_opt(0).and_then(Result::ok).unwrap_or_default();
@@ -368,7 +388,7 @@ impl MySqlSink {
     }
 
     /// Looks whether the server has what the keys of a new table need.
-    fn check_collation(&mut self) -> Result<(), Trouble> {
+    pub(super) fn check_collation(&mut self) -> Result<(), Trouble> {
         let collation = ddl::key_collation(self.dialect);
         let sql = format!(
             "SELECT @@version, (SELECT COUNT(*) FROM information_schema.collations WHERE collation_name = '{collation}')"

@@ -107,6 +107,16 @@ fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, SinkError> {
     }
 }
 
+/// The certificates of a file, whether they can be trusted or not; none if it cannot be read.
+pub fn certificates(path: &Path) -> Vec<CertificateDer<'static>> {
+    let Ok(bytes) = std::fs::read(path) else { return Vec::new() };
+    let bytes = text::without_mark(&bytes);
+    match is_der(bytes) {
+        true => vec![CertificateDer::from(bytes.to_vec())],
+        false => CertificateDer::pem_slice_iter(bytes).filter_map(Result::ok).collect(),
+    }
+}
+
 fn client_certificate(path: &Path) -> Result<Vec<u8>, SinkError> {
     const KEY: &str = "sink.client_cert";
     let bytes = read(KEY, path)?;
