@@ -60,8 +60,11 @@ pub fn usable(folder: &Path) -> Result<(), Refusal> {
     }
 }
 
-/// Looks for the first thing that is another user's.
-fn foreign(folder: &Path) -> io::Result<Option<Foreign>> {
+/// Looks for the first thing of a state directory that is another user's.
+///
+/// # Errors
+/// It cannot be looked at.
+pub fn foreign(folder: &Path) -> io::Result<Option<Foreign>> {
     let look = |path: PathBuf| -> io::Result<Option<Foreign>> {
         Ok(user::other_owner(&path)?.map(|owner| Foreign { path, owner }))
     };

@@ -64,15 +64,52 @@ pub fn chown(folder: &Path) -> String {
     format!("icacls \"{}\" /grant *S-1-3-4:(OI)(CI)F /T", folder.display())
 }
 
+/// The command that makes a folder for the user of this process.
+#[cfg(unix)]
+pub fn install(folder: &Path) -> String {
+    let (user, group) = ids();
+    format!("install -d -o {user} -g {group} {}", users::quoted(folder))
+}
+
+#[cfg(not(unix))]
+pub fn install(folder: &Path) -> String {
+    format!("mkdir \"{}\"", folder.display())
+}
+
+/// The name of a user by its number, or the number where it has no name.
+#[cfg(unix)]
+pub fn name_of(id: u32) -> String {
+    users::user(id)
+}
+
+/// The name of a group by its number, or the number where it has no name.
+#[cfg(unix)]
+pub fn group_of(id: u32) -> String {
+    users::group(id)
+}
+
+#[cfg(not(unix))]
+pub fn group_of(id: u32) -> String {
+    id.to_string()
+}
+
+/// A path as a shell takes it.
+#[cfg(unix)]
+pub fn quoted(path: &Path) -> String {
+    users::quoted(path)
+}
+
+#[cfg(not(unix))]
+pub fn quoted(path: &Path) -> String {
+    format!("\"{}\"", path.display())
+}
+
 /// What helps against an error with a folder that this process has to write, as the end of a sentence; empty if nothing is known.
 #[cfg(unix)]
 pub fn remedy(folder: &Path, error: &io::Error) -> String {
     let quoted = users::quoted(folder);
     match error.kind() {
-        io::ErrorKind::PermissionDenied if !folder.exists() => {
-            let (user, group) = ids();
-            format!("; make it, as root: `install -d -o {user} -g {group} {quoted}`")
-        }
+        io::ErrorKind::PermissionDenied if !folder.exists() => format!("; make it, as root: `{}`", install(folder)),
         io::ErrorKind::PermissionDenied => format!("; as root: `chmod -R u+rwX {quoted}`"),
         io::ErrorKind::ReadOnlyFilesystem => {
             format!("; it is read-only for this process: under systemd, `ReadWritePaths={quoted}` in the unit helps")
