@@ -3,6 +3,7 @@
 //! Layers, top to bottom; imports point down only. `src/README.md` is the map.
 //!
 //! - [`cli`]: arguments -> command -> exit code
+//! - [`inspect`]: what `check` looks at on this machine
 //! - [`driver`]: the only clock, threads, pipes and log
 //! - [`config`]: as written -> as checked -> report of all errors
 //! - [`durable`]: journal, stored state, recovery, and who owns them
@@ -21,6 +22,7 @@ pub mod driver;
 pub mod durable;
 pub mod engine;
 pub mod finding;
+pub mod inspect;
 pub mod places;
 pub mod report;
 pub mod sink;

@@ -6,9 +6,9 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use support::repository;
 use support::servers::{Database, Kind, PASSWORD, USER};
 use support::site::{Site, lines, log};
+use support::{all_said, repository};
 
 /// Makes certificates in a folder. `twin` is an authority with the name of `ca`; the others are certificates of a server.
 const MAKE: &str = r#"
@@ -112,7 +112,7 @@ impl Server {
         let output = self.site(&format!("tls = {tls:?}\n{ca}")).tool("check", "state").output().expect("it starts");
         match output.status.success() {
             true => Ok(()),
-            false => Err(log(&output)),
+            false => Err(all_said(&output)),
         }
     }
 }
@@ -279,7 +279,7 @@ fn files_of_authorities_as_people_have_them() {
             file(key)
         );
         let output = server.site(&sink).tool("check", "state").output().expect("it starts");
-        (output.status.success(), log(&output))
+        (output.status.success(), all_said(&output))
     };
     assert!(client("client.pem", "client.key").0);
     for (certificate, key, expected) in [

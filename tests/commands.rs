@@ -280,14 +280,18 @@ fn check_shows_the_configuration_and_the_sink() {
         String::from_utf8(output.stdout).expect("UTF-8")
     };
     let said = check();
-    assert!(said.contains("valid") && said.contains("table s_hourly: will be made by run"), "{said}");
+    assert!(
+        said.starts_with("ready: rows will go to SQLite ") && said.contains("table s_hourly will be made by run"),
+        "{said}"
+    );
     assert!(!folder.path().join("summary.db").exists(), "check must not write");
     feed(program().args(["run", "--config"]).arg(&config), format!("m,host=a v=81 {}\n", now()).as_bytes());
     let said = check();
     assert!(said.contains("table s_hourly: 1 rows, the newest window starts at"), "{said}");
     std::fs::write(&config, "[[summary]]\nname = 1\n").expect("writable");
     let output = program().args(["check", "--config"]).arg(&config).output().expect("it starts");
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("does not work: 3 things to correct"), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("line 2: summary[0].name: expected a string"));
 }
 

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use support::all_said;
 use support::servers::{Database, Kind, PASSWORD, USER};
 use support::site::{CONFIG, START, Site, lines, log, wait_for};
 use telegraf_rollup::durable::journal::frame::SEGMENT_BYTES_MAX;
@@ -374,7 +375,7 @@ fn a_session_that_is_not_kept(kind: Kind) {
     assert!(said.contains("the sink needs your help") && !said.contains("trying again soon"), "{said}");
     assert!(said.contains("a proxy in between shares sessions"), "{said}");
     let checked = site.tool("check", "state").output().expect("it runs");
-    assert!(!checked.status.success() && log(&checked).contains("the session does not keep"), "{}", log(&checked));
+    assert!(!checked.status.success() && all_said(&checked).contains("the session does not keep"), "{checked:?}");
     assert!(proxy.touched() >= 4, "the proxy has changed {} statements", proxy.touched());
     let tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'd'";
     assert_eq!(database.value(tables), "0", "nothing was written");
@@ -413,7 +414,7 @@ fn statements_that_can_never_succeed(kind: Kind) {
         assert_eq!(points_in(&database, &name), 0);
         if code == "error 1273" {
             let checked = site.tool("check", "state").output().expect("the program starts");
-            let said = String::from_utf8_lossy(&checked.stderr);
+            let said = all_said(&checked);
             assert!(!checked.status.success() && said.contains(advice) && said.contains("8.0.17 or newer"), "{said}");
         }
         proxy.become_honest();
@@ -473,12 +474,17 @@ fn a_password_file_that_others_can_read(kind: Kind) {
     {
         std::fs::set_permissions(&secret.0, std::fs::Permissions::from_mode(mode)).expect("changed");
         let warning = format!("other users can read the password file {}: run `chmod 640", secret.0.display());
+        let found = warning.split_once(": ").expect("a remedy").0.to_string();
         let output = site.run("state", &lines(round as i64 * 10..(round as i64 + 1) * 10));
         assert_eq!(log(&output).matches(&warning).count(), usize::from(is_warned), "{mode:o}: {}", log(&output));
         assert!(!log(&output).contains("E! "), "{}", log(&output));
         let checked = site.tool("check", "state").output().expect("it runs");
         let said = String::from_utf8_lossy(&checked.stdout);
-        assert!(checked.status.success() && said.contains(&warning) == is_warned, "{mode:o}: {said}");
+        assert_eq!(checked.status.code(), Some(i32::from(is_warned)), "{mode:o}: {said}");
+        assert!(
+            said.contains(&found) == is_warned && said.contains("-> run `chmod 640") == is_warned,
+            "{mode:o}: {said}"
+        );
     }
     assert_eq!(points_in(&database, "d"), 40, "a warning is no refusal");
 }

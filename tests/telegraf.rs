@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use support::servers::{Database, Kind, PASSWORD, USER, telegraf};
-use support::{repository, same_csv, sqlite_csv};
+use support::{all_said, program, repository, same_csv, sqlite_csv};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -588,4 +588,104 @@ fn a_telegraf_that_only_tests_touches_nothing() {
     }
     let (is_well, said) = run(&["--once"]);
     assert!(is_well && folder.path().join("state/summary.db").exists(), "{said}");
+}
+
+/// What `check` says of a Telegraf that runs.
+fn checked(agent: &Agent) -> (Option<i32>, String) {
+    let mut check = program();
+    check.args(["check", "--config"]).arg(agent.path("rollup.toml"));
+    let output = check.arg("--telegraf").arg(agent.path("telegraf.conf")).output().expect("it starts");
+    (output.status.code(), all_said(&output))
+}
+
+/// What `check` says of filters is what Telegraf does with lines.
+#[test]
+fn check_names_what_a_filter_keeps_away() {
+    let Some(telegraf) = telegraf() else { return };
+    for (filter, words) in [
+        ("namepass = [\"other\", \"x*\"]", Some("`namepass` in [[processors.execd]] of")),
+        ("namedrop = [\"[a-m]\"]", Some("`namedrop` in [[processors.execd]] of")),
+        ("fieldexclude = [\"v*\"]", Some("takes the field \"v\" of \"m\" away")),
+        ("fieldinclude = [\"w\"]", Some("takes the field \"v\" of \"m\" away")),
+        ("tagexclude = [\"ho?t\"]", Some("takes the tag \"host\" away")),
+        ("namepass = [\"other\", \"m\"]", None),
+    ] {
+        let middle = |folder: &Path| snippet("processor.conf", folder, &format!("{filter}\n"));
+        let mut agent = Agent::start(&telegraf, SINGLES, middle);
+        let (code, said) = checked(&agent);
+        assert_eq!(code, Some(i32::from(words.is_some())), "{filter}: {said}");
+        assert!(words.is_none_or(|words| said.contains(words)), "{filter}: {said}");
+        agent.post(b"m,host=a v=1,w=2 1700000000000000000\n");
+        wait_for("the line", || agent.out().contains("m"));
+        agent.stop();
+        // A line that never reaches the program makes no state.
+        let rows = agent.path("state/summary.db").exists().then(|| {
+            let database = rusqlite::Connection::open(agent.path("state/summary.db")).expect("the sink");
+            database.query_row("SELECT COUNT(*) FROM s_hourly", [], |row| row.get::<_, i64>(0)).expect("a count")
+        });
+        assert_eq!(rows.unwrap_or(0), i64::from(words.is_none()), "{filter}: {}", agent.log());
+    }
+}
+
+/// Our reading of Telegraf's globs against the real one: what goes into a file behind a filter.
+#[test]
+fn filters_match_as_telegraf_has_it() {
+    use telegraf_rollup::inspect::glob::NameFilter;
+    let Some(telegraf) = telegraf() else { return };
+    let filters: [&[&str]; 14] = [
+        &["cpu"],
+        &["cpu", "mem"],
+        &["c*"],
+        &["cpu", "n?t"],
+        &["[a-m]*"],
+        &["[!a-m]*"],
+        &["[cn]*"],
+        &["{cpu,mem}"],
+        &["{cpu,me*}"],
+        &["{cpu,mem}", "x*"],
+        &["CPU [#0]"],
+        &["a\\*b*"],
+        &["*"],
+        &["win_*_x", "°C"],
+    ];
+    let names = [
+        "cpu",
+        "mem",
+        "memory",
+        "net",
+        "network",
+        "CPU [#0]",
+        "CPU #",
+        "a*bc",
+        "abc",
+        "°C",
+        "win_cpu_x",
+        "{cpu,mem}",
+        "x",
+    ];
+    let mut agent = Agent::start(&telegraf, SINGLES, |folder| {
+        let file = |(i, filter): (usize, &&[&str])| {
+            let words: Vec<String> = filter.iter().map(|word| format!("'{word}'")).collect();
+            let path = folder.join(format!("filter-{i}"));
+            format!(
+                "[[outputs.file]]\n  files = [{path:?}]\n  data_format = \"influx\"\n  namepass = [{}]\n",
+                words.join(", ")
+            )
+        };
+        filters.iter().enumerate().map(file).collect()
+    });
+    let escaped = |name: &str| name.replace(' ', "\\ ").replace(',', "\\,");
+    let lines: String =
+        names.iter().map(|name| format!("{},host=a v=1 1700000000000000000\n", escaped(name))).collect();
+    agent.post(lines.as_bytes());
+    wait_for("all lines", || agent.out().lines().count() == names.len());
+    agent.stop();
+    for (i, filter) in filters.iter().enumerate() {
+        let out = std::fs::read_to_string(agent.path(&format!("filter-{i}"))).unwrap_or_default();
+        let ours = NameFilter::new(filter.iter().map(|word| (*word).to_string()).collect(), "");
+        for name in names {
+            let passed = out.lines().any(|line| line.starts_with(&format!("{},host=a ", escaped(name))));
+            assert_eq!(ours.matches(name), Some(passed), "{filter:?} {name}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Arguments -> one command -> exit code.
 
 use super::{check, demo, misunderstood, replay, report, resend, run, schema, setup, status};
+use crate::inspect::snippet::Meant;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -32,7 +33,7 @@ enum Command {
         A bad configuration, a dead database or a full disk never stop the lines: the log (stderr) says what is wrong. \
         It ends when its input does. SIGUSR1 has the rows written now; no other signal does anything. At a terminal, Ctrl-C twice ends it.")]
     Run(run::RunArgs),
-    /// Judge a configuration, look at the sink's tables, explain which column takes a line
+    /// Judge everything before `run` does: configuration, files, sink, Telegraf's snippet; explain which column takes a line
     Check(check::CheckArgs),
     /// Put everything in place for Telegraf on this machine, or take it back (Linux, as root)
     Setup(setup::SetupArgs),
@@ -58,7 +59,7 @@ pub fn main() -> ExitCode {
     };
     match command {
         Command::Run(run) => run.run(),
-        Command::Check(check) => finish(check.run()),
+        Command::Check(check) => finish(check.run(understand)),
         Command::Replay(replay) => finish(replay.run()),
         Command::Demo(demo) => finish(demo.run()),
         Command::Report(report) => finish(report.run()),
@@ -66,6 +67,17 @@ pub fn main() -> ExitCode {
         Command::Resend(resend) => finish(resend.run()),
         Command::Schema(schema) => finish(schema.run()),
         Command::Setup(setup) => finish(setup.run()),
+    }
+}
+
+/// Reads arguments of this program, as they stand in Telegraf's snippet behind its name.
+fn understand(arguments: &[String]) -> Result<Meant, String> {
+    let arguments = std::iter::once("telegraf-rollup").chain(arguments.iter().map(String::as_str));
+    match Cli::try_parse_from(arguments) {
+        Ok(Cli { command: Command::Run(run) }) => Ok(run.meant()),
+        Ok(_) => Ok(Meant::Another),
+        Err(error) if !error.use_stderr() => Ok(Meant::Another),
+        Err(error) => Err(misunderstood::reason(&error)),
     }
 }
 

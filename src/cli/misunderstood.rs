@@ -45,7 +45,7 @@ fn explain(error: &clap::Error, arguments: &[OsString]) -> [String; 3] {
 }
 
 /// What the library says is wrong, in one line and without the usage.
-fn reason(error: &clap::Error) -> String {
+pub fn reason(error: &clap::Error) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return "there is no command".to_string();
     }

@@ -2,6 +2,7 @@
 
 use super::load::ConfigFile;
 use crate::driver::{run, stderr};
+use crate::inspect::snippet::Meant;
 use clap::Args;
 use log::LevelFilter;
 use std::process::ExitCode;
@@ -22,6 +23,11 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
+    /// What the arguments ask for, for those who only judge them.
+    pub fn meant(self) -> Meant {
+        Meant::Run { config: self.config.path, output: self.output }
+    }
+
     /// Runs until stdin ends.
     pub fn run(self) -> ExitCode {
         let level = match (self.verbose, self.output) {

@@ -10,9 +10,16 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-/// The program under test, as cargo built it for this run.
+/// The program under test, as cargo built it for this run. It sees no Telegraf of this machine.
 pub fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_telegraf-rollup"))
+    let mut program = Command::new(env!("CARGO_BIN_EXE_telegraf-rollup"));
+    program.env("TELEGRAF_ROLLUP_ROOT", "/nonexistent");
+    program
+}
+
+/// All that a process has said, on stdout and stderr.
+pub fn all_said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// A file of the repository.

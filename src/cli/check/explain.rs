@@ -1,95 +1,17 @@
-//! `check`: judge the configuration, look at the sink without changing it, explain which column takes a line.
+//! `check --explain`: what becomes of a line, source by source.
 
-use super::load::{ConfigFile, load};
-use super::say::say;
-use crate::config::{Config, Password, SinkConfig};
+use crate::cli::say::say;
+use crate::config::Config;
 use crate::engine::line::decode::{Point, decode};
 use crate::engine::line::token::Value;
 use crate::engine::schema::{AccumulatorDef, Method, Rule, Summary, Valid};
-use crate::sink;
-use crate::sink::mysql::exposed;
-use crate::sink::sql::ddl;
-use clap::Args;
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io::Write;
 use std::process::ExitCode;
 
-#[derive(Args)]
-#[command(after_help = "Nothing is written: tables are made when `run` starts.\n\nExamples:\n  \
-    telegraf-rollup check --config rollup.toml\n  \
-    telegraf-rollup check --config rollup.toml --explain 'cpu,cpu=cpu-total,host=pc-1 usage_idle=93.5'")]
-pub struct CheckArgs {
-    #[command(flatten)]
-    config: ConfigFile,
-    /// Show which column takes this line of line protocol, and do nothing else; `> ` in front of it, as `telegraf --test`
-    /// prints it, is left out
-    #[arg(long, value_name = "LINE")]
-    explain: Option<OsString>,
-}
-
-impl CheckArgs {
-    pub fn run(&self) -> anyhow::Result<ExitCode> {
-        let config = load(&self.config.path)?;
-        say!("{}: valid", self.config.path.display());
-        for warning in &config.warnings {
-            say!("warning: {warning}");
-        }
-        match &self.explain {
-            Some(line) => explain(&config, line.as_encoded_bytes()),
-            None => tables(&config),
-        }
-    }
-}
-
-fn tables(config: &Config) -> anyhow::Result<ExitCode> {
-    say!("zone: {}", config.schema.zone.name());
-    for summary in &config.schema.summaries {
-        say!("summary {}: one row for each {}", summary.name, summary.key.join(", "));
-        for column in &summary.columns {
-            let sources: usize = column.groups.iter().map(|group| group.defs.len()).sum();
-            say!(
-                "  {} = {} of {sources} source{}",
-                column.name,
-                column.method.name(),
-                if sources == 1 { "" } else { "s" }
-            );
-        }
-    }
-    say!("sink: {}", config.sink.name());
-    if let SinkConfig::MySql(mysql) = &config.sink {
-        say!("  what the user needs: {}", ddl::grants(&mysql.user, &mysql.database, mysql.migrate));
-        if let Password::File(path) = &mysql.password
-            && let Some(warning) = exposed(path)
-        {
-            say!("warning: {warning}");
-        }
-    }
-    if cfg!(windows) {
-        say!("note: Telegraf's Windows service reads telegraf.d only if it was installed with --config-directory");
-    }
-    let mut sink = sink::open::open(&config.sink);
-    let found = sink.inspect(&config.schema);
-    sink.disconnect();
-    match found {
-        Ok(tables) => {
-            for table in tables {
-                match table.content {
-                    None => say!("  table {}: will be made by run", table.name),
-                    Some((0, _)) => say!("  table {}: empty", table.name),
-                    Some((rows, newest)) => {
-                        let newest = newest.unwrap_or_default();
-                        say!("  table {}: {rows} rows, the newest window starts at {newest} UTC", table.name);
-                    }
-                }
-            }
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(error) => anyhow::bail!("the sink is not usable: {error}"),
-    }
-}
-
 /// Shows, source by source, what becomes of a line.
-fn explain(config: &Config, line: &[u8]) -> anyhow::Result<ExitCode> {
+pub fn explain(config: &Config, line: &OsStr) -> anyhow::Result<ExitCode> {
+    let line = line.as_encoded_bytes();
     // Of a line that was copied from a file with a byte order mark.
     let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     let line = line.strip_prefix(b"> ").unwrap_or(line);
