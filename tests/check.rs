@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use support::site::CONFIG;
-use support::{all_said, copy_program, program, repository};
+use support::{all_said, copy_program, feed, program, repository};
 
 /// A user without a name, and a group of its own.
 const STRANGER: u32 = 12_345;
@@ -727,5 +727,75 @@ fn the_samples_are_fine() {
         machine.telegraf("telegraf.d/rollup.conf", &text);
         machine.telegraf("telegraf.d/inputs.conf", &sample("inputs-linux.conf"));
         machine.is_fine(&[]);
+    }
+}
+
+/// Many lines as `telegraf --test` prints them: each once, with what takes it or what came nearest, and what to write.
+#[test]
+fn explain_takes_what_telegraf_prints() {
+    let machine = Machine::new();
+    machine.configure(&std::fs::read_to_string(repository("telegraf/rollup.toml")).expect("the sample"));
+    let input = "2026-11-30T12:00:00Z I! Loading config: /etc/telegraf/telegraf.conf\n\
+        > cpu,cpu=cpu-total,host=a usage_idle=93 1\n> cpu,cpu=cpu-total,host=b usage_idle=9,note=\"x\ny\" 1\n\
+        > cpu,cpu=cpu0,host=a usage_idle=93 1\n> cpu,cpu=cpu1,host=a usage_idle=9 1\n> cpu,cpu=cpu2,host=b usage_idle=3 1\n\
+        > temp,host=a,sensor=nvme temp=30 1\n> net,host=a,interface=eth\\ 0 bytes=1i,name=\"x\" 1\n\
+        > cpu,cpu=cpu-total usage_idle=3 1\n> cpu,cpu=cpu-total,host=a usage_idl=3 1\n\
+        > temp,host=a,sensor=coretemp_package_id_0 temp=300 1\n";
+    let output = feed(machine.command().args(["--explain", "-"]), input.as_bytes());
+    let said = all_said(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for wanted in [
+        "cpu,cpu=cpu-total,host=a usage_idle=93 1\n  device_summary.avg_cpu takes cpu:usage_idle = 7\n  and 1 more line like it\n",
+        "  device_summary.avg_cpu does not take it: tag \"cpu\" is \"cpu0\", not \"cpu-total\"\n    to take it, write in its `sources`: \
+         { measurement = \"cpu\", tags = { cpu = \"cpu0\" }, field = \"usage_idle\", scale = -1.0, offset = 100.0 }\n  and 2 more lines like it, with cpu = \"cpu1\", \"cpu2\"\n",
+        "  device_summary.max_temp and device_summary.anomaly_count do not take it: tag \"sensor\" is \"nvme\", not \"k10temp_tctl\"; or",
+        "{ measurement = \"temp\", tags = { sensor = \"nvme\" }, field = \"temp\" }\n",
+        "no source asks for the measurement \"net\"\n",
+        "{ measurement = \"net\", tags = { interface = \"eth 0\" }, field = \"bytes\" }\n",
+        "device_summary.avg_cpu would take cpu:usage_idle, but the line lacks the key tag \"host\"\n",
+        "there is no field \"usage_idle\"\n    to take it, write in its `sources`: { measurement = \"cpu\", tags = { cpu = \"cpu-total\" }, field = \
+         \"usage_idl\" }\n",
+        "300 is outside of `valid`, which is 0 to 125\n",
+        "\n10 lines, 2 of them feed a column; 1 line is no metric and left out\n",
+        "\ncolumns that take nothing of all this: device_summary.max_temp, device_summary.avg_power, device_summary.anomaly_count\n",
+    ] {
+        assert!(said.contains(wanted), "{wanted:?} is not in:\n{said}");
+    }
+    // From a file, and without the prompt.
+    std::fs::write(machine.path("lines"), input.replace("> ", "")).expect("writable");
+    let file = format!("@{}", machine.path("lines").display());
+    let again = machine.output(&["--explain", &file]);
+    assert_eq!(all_said(&again), said);
+    let none = machine.output(&["--explain", "net,host=a bytes=1i"]);
+    assert_eq!(none.status.code(), Some(1), "{}", all_said(&none));
+    let none = machine.output(&["--explain", "@/nowhere"]);
+    assert!(none.status.code() != Some(0) && all_said(&none).contains("cannot read /nowhere"));
+}
+
+/// What `--explain` says that one should write is valid, and takes the line.
+#[test]
+fn what_explain_says_to_write_takes_the_line() {
+    let machine = Machine::new();
+    let config = |sources: &str| {
+        machine.configure(&format!(
+            "[[summary]]\nname = \"s\"\nkey = [\"host\"]\ncolumn = [{{ name = \"c\", method = \"max\", sources = [{sources}] }}]\n"
+        ));
+    };
+    let own = "{ measurement = \"temp\", tags = { sensor = \"core*\", kind = \"x\" }, field = \"v\", scale = 2.0 }";
+    for line in [
+        "temp,host=a,sensor=nvme,kind=x v=1",
+        "temp,host=a,kind=y v=1",
+        "temp,host=a,sensor=core0,kind=x w=1,t=\"x\"",
+        "temp,host=a,sensor=CPU\\ [#0]:\\ \"A\" v=1",
+        "other\\ one,host=a,a\\ tag=b\\\\c,d=e f\\ g=1i",
+        "other,host=a on=true",
+    ] {
+        config(own);
+        let said = all_said(&machine.output(&["--explain", line]));
+        let place = said.find("{ measurement").unwrap_or_else(|| panic!("{line}: {said}"));
+        config(&format!("{own}, {}", said[place..].lines().next().expect("a line")));
+        let output = machine.output(&["--explain", line]);
+        let now = all_said(&output);
+        assert!(output.status.code() == Some(0) && now.contains("s.c takes "), "{line}: {said}\n{now}");
     }
 }

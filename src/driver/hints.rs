@@ -123,7 +123,7 @@ impl Hints {
         (!names.is_empty()).then(|| {
             format!(
                 "no line has come in 5 minutes that the sources of {} ask for: that is right where no device has such a sensor; \
-                 else compare them with what `telegraf --test` prints by `telegraf-rollup check --explain`",
+                 else look at them with `telegraf --test | telegraf-rollup check --explain -`",
                 names.join(", ")
             )
         })

@@ -26,12 +26,14 @@ use std::process::ExitCode;
 
 #[derive(Args)]
 #[command(after_help = "Nothing is written: tables are made when `run` starts.\n\n\
-    Exit codes: 0 everything is fine, 1 it works, with warnings, 2 it does not work.\n\n\
+    Exit codes: 0 everything is fine, 1 it works, with warnings, 2 it does not work.\n\
+    With --explain: 0 some column takes something, 1 none does.\n\n\
     Examples:\n  \
     telegraf-rollup check --config rollup.toml\n  \
     sudo telegraf-rollup check --as telegraf\n  \
     telegraf-rollup check --json\n  \
-    telegraf-rollup check --explain 'cpu,cpu=cpu-total,host=pc-1 usage_idle=93.5'")]
+    telegraf-rollup check --explain 'cpu,cpu=cpu-total,host=pc-1 usage_idle=93.5'\n  \
+    telegraf --test | telegraf-rollup check --explain -")]
 pub struct CheckArgs {
     #[command(flatten)]
     config: ConfigFile,
@@ -46,9 +48,9 @@ pub struct CheckArgs {
     /// Print one JSON object, for programs
     #[arg(long, conflicts_with = "explain")]
     json: bool,
-    /// Show which column takes this line of line protocol, and do nothing else; `> ` in front of it, as `telegraf --test`
-    /// prints it, is left out
-    #[arg(long, value_name = "LINE")]
+    /// Show which column takes a line of line protocol, and do nothing else: LINE, or lines from @FILE, or from stdin with -,
+    /// as `telegraf --test` prints them
+    #[arg(long, value_name = "LINE|@FILE|-")]
     explain: Option<OsString>,
 }
 
