@@ -127,7 +127,7 @@ fn guess(tree: &Tree, running: &[Process], unit: Option<&str>) -> anyhow::Result
         return Ok((account, format!("the user of {UNIT}")));
     }
     if let Ok(account) = named(tree, "telegraf") {
-        return Ok((account, "the account is there".to_string()));
+        return Ok((account, "there is an account of that name, and nothing says otherwise".to_string()));
     }
     bail!(
         "it is not known which user runs Telegraf: none runs here, there is no {UNIT} and no account telegraf; name the user, as \
