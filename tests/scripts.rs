@@ -166,6 +166,22 @@ fn the_last_advice_of_try_works() {
     }
 }
 
+/// A cargo of before 2024 stops at the edition and says that it is too old for it: no key before that may be one it cannot read. A newer
+/// one names the version that is needed.
+#[test]
+fn an_old_cargo_is_told_that_it_is_old() {
+    let manifest = std::fs::read_to_string(repository("Cargo.toml")).expect("the manifest");
+    let manifest: toml::Table = manifest.parse().expect("TOML");
+    assert_eq!(manifest["package"]["edition"].as_str(), Some("2024"));
+    for (name, profile) in manifest["profile"].as_table().expect("profiles") {
+        for key in ["debug", "strip"] {
+            let is_read = |value: &toml::Value| value.is_integer() || value.is_bool() || key == "strip";
+            assert!(profile.get(key).is_none_or(is_read), "profile.{name}.{key}");
+        }
+    }
+    assert!(!needed().is_empty());
+}
+
 /// By shellcheck, where it is installed.
 #[test]
 fn scripts_are_clean() {
