@@ -9,9 +9,10 @@ use std::process::{Command, Output};
 use support::repository;
 
 /// What the scripts call, and no machine is without.
-const TOOLS: [&str; 25] = [
-    "awk", "bash", "cat", "cmp", "cp", "cut", "df", "dirname", "env", "flock", "head", "mkdir", "paste", "printf",
-    "python3", "realpath", "rm", "sed", "sh", "sort", "sqlite3", "tail", "tr", "touch", "wc",
+const TOOLS: [&str; 31] = [
+    "awk", "bash", "cat", "chmod", "cmp", "cp", "cut", "df", "dirname", "env", "flock", "grep", "head", "ls", "mkdir",
+    "mktemp", "paste", "printf", "python3", "realpath", "rm", "sed", "sh", "sleep", "sort", "sqlite3", "tail", "tee",
+    "touch", "tr", "wc",
 ];
 
 /// A folder of programs to be found in place of those of this machine.
@@ -33,13 +34,15 @@ impl Programs {
         programs
     }
 
-    /// The same with a compiler and a Rust of this version, whose `cargo build` takes the program of this test.
+    /// The same with a compiler and a Rust of this version, whose `cargo build` takes the program of this test, and whose
+    /// `cargo test` leaves files behind.
     fn with_rust(self, version: &str) -> Programs {
         let (target, program) = (self.path("target"), env!("CARGO_BIN_EXE_telegraf-rollup"));
         let cargo = format!(
             "case $1 in\n--version) echo cargo {version} ;;\nfmt|clippy) exit 0 ;;\n\
              build) mkdir -p {target:?}/release && cp {program:?} {target:?}/release/ ;;\n\
-             metadata) echo '{{\"target_directory\":\"{}\"}}' ;;\nesac",
+             metadata) echo '{{\"target_directory\":\"{}\"}}' ;;\n\
+             test) mkdir -p $TMPDIR/rollup-mysql-1-0/data; echo left in $TMPDIR/ | tee $TMPDIR/.tmpabc ;;\nesac",
             target.display()
         );
         self.add("cargo", &cargo);
@@ -66,10 +69,15 @@ impl Programs {
 
     /// Runs a script of the repository with nothing else in its path.
     fn run(&self, script: &str, arguments: &[&str]) -> Output {
+        self.command(script, arguments).output().expect("it starts")
+    }
+
+    fn command(&self, script: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("/bin/bash");
         command.arg(repository(script)).args(arguments).current_dir(repository("")).env_clear();
         command.env("PATH", self.0.path()).env("HOME", self.path("home")).env("CARGO_TARGET_DIR", self.path("target"));
-        command.env("TELEGRAF_ROLLUP_CACHE", self.path("cache")).output().expect("it starts")
+        command.env("TELEGRAF_ROLLUP_CACHE", self.path("cache"));
+        command
     }
 }
 
@@ -180,6 +188,23 @@ fn an_old_cargo_is_told_that_it_is_old() {
         }
     }
     assert!(!needed().is_empty());
+}
+
+/// What a test leaves, killed or not, goes with the run: files, folders, and those that nobody may write to.
+#[test]
+fn a_run_leaves_nothing_in_the_temporary_directory() {
+    let programs = Programs::bare(0).with_rust("1.99.0");
+    programs.add("dpkg-query", "echo installed");
+    let temporary = tempfile::tempdir().expect("a folder");
+    let output =
+        programs.command("tests/run", &["--quick"]).env("TMPDIR", temporary.path()).output().expect("it starts");
+    let text = said(&output);
+    assert!(
+        text.contains(&format!("left in {}/rollup.", temporary.path().display())),
+        "the tests had a folder of their own: {text}"
+    );
+    assert!(text.contains("== cargo test: ok"), "{text}");
+    assert_eq!(std::fs::read_dir(temporary.path()).expect("a folder").count(), 0, "{text}");
 }
 
 /// By shellcheck, where it is installed.
