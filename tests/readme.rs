@@ -1,11 +1,12 @@
-//! The README against the program: its statements are asked, its snippets and flags compared.
+//! The README against the program: its commands are pasted, its statements asked, its snippets and flags compared.
 #![cfg(unix)]
 
 mod support;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use support::servers::{Database, Kind, PASSWORD, USER};
+use std::process::{Command, Stdio};
+use support::servers::{Database, Kind, PASSWORD, USER, telegraf};
 use support::{feed, program, repository};
 
 fn text(name: &str) -> String {
@@ -165,4 +166,46 @@ fn replay_counts_what_comes_twice_as_it_is_told() {
             said.split(" duplicates").next().and_then(|head| head.split_whitespace().last()).expect("a count");
         assert!(readme.contains(&format!("{counted} {words}")), "{counted} {words}");
     }
+}
+
+/// The chapter "Install", line by line, in a machine of its own (a private mount namespace), up to the first row under a real
+/// Telegraf. The compiler is spared: `cargo build` gives the program under test.
+#[test]
+fn the_commands_of_the_readme_lead_to_the_first_row() {
+    let Some(telegraf) = telegraf() else { return };
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
+    if !is_root {
+        eprintln!("SKIPPED: the_commands_of_the_readme_lead_to_the_first_row: needs root");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = r#"
+        set -euo pipefail
+        mkdir "$1/over" "$1/checkout" "$1/bin"
+        mount -t tmpfs none "$1/over"
+        for place in /etc /usr/bin /var/lib; do
+            mkdir -p "$1/over$place/upper" "$1/over$place/work"
+            mount -t overlay none -o "lowerdir=$place,upperdir=$1/over$place/upper,workdir=$1/over$place/work" "$place"
+        done
+        rm -rf /etc/telegraf /etc/telegraf-rollup /var/lib/telegraf-rollup
+        tar --exclude=./target --exclude=./.git -cf - . | tar -C "$1/checkout" -xf -
+        cat >"$1/bin/cargo" <<SH
+#!/bin/sh
+if [ "\$1" = build ]; then mkdir -p "$1/checkout/target/release" && cp "$4" "$1/checkout/target/release/telegraf-rollup"
+else exec "$3" "\$@"; fi
+SH
+        chmod 0755 "$1" "$1/bin/cargo"
+        export PATH=$1/bin:$(dirname "$3"):$PATH
+        unset CARGO_TARGET_DIR
+        "$1/checkout/tests/bare/paste" "$1/checkout" "$2"
+    "#;
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c", script, "bash"]);
+    command.arg(folder.path()).arg(telegraf).arg(env!("CARGO")).arg(program().get_program());
+    let output = command.current_dir(repository("")).stdin(Stdio::null()).output().expect("unshare runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let times: Vec<_> = said.lines().filter(|line| line.starts_with('[')).collect();
+    println!("{}", times.join("\n"));
+    assert!(times.len() > 5, "{said}");
 }
