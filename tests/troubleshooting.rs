@@ -181,6 +181,7 @@ fn messages() -> (BTreeMap<String, String>, BTreeSet<String>) {
                 && !call.ends_with("reason =")
                 // The log says the sentences of that table; its names are for lists.
                 && (!file.ends_with("counters.rs") || call.ends_with("Some("))
+                && message.contains(' ')
                 && !is_statement(&message)
                 && !UNSEEN.iter().any(|unseen| message.contains(unseen));
             if is_logged || is_passed_on {
