@@ -337,6 +337,35 @@ fn the_examples_of_the_documents_have_keys_of_the_table() {
     assert!(readme > 20, "the example of the README has {readme} keys");
 }
 
+/// The table of all keys, as the page of the configuration has it.
+fn table_of_keys() -> String {
+    let mut out = String::from("| key | type | without it | what it is for |\n|---|---|---|---|\n");
+    for key in KEYS {
+        let default = match key.default {
+            "none" => String::new(),
+            REQUIRED => "required".to_string(),
+            _ => format!("`{}`", key.written_default().expect("a default")),
+        };
+        out += &format!("| `{}` | {} | {default} | {} |\n", key.path, key.key_type.words(), key.meaning);
+    }
+    out
+}
+
+/// With `ROLLUP_BLESS=1` the page is written anew.
+#[test]
+fn the_page_of_the_configuration_documents_every_key() {
+    let path = repository("docs/configuration.md");
+    let page = std::fs::read_to_string(&path).expect("text");
+    let begin = page.find("--test config documents -->\n").expect("the begin") + "--test config documents -->\n".len();
+    let end = page.find("<!-- end of the table -->").expect("the end");
+    let table = format!("\n{}\n", table_of_keys());
+    if std::env::var_os("ROLLUP_BLESS").is_some() {
+        std::fs::write(&path, format!("{}{table}{}", &page[..begin], &page[end..])).expect("writable");
+    } else {
+        assert!(page[begin..end] == table, "with ROLLUP_BLESS=1 the table is written anew:{table}");
+    }
+}
+
 #[test]
 fn the_documents_name_keys_of_the_table() {
     let mut named = 0;
