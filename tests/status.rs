@@ -50,8 +50,7 @@ fn where_nothing_has_run_it_says_what_to_do() {
 fn it_is_healthy_then_ended_well() {
     let site = Site::new();
     let child = started(&site, &lines(0..100));
-    let said = begins(&site, "healthy: process ", true);
-    assert!(said.contains(&format!("healthy: process {} counts since", child.id())), "{said}");
+    begins(&site, &format!("healthy: process {} counts since", child.id()), true);
     wait_for("the rows", PATIENCE, || asked(&site).0.contains("; the last rows were written "));
     assert!(asked(&site).0.contains("in memory: 4 devices, "), "{}", asked(&site).0);
     ended(child);
@@ -78,7 +77,7 @@ fn a_short_run_leaves_a_status_that_is_understood() {
 fn who_was_killed_does_not_run() {
     let site = Site::new();
     let mut child = started(&site, &lines(0..100));
-    begins(&site, "healthy: process ", true);
+    begins(&site, &format!("healthy: process {} counts since", child.id()), true);
     child.kill().expect("it lives");
     child.wait().expect("it ends");
     let (said, is_well) = asked(&site);
@@ -86,8 +85,7 @@ fn who_was_killed_does_not_run() {
     assert!(said.contains("it was killed, or the machine stopped"), "{said}");
     // The next one is not taken for the one before.
     let next = started(&site, &lines(100..200));
-    let said = begins(&site, "healthy: process ", true);
-    assert!(said.contains(&format!("process {} counts", next.id())), "{said}");
+    begins(&site, &format!("healthy: process {} counts since", next.id()), true);
     ended(next);
 }
 
@@ -177,4 +175,23 @@ fn who_may_not_look_is_told_who_may() {
         !output.status.success() && said.contains("run this as 23456 (`sudo -u '#23456' telegraf-rollup status"),
         "{said}"
     );
+}
+
+/// `resend` says whether somebody is there to do it.
+#[test]
+fn resend_says_when_it_is_done() {
+    let site = Site::new();
+    let resend = || {
+        let output = site.tool("resend", "state").output().expect("it runs");
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    };
+    assert!(resend().contains("there is no state in "), "{}", resend());
+    let child = started(&site, &lines(0..1));
+    begins(&site, "healthy: process ", true);
+    wait_for("the state", PATIENCE, || site.path("state/state.db").exists());
+    assert!(resend().contains("begins within a second"), "{}", resend());
+    ended(child);
+    assert!(resend().contains("nothing runs with this state now"), "{}", resend());
+    let output = site.run("state", &lines(0..1));
+    assert!(support::site::log(&output).contains("resend: 1 window is written again"), "{output:?}");
 }

@@ -3,6 +3,7 @@
 use super::load::{ConfigFile, load};
 use super::moment;
 use crate::driver::owner::requests;
+use crate::durable::claim::{self, Tenancy};
 use anyhow::Context;
 use clap::Args;
 use std::process::ExitCode;
@@ -38,15 +39,24 @@ impl ResendArgs {
         let folder = &config.state_dir;
         anyhow::ensure!(
             folder.join("state.db").exists(),
-            "there is no state in {}: nothing can be written again",
+            "there is no state in {}: nothing has been counted that could be written again; `telegraf-rollup status` says why",
             folder.display()
         );
         requests::ask(folder, requests::Resend { from }).with_context(|| {
             format!("cannot write to {}: run this as the user that runs Telegraf", folder.display())
         })?;
-        println!(
-            "asked: the process that runs with this state writes everything again within a second, or when it starts"
-        );
+        match claim::tenancy(folder) {
+            Tenancy::Owned => println!(
+                "asked: the process that runs with this state begins within a second; all is written when `telegraf-rollup status` says \
+                 that no window waits"
+            ),
+            Tenancy::Free => {
+                println!("asked: nothing runs with this state now; everything is written again when Telegraf starts")
+            }
+            Tenancy::Unknown => {
+                println!("asked: the process that runs with this state begins within a second, or when it starts")
+            }
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

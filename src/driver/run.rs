@@ -121,8 +121,12 @@ impl StreamEnd {
         match self {
             StreamEnd::Stream(stream, Ended::EndOfInput) => return (stream.into_output(), 0),
             StreamEnd::Asked => return (None, 0),
-            StreamEnd::Stream(_, Ended::OutputGone(e)) => log::error!("stdout is gone, nobody reads the stream: {e}"),
-            StreamEnd::Stream(_, Ended::InputGone(e)) => log::error!("stdin cannot be read: {e}"),
+            StreamEnd::Stream(_, Ended::OutputGone(e)) => {
+                log::error!("stdout is gone, nobody reads the stream: {e}; Telegraf starts this process again")
+            }
+            StreamEnd::Stream(_, Ended::InputGone(e)) => {
+                log::error!("stdin cannot be read: {e}; Telegraf starts this process again")
+            }
             StreamEnd::NobodyReads => {
                 log::error!("stdin is closed, and nobody reads stdout: leaving with lines that were not forwarded");
             }

@@ -9,10 +9,33 @@ pub struct Reason {
     /// What it counts, for a list.
     pub things: &'static str,
     /// How the log says it, behind the count; `None` for what is only in the status.
-    pub sentence: Option<&'static str>,
+    pub sentence: Option<Sentence>,
     /// What it counts is not in the rows.
     pub is_loss: bool,
     pub count: u64,
+}
+
+/// What the log says of a count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sentence {
+    /// The thing and its verb, for one.
+    one: &'static str,
+    /// The same for more.
+    more: &'static str,
+    /// What is so, and what to do.
+    rest: &'static str,
+}
+
+impl Sentence {
+    /// Returns it with its count.
+    pub fn of(&self, count: u64) -> String {
+        format!("{count} {} {}", if count == 1 { self.one } else { self.more }, self.rest)
+    }
+}
+
+/// A sentence about things: how one of them begins it, how more do, and how it goes on.
+const fn say(one: &'static str, more: &'static str, rest: &'static str) -> Option<Sentence> {
+    Some(Sentence { one, more, rest })
 }
 
 /// What it counts is not in the rows.
@@ -55,32 +78,38 @@ macro_rules! counters {
 
 counters! {
     /// Points older than `lateness.max` when they arrived.
-    late: LOSS, "late points", Some("points are older than lateness.max: forwarded, not counted");
+    late: LOSS, "late points", say("point is", "points are",
+        "older than lateness.max: forwarded, not counted; raise it if they are to count");
     /// Points further in the future than `lateness.future`.
-    future: LOSS, "points in the future",
-        Some("points are further in the future than lateness.future: forwarded, not counted; look at that clock");
+    future: LOSS, "points in the future", say("point is", "points are",
+        "further in the future than lateness.future: forwarded, not counted; look at that clock");
     /// Points seen before with the same value, or replaced by a later value for the same time.
     duplicates: LOSS, "duplicates", None;
     /// Points seen before with another value.
-    conflicts: LOSS, "conflicts", Some("points came again with another value: forwarded, not counted; the first value stays");
+    conflicts: LOSS, "conflicts", say("point", "points",
+        "came again with another value: forwarded, not counted, the first value stays; give two sensors of one name a tag each");
     /// Late points that are counted, although what came before them may have been forgotten: one that came twice counts twice.
-    too_old_to_compare: COUNTED, "points too old to be compared with those before",
-        Some("points are older than the memory of duplicates reaches: counted; what came twice of them counts twice; raise \
-              limits.dedupe_points");
+    too_old_to_compare: COUNTED, "points too old to be compared with those before", say("point is", "points are",
+        "older than the memory of duplicates reaches: counted; what came twice of them counts twice; raise limits.dedupe_points");
     /// Lines that match a source but lack a key tag.
-    no_key: LOSS, "lines without a key tag", Some("lines match a source but lack a key tag: forwarded, not counted");
+    no_key: LOSS, "lines without a key tag", say("line matches", "lines match",
+        "a source without a tag of the key: forwarded, not counted; look at `omit_hostname`, `tagexclude` and `taginclude` in Telegraf's \
+         configuration");
     /// Lines beyond `limits.series` or `limits.devices`.
-    over_limit: LOSS, "lines over a limit", Some("lines exceed limits.series or limits.devices: forwarded, not counted");
+    over_limit: LOSS, "lines over a limit", say("line is", "lines are",
+        "beyond limits.series or limits.devices: forwarded, not counted; raise the limit, or leave out the tag that makes so many");
     /// Values that scale and offset turned into something that is not a finite number.
-    not_finite: LOSS, "values that are not finite", Some("values are not finite after scale and offset: forwarded, not counted");
+    not_finite: LOSS, "values that are not finite", say("value is", "values are",
+        "not finite after scale and offset: forwarded, not counted; look at those of the source");
     /// Values outside of the `valid` range of a column, after scale and offset.
-    out_of_range: LOSS, "values out of range",
-        Some("values are outside of the `valid` range of a column: forwarded, not counted");
+    out_of_range: LOSS, "values out of range", say("value is", "values are",
+        "outside of the `valid` range of a column: forwarded, not counted; look at that sensor, or at `valid`");
     /// Lines that Telegraf's parser would refuse.
-    malformed: LOSS, "malformed lines", Some("lines are not line protocol: forwarded, not counted");
+    malformed: LOSS, "malformed lines", say("line is", "lines are",
+        "not line protocol: forwarded, not counted; `telegraf-rollup check --explain LINE` shows where one breaks");
     /// Series that name a time zone which does not exist.
-    unknown_zones: COUNTED, "series with an unknown time zone",
-        Some("series name an unknown time zone: counted, and their windows are cut in `timezone`");
+    unknown_zones: COUNTED, "series with an unknown time zone", say("series names", "series name",
+        "an unknown time zone: counted, and their windows are cut in `timezone`; correct the tag that timezone_tag names");
     /// Lines that were counted but could not be journaled: a kill before the next checkpoint loses them.
     unjournaled: COUNTED, "lines that are not in the journal", None;
 }

@@ -10,6 +10,7 @@ use crate::engine::export::due::DueEmpty;
 use crate::engine::schema::Summary;
 use crate::engine::zone::WindowKind;
 use crate::sink::sql::dialect::{partial_table_name, row_table_name};
+use crate::words;
 
 /// Unpins windows whose jobs have failed: they are due again.
 pub fn unpin(engine: &Shared, origins: &[WindowOrigin], jobs: &[WindowJob]) {
@@ -74,15 +75,18 @@ fn report(summary: &Summary, done: &[WindowDone]) {
     let missing = done.iter().filter(|done| done.outcome == Outcome::Missing).count();
     if missing > 0 {
         log::warn!(
-            "{missing} partials of {table} were written and cannot be read back: does the sink read from a replica, or limit the \
-             rows of an answer?"
+            "{} of {table} {} written and cannot be read back: does the sink read from a replica, or limit the rows of an answer? Let \
+             sink.url name the server that is written to",
+            words::some(missing as u64, "partial"),
+            words::verb(missing as u64, "was", "were")
         );
     }
     let lost: usize = done.iter().map(|done| done.lost.len()).sum();
     if lost > 0 {
         log::warn!(
-            "{table} has lost {lost} partials (a backup was restored, or the table emptied): they are written again; \
-             `telegraf-rollup resend` writes again what has left memory too"
+            "{table} has lost {} (a backup was restored, or the table emptied): what is in memory is written again; \
+             `telegraf-rollup resend` writes the rest, too",
+            words::some(lost as u64, "partial")
         );
     }
 }
@@ -93,7 +97,10 @@ pub fn gaps(engine: &Shared, summary: &Summary, jobs: &[(DueEmpty, EmptyJob)], d
         log::error!("{}: {message}", summary.name);
     }
     if let Some(reason) = &done.refused {
-        log::warn!("{}: the sink refuses a row without samples: {reason}", summary.name);
+        log::warn!(
+            "{}: the sink refuses a row without samples: {reason}; change its table so that it takes such rows",
+            summary.name
+        );
     }
     let is_unreadable = |place: usize| done.unreadable.iter().any(|(unreadable, _)| *unreadable == place);
     let written: Vec<_> = jobs.iter().enumerate().filter(|(place, _)| !is_unreadable(*place)).collect();
@@ -116,8 +123,10 @@ pub fn days(
     let missing = done.iter().filter(|done| matches!(done, DayDone::Missing { .. })).count();
     if missing > 0 {
         log::warn!(
-            "{missing} rows of {table} are not written yet: the sink's answer lacks partials that it was given; does it read from a \
-             replica? If a backup was restored, or the table emptied, `telegraf-rollup resend` writes them again"
+            "{} of {table} {} not written yet: the sink's answer lacks partials that it was given; does it read from a \
+             replica? If a backup was restored, or the table emptied, `telegraf-rollup resend` writes all again",
+            words::some(missing as u64, "row"),
+            words::verb(missing as u64, "is", "are")
         );
     }
     let mut written: Vec<&DayJob> = Vec::with_capacity(jobs.len());

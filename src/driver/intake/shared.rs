@@ -30,6 +30,7 @@ use crate::engine::ids::DeviceId;
 use crate::engine::persist::expire::ExpireStep;
 use crate::engine::watch::arrivals::Arrivals;
 use crate::engine::{Counters, Engine};
+use crate::words;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -436,7 +437,10 @@ impl Shared {
             break;
         }
         if lost > 0 {
-            log::error!("{lost} lines that arrived before the engine was ready are not counted");
+            let (lines, are) = (words::some(lost, "line"), words::verb(lost, "is", "are"));
+            log::error!(
+                "{lines} that arrived before the engine was ready {are} not counted: there was no room to keep more"
+            );
         }
     }
 
@@ -531,7 +535,9 @@ impl Shared {
             }
             inner.panics += 1;
             if inner.panics == PANICS_MAX {
-                log::error!("the engine has failed {PANICS_MAX} times and is switched off; the stream goes on");
+                log::error!(
+                    "the engine has failed {PANICS_MAX} times and is switched off: lines pass, nothing is counted; reload Telegraf, and report this"
+                );
                 inner.state = EngineState::Off;
             }
         }

@@ -23,6 +23,7 @@ use crate::engine::ids::DeviceId;
 use crate::engine::persist::checkpoint::Slice;
 use crate::engine::schema::{Schema, Summary};
 use crate::engine::zone::HOUR;
+use crate::words;
 use std::sync::Arc;
 
 /// Windows that are taken back from stored state at a time, at least.
@@ -91,7 +92,7 @@ impl Keeper {
             Err(error) if error.is_broken() => {
                 set_aside = store.begin_anew()?;
                 log::error!(
-                    "the stored state is of no use: {error}; set aside as {}; going on with what the journal holds",
+                    "the stored state is of no use: {error}; set aside as {}; going on with what the journal holds; look at the disk under state_dir",
                     set_aside.join(", ")
                 );
                 recover::recover(schema, &mut *store, &*disk, abandoned, recognize::one)?
@@ -111,7 +112,9 @@ impl Keeper {
         let synced = restored.journal.files.iter().try_for_each(|name| disk.sync(name));
         let synced = synced.and_then(|()| disk.sync_names());
         if let Err(e) = &synced {
-            log::warn!("the journal that was recovered cannot be synced: {e}; trying again");
+            log::warn!(
+                "the journal that was recovered cannot be synced: {e}; trying again; look at the disk under state_dir"
+            );
         }
         let is_synced = synced.is_ok();
         let is_first_start = restored.meta.is_none();
@@ -248,12 +251,13 @@ impl Keeper {
         let files = self.store.begin_anew()?;
         let away = shared.begin_anew();
         let lost = if away > 0 {
-            format!("; {away} windows that waited on disk for the sink are in it")
+            let (windows, are) = (words::some(away, "window"), words::verb(away, "is", "are"));
+            format!("; {windows} that waited on disk for the sink {are} in it")
         } else {
             String::new()
         };
         log::error!(
-            "the stored state is of no use: {error}; set aside as {}{lost}; a new one is made",
+            "the stored state is of no use: {error}; set aside as {}{lost}; a new one is made; look at the disk under state_dir",
             files.join(", ")
         );
         Ok(())
@@ -342,7 +346,10 @@ impl Vault for Keeper {
             && let Err(e) = self.checkpoint(shared, now)
         {
             // The rows are worth more than that.
-            log::warn!("neither the journal is safe, nor can the state be saved: {e}");
+            log::warn!(
+                "neither the journal is safe, nor can the state be saved: {e}; rows are written all the same, but a power loss could make some count \
+                 twice; look at the disk under state_dir"
+            );
         }
         Ok(())
     }
@@ -371,10 +378,12 @@ impl Vault for Keeper {
 fn report_skipped(restored: &Restored) {
     for line in &restored.skipped {
         let shown: String = String::from_utf8_lossy(line).chars().take(300).collect();
-        log::error!("a line of the journal cannot be folded and is left out: {}", shown.trim_end());
+        log::error!("a line of the journal cannot be folded and is left out; please report it: {}", shown.trim_end());
     }
     if restored.skipped_more > 0 {
-        log::error!("{} more lines of the journal cannot be folded and are left out", restored.skipped_more);
+        let (more, are) =
+            (words::some(restored.skipped_more, "more line"), words::verb(restored.skipped_more, "is", "are"));
+        log::error!("{more} of the journal cannot be folded and {are} left out; please report it");
     }
 }
 
@@ -417,7 +426,7 @@ pub fn own_journal(
     journal.syncer().found(recovered);
     held.replace(journal);
     if let Err(e) = &adopted {
-        log::warn!("{name} cannot be made part of the journal: {e}; trying again");
+        log::warn!("{name} cannot be made part of the journal: {e}; trying again; look at the disk under state_dir");
     }
     GuestFile { name, is_adopted: adopted.is_ok() }
 }

@@ -23,7 +23,10 @@ use std::time::Instant;
 /// It cannot be used now.
 pub fn open(config: &Config, guest: &Guest) -> Result<(Keeper, (Engine, Recovered)), StateError> {
     if let Err(e) = private::tighten(&guest.folder) {
-        log::warn!("other users may read {}: {e}", guest.folder.display());
+        log::warn!(
+            "other users may read {}, and that cannot be changed: {e}; type, as root, `chmod 700` for it",
+            guest.folder.display()
+        );
     }
     let (store, aside) = StateDb::open(&config.state_dir)?;
     if let Some(aside) = aside {
@@ -62,7 +65,7 @@ pub fn open(config: &Config, guest: &Guest) -> Result<(Keeper, (Engine, Recovere
 pub fn remove_old(disk: Arc<dyn Disk>, before: u64) {
     let remove = move |disk: &dyn Disk| {
         if let Err(e) = adopt::remove_before(disk, before) {
-            log::warn!("old journal files cannot be removed: {e}; trying again");
+            log::warn!("old journal files cannot be removed: {e}; trying again; look at the disk under state_dir");
         }
     };
     let other = disk.clone();

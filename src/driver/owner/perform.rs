@@ -150,7 +150,8 @@ impl OwnerWork {
             }
             Action::SayNothingMatched => {
                 if let Some((counters, arrivals)) = self.engine.nothing_matched() {
-                    let said = report::nothing_matched(&counters, &arrivals, &self.keys());
+                    let keys = self.config.as_ref().map(|config| report::keys(&config.schema)).unwrap_or_default();
+                    let said = report::nothing_matched(&counters, &arrivals, &keys);
                     said.iter().for_each(|line| log::warn!("{line}"));
                 }
             }
@@ -280,7 +281,9 @@ impl OwnerWork {
         });
         match started {
             Ok(_) => self.is_syncing = true,
-            Err(e) => log::error!("no thread can be started ({e}): the journal is synced with each checkpoint"),
+            Err(e) => log::error!(
+                "no thread can be started ({e}): the journal is synced with each checkpoint; raise the limit on tasks (TasksMax) of Telegraf's service"
+            ),
         }
     }
 
@@ -366,17 +369,6 @@ impl OwnerWork {
         self.hinting = Hinting::new(self.started);
         self.hinting.begin(&self.engine);
         Some(Event::Owned)
-    }
-
-    /// The key tags that summaries ask for.
-    fn keys(&self) -> Vec<String> {
-        let mut keys = Vec::new();
-        for key in self.config.iter().flat_map(|config| &config.schema.summaries).flat_map(|summary| &summary.key) {
-            if !keys.contains(key) {
-                keys.push(key.clone());
-            }
-        }
-        keys
     }
 
     /// Says in the log what was not counted, and what columns do not get.
@@ -466,10 +458,13 @@ impl OwnerWork {
         match owned.keeper.direct(&engine, &config.sink.identity(), clock::now()) {
             Ok(None) => {}
             Ok(Some(windows)) => log::info!(
-                "the sink is another one than before: what the state holds is written to {} ({windows} windows)",
-                config.sink.name()
+                "the sink is another one than before: what the state holds is written to {} ({})",
+                config.sink.name(),
+                words::some(windows, "window")
             ),
-            Err(e) => log::error!("the state cannot be made ready for another sink: {e}; trying again"),
+            Err(e) => log::error!(
+                "the state cannot be made ready for another sink: {e}; trying again; look at the disk under state_dir"
+            ),
         }
     }
 
@@ -527,7 +522,9 @@ impl OwnerWork {
     pub(super) fn ask_for_everything(&self) {
         let Some(config) = &self.config else { return };
         let asked = requests::ask(&config.state_dir, Resend { from: i64::MIN });
-        asked.unwrap_or_else(|e| log::error!("{}: {e}", config.state_dir.display()));
+        asked.unwrap_or_else(|e| {
+            log::error!("{} cannot be written: {e}; type `telegraf-rollup resend`", config.state_dir.display())
+        });
     }
 
     /// True if somebody asks for everything to be written again.

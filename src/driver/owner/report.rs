@@ -4,6 +4,7 @@
 
 use super::figures::Figures;
 use crate::engine::Counters;
+use crate::engine::schema::Schema;
 use crate::engine::watch::arrivals::{Arrivals, Miss, Nearest};
 use crate::words;
 
@@ -20,11 +21,22 @@ impl LossReport {
         for (reason, before) in counters.reasons().zip(self.seen.reasons()) {
             let count = reason.count.saturating_sub(before.count);
             if let Some(sentence) = reason.sentence.filter(|_| count > 0) {
-                log::warn!("in the last minute {count} {sentence}");
+                log::warn!("in the last minute {}", sentence.of(count));
             }
         }
         self.seen = counters;
     }
+}
+
+/// The key tags that summaries ask for.
+pub fn keys(schema: &Schema) -> Vec<String> {
+    let mut keys = Vec::new();
+    for key in schema.summaries.iter().flat_map(|summary| &summary.key) {
+        if !keys.contains(key) {
+            keys.push(key.clone());
+        }
+    }
+    keys
 }
 
 /// So many measurements are named.

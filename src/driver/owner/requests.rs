@@ -60,6 +60,6 @@ pub fn done(state_dir: &Path) {
     if let Err(e) = std::fs::remove_file(path(state_dir))
         && e.kind() != io::ErrorKind::NotFound
     {
-        log::warn!("{} cannot be removed: {e}", path(state_dir).display());
+        log::warn!("{} cannot be removed: {e}; remove it, or it is done again and again", path(state_dir).display());
     }
 }

@@ -55,7 +55,9 @@ impl Owner {
                 true
             }
             Err(e) => {
-                log::error!("no thread can be started ({e}): lines pass through and are not counted; trying again");
+                log::error!(
+                    "no thread can be started ({e}): lines pass through and are not counted; trying again; raise the limit on tasks (TasksMax) of Telegraf's service"
+                );
                 false
             }
         }

@@ -19,6 +19,7 @@ use crate::driver::clock;
 use crate::driver::intake::ingest::Ingest;
 use crate::driver::intake::taken::Taken;
 use crate::engine::line::frame::Framer;
+use crate::words;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -187,7 +188,10 @@ impl Stream {
             return;
         }
         if self.filled - self.line > LINE_BYTES_MAX && self.sent == self.filled {
-            log::warn!("a line of more than {} MiB is forwarded, but not counted", LINE_BYTES_MAX >> 20);
+            log::warn!(
+                "a line of more than {} MiB is forwarded, but not counted: look what sends it",
+                LINE_BYTES_MAX >> 20
+            );
             self.too_long = true;
             self.framer = Framer::discarding();
             (self.sent, self.line, self.filled) = (0, 0, 0);
@@ -215,7 +219,9 @@ impl Stream {
                 }
             }));
             if framed.is_err() {
-                log::error!("framing has failed: the stream goes on, nothing is counted until a restart");
+                log::error!(
+                    "framing has failed: the stream goes on, nothing is counted until a restart: reload Telegraf, and report this"
+                );
                 self.plain = true;
             }
         }
@@ -296,7 +302,10 @@ impl Stream {
                 output.write(tail)?;
             }
         } else {
-            log::warn!("the input ended within a line: its last {} bytes are dropped", tail.len());
+            let (bytes, are) = (words::some(tail.len() as u64, "byte"), words::verb(tail.len() as u64, "is", "are"));
+            log::warn!(
+                "the input ended within a line: its last {bytes} {are} dropped, as they could read as another value"
+            );
         }
         Ok(())
     }

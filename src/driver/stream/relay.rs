@@ -48,7 +48,9 @@ pub fn start(stream: Stream, ingest: Ingest) -> Receiver<Option<(Box<Stream>, En
         Arc::new(Relay { shore: Mutex::default(), woken: Condvar::new(), ingest, ended, begun: Instant::now() });
     let other = relay.clone();
     if let Err(e) = threads::start("stream 2", move || other.guarded(Relay::stand_by)) {
-        log::error!("no thread can be started ({e}): a journal's disk that is stuck holds the stream");
+        log::error!(
+            "no thread can be started ({e}): a journal's disk that is stuck holds the stream; raise the limit on tasks (TasksMax) of Telegraf's service"
+        );
     }
     // The stream goes to whichever thread takes it first.
     let waiting = Arc::new(Mutex::new(Some(Box::new(stream))));
@@ -63,7 +65,9 @@ pub fn start(stream: Stream, ingest: Ingest) -> Receiver<Option<(Box<Stream>, En
         });
     };
     if let Err(e) = threads::start("stream 1", run) {
-        log::error!("no thread can be started ({e}): the stream runs in the main one");
+        log::error!(
+            "no thread can be started ({e}): the stream runs in the main one; raise the limit on tasks (TasksMax) of Telegraf's service"
+        );
         relay.guarded(|relay| {
             if let Some(stream) = take(&waiting) {
                 relay.run(stream);
