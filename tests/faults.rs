@@ -61,7 +61,7 @@ fn a_keeper_that_has_panicked_takes_over_all_the_same() {
         let site = Site::new();
         let mut child = site.command("state").env("TELEGRAF_ROLLUP_FAULT_ACTION", action).spawn().expect("it starts");
         pass(&mut child, &lines(0..100));
-        wait_for("the first status", Duration::from_secs(40), || site.status("state").is_some());
+        wait_for("the first status", Duration::from_secs(40), || site.has_owner("state"));
         pass(&mut child, &lines(100..200));
         wait_for("rows", Duration::from_secs(40), || {
             site.path("sink.db").exists() && site.value("SELECT COALESCE(SUM(n), 0) FROM s_hourly") == 200
@@ -187,7 +187,7 @@ fn nobody_else_reads_the_state() {
     let mut child = site.start("state");
     pass(&mut child, &lines(10..20));
     wait_for("the first status", Duration::from_secs(20), || {
-        site.status("state").is_some_and(|status| status["pid"] == child.id())
+        site.status("state").is_some_and(|status| status["pid"] == child.id() && status["role"] == "owner")
     });
     for file in ["state.db", "state.db-wal", "state.db-shm", "lock"] {
         assert_eq!(mode(&format!("state/{file}")), 0o600, "{file}");
@@ -209,7 +209,7 @@ fn locks_are_opened_for_reading_and_writing() {
     let site = Site::new();
     let mut child = site.start("state");
     pass(&mut child, &lines(0..10));
-    wait_for("the first status", Duration::from_secs(20), || site.status("state").is_some());
+    wait_for("the first status", Duration::from_secs(20), || site.has_owner("state"));
     let flags = opened(&site.path("state/lock"));
     assert!(!flags.is_empty() && flags.iter().all(|flags| flags & ACCESS == 2 && flags & APPEND == 0), "{flags:?}");
     // A guest's mark, too.

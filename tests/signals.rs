@@ -129,7 +129,7 @@ impl Terminal {
         let mut terminal = Terminal { site, script, shown };
         terminal.shows("waiting for line protocol; Ctrl-D ends the input");
         terminal.types(&format!("m,host=h v=1 {START}\n"));
-        wait_for("the state", PATIENCE, || terminal.site.status("state").is_some());
+        wait_for("the state", PATIENCE, || terminal.site.has_owner("state"));
         terminal
     }
 

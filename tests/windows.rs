@@ -142,7 +142,9 @@ fn the_lock_is_opened_for_reading_and_writing() {
     let line = b"m,host=a v=1 1700000000000000000\n";
     stdin.write_all(line).expect("a reader");
     stdout.read_exact(&mut vec![0; line.len()]).expect("readable");
-    wait_for("the owner's status", Duration::from_secs(30), || folder.path().join("status.json").exists());
+    wait_for("the owner's status", Duration::from_secs(30), || {
+        std::fs::read_to_string(folder.path().join("status.json")).is_ok_and(|text| text.contains("\"owner\""))
+    });
     let flags = opened(&folder.path().join("lock"));
     assert!(flags.iter().any(|flags| flags & ACCESS == 2 && flags & APPEND == 0), "{flags:?}");
     drop(stdin);

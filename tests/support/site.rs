@@ -138,6 +138,11 @@ impl Site {
         database.query_row(sql, [], |row| row.get(0)).expect("a value")
     }
 
+    /// True if a process owns a state directory and says so.
+    pub fn has_owner(&self, state: &str) -> bool {
+        self.status(state).is_some_and(|status| status["role"] == "owner")
+    }
+
     /// `status.json`; `None` while there is none.
     pub fn status(&self, state: &str) -> Option<serde_json::Value> {
         let text = std::fs::read_to_string(self.path(state).join("status.json")).ok()?;

@@ -378,7 +378,7 @@ impl Vault for Keeper {
 fn report_skipped(restored: &Restored) {
     for line in &restored.skipped {
         let shown: String = String::from_utf8_lossy(line).chars().take(300).collect();
-        log::error!("a line of the journal cannot be folded and is left out; please report it: {}", shown.trim_end());
+        log::error!("a line of the journal cannot be folded and is left out: {}; please report it", shown.trim_end());
     }
     if restored.skipped_more > 0 {
         let (more, are) =
