@@ -545,7 +545,7 @@ fn who_may_not_set_up_is_told() {
     assert!(output.status.success() && said(&output).contains("would make"), "{}", said(&output));
 }
 
-/// The whole way on the real system, in mounts of its own: set up, a real Telegraf as another user, a row, and back.
+/// The whole way on the real system, in mounts and among processes of its own: set up, a real Telegraf as another user, a row, and back.
 #[test]
 fn a_real_telegraf_runs_it_and_nothing_is_left() {
     let name = "a_real_telegraf_runs_it_and_nothing_is_left";
@@ -586,6 +586,15 @@ telegraf=$!
 tries=0
 until [ -e /var/lib/telegraf-rollup/state.db ] || [ "$tries" -gt 300 ]; do tries=$((tries + 1)); sleep 0.1; done
 sleep 3
+echo == the user is the one of the process
+"$program" setup
+echo == two users run one
+mkdir "$here/other" && cp "$(command -v sleep)" "$here/other/telegraf"
+"$here/other/telegraf" 600 &
+other=$!
+until [ "$(cat /proc/$other/comm)" = telegraf ]; do sleep 0.1; done
+"$program" setup && exit 8
+kill "$other"
 echo == the program runs
 "$program" setup --remove && exit 9
 kill "$telegraf"
@@ -604,7 +613,9 @@ list >"$here/after"
 "#;
     std::fs::create_dir(folder.path().join("mounts")).expect("made");
     let mut command = Command::new("unshare");
-    command.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]).arg(folder.path());
+    command
+        .args(["-m", "-p", "--fork", "--mount-proc", "--propagation", "private", "sh", "-c", script, "sh"])
+        .arg(folder.path());
     let output = command.arg(env!("CARGO_BIN_EXE_telegraf-rollup")).output().expect("unshare runs");
     let text = said(&output);
     if !folder.path().join("began").exists() {
@@ -614,6 +625,13 @@ list >"$here/after"
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
     assert!(output.status.success(), "{text}{}", read("telegraf.log"));
     assert!(text.contains("NOT FINISHED: Telegraf still runs the program"), "{text}");
+    let part =
+        |from: &str, to: &str| text.split_once(from).and_then(|(_, rest)| rest.split_once(to)).expect("a part").0;
+    let found = part("== the user is the one of the process", "== two users");
+    for words in ["runs as telegraf: it runs the Telegraf with process id", "Nothing to do", "kill -HUP "] {
+        assert!(found.contains(words), "{words}: {found}");
+    }
+    assert!(text.contains("several users run a Telegraf: ") && text.contains("root (process "), "{text}");
     let owners = read("owners");
     assert!(
         owners.lines().skip(1).count() > 2 && owners.lines().skip(1).all(|line| line.contains(" 31998 ")),
