@@ -162,7 +162,7 @@ fn file(path: PathBuf, eyes: &Eyes<'_>, found: &mut Vec<Finding>) -> Option<Agen
             found.push(Finding::failure(SUBJECT, format!("Telegraf cannot read {shown}"), foreign.to_string()));
             return None;
         }
-        Err(TextError::Unreadable(e)) => {
+        Err(e @ (TextError::Unreadable(_) | TextError::Folder | TextError::TooLarge)) => {
             found.push(Finding::fine(SUBJECT, format!("not looked at: {shown}: {e}")));
             return None;
         }
