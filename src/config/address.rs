@@ -149,7 +149,8 @@ fn server(rest: &str) -> Result<ServerAddress, String> {
     });
     Ok(ServerAddress {
         user: percent_decode(user),
-        password: password.map(percent_decode),
+        // One that is empty is none, so that the file or the credential is asked.
+        password: password.filter(|text| !text.is_empty()).map(percent_decode),
         host,
         port,
         socket,
@@ -497,7 +498,7 @@ mod tests {
         // The last @ ends the password, and the first colon begins it.
         assert_eq!(of("mysql://me:a@b:c%d@h/d").password.as_deref(), Some("a@b:c%d"));
         assert_eq!(of("mysql://me:%+1@h/d").password.as_deref(), Some("%+1"));
-        assert_eq!(of("mysql://me:@h/d").password.as_deref(), Some(""));
+        assert_eq!(of("mysql://me:@h/d").password, None);
         assert!(of("mysql://me:pa%41ss@h/d").warning.is_some_and(|said| said.contains("%25") && !said.contains("41")));
         assert_eq!(host_and_port("::1", 3306), "[::1]:3306");
         assert_eq!(host_and_port("db", 3306), "db:3306");
