@@ -296,6 +296,21 @@ fn a_configuration_that_is_cut_anywhere_is_told() {
     }
 }
 
+/// `run` looks at the file again and again. Work that grows with the square of the lines would make this test the slowest.
+#[test]
+fn a_large_file_that_is_wrong_everywhere_is_told() {
+    let lines = |line: &dyn Fn(usize) -> String| (0..60_000).map(line).collect::<String>();
+    for text in [
+        lines(&|_| "word\n".to_string()),
+        lines(&|n| format!("k{n} = word\n")),
+        lines(&|n| format!("sinc{n} = 1\n")),
+        "[flush]\n".to_string() + &lines(&|_| "every = 1\n".to_string()),
+    ] {
+        let found = problems(&text);
+        assert!(!found.is_empty() && found.iter().all(|problem| !problem.path.is_empty()));
+    }
+}
+
 #[test]
 fn at_most_twenty_problems_are_shown() {
     let text: String = (0..60).map(|n| format!("[[anomaly]]\nname = \"r{n}\"\n")).collect();

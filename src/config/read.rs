@@ -19,6 +19,8 @@ pub type Environment<'e> = dyn Fn(&str) -> Option<String> + 'e;
 /// What all tables of one document share.
 pub struct Document<'e> {
     text: String,
+    /// Where each line begins.
+    lines: Vec<usize>,
     environment: &'e Environment<'e>,
     problems: RefCell<Vec<Problem>>,
     /// What is allowed, but most likely not meant.
@@ -40,12 +42,14 @@ impl<'e> Document<'e> {
     /// Begins with a text in which no problem has been found.
     pub fn new(text: &str, environment: &'e Environment<'e>) -> Document<'e> {
         let (problems, warnings) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
-        Document { text: text.to_string(), environment, problems, warnings }
+        let newlines = memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1);
+        let lines = std::iter::once(0).chain(newlines).collect();
+        Document { text: text.to_string(), lines, environment, problems, warnings }
     }
 
     /// Returns the line, from 1, that holds a byte offset.
     fn line(&self, offset: usize) -> usize {
-        self.text.as_bytes()[..offset.min(self.text.len())].iter().filter(|b| **b == b'\n').count() + 1
+        self.lines.partition_point(|start| *start <= offset).max(1)
     }
 
     /// Notes a problem.
@@ -473,12 +477,16 @@ impl<'d, 'i> Table<'d, 'i> {
         }
         let mut unlike = Vec::new();
         let mut of_telegraf = Vec::new();
+        let mut looked_at = 0;
         for key in self.table.keys() {
             let name = key.get_ref().as_ref();
             if known.contains(&name) {
                 continue;
             }
-            match meant_key::unknown(&self.section, name) {
+            // Nobody reads what is said of very many keys, and each is compared with all that are known.
+            looked_at += 1;
+            let remedy = if looked_at <= LOOKED_MAX { meant_key::unknown(&self.section, name) } else { None };
+            match remedy {
                 _ if self.section.is_empty() && TELEGRAF.contains(&name) => of_telegraf.push(key),
                 Some(remedy) => {
                     self.document.problem(key.span().start, &self.path_of(name), format!("unknown key: {remedy}"));
@@ -506,6 +514,8 @@ impl<'d, 'i> Table<'d, 'i> {
     }
 }
 
+/// So many unknown keys of one table are compared with those that are known.
+const LOOKED_MAX: usize = 100;
 /// More keys of one table that are like no known one are told as one problem.
 const UNLIKE_MAX: usize = 3;
 /// So many of them are named.

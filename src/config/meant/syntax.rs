@@ -19,6 +19,8 @@ pub struct SyntaxProblem {
     pub message: String,
 }
 
+/// So many lines of a text are explained. Nobody reads more, and `run` looks at the file again and again.
+const LINES_MAX: usize = 500;
 /// More problems of one kind than this are told as one.
 const OF_A_KIND_MAX: usize = 3;
 /// Sections of Telegraf's own configuration.
@@ -50,6 +52,9 @@ pub fn explain(text: &str, mut errors: Vec<(usize, String)>) -> Vec<SyntaxProble
             continue;
         }
         last = Some(number);
+        if out.len() == LINES_MAX {
+            break;
+        }
         let bad = BadLine::new(text, &lines, number);
         let (message, kind) = bad.explain(offset - lines[number].start, words);
         out.push((SyntaxProblem { offset: *offset, path: bad.path(), message }, kind));
@@ -72,7 +77,8 @@ fn few_of_a_kind(all: Vec<(SyntaxProblem, &'static str)>) -> Vec<SyntaxProblem> 
             out.push(problem.clone());
         } else if !told.contains(kind) {
             told.push(kind);
-            let message = format!("{} ({} more lines are like this one)", problem.message, same - 1);
+            let more = if all.len() < LINES_MAX { (same - 1).to_string() } else { "many".to_string() };
+            let message = format!("{} ({more} more lines are like this one)", problem.message);
             out.push(SyntaxProblem { message, ..problem.clone() });
         }
     }
