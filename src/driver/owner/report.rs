@@ -7,24 +7,65 @@ use crate::engine::Counters;
 use crate::engine::schema::Schema;
 use crate::engine::watch::arrivals::{Arrivals, Miss, Nearest};
 use crate::words;
+use log::Level;
+use std::collections::BTreeMap;
 
-/// Says what was not counted since it said so last, and why.
+/// A loss that has not been seen for so many looks is over.
+const OVER_AFTER: u32 = 10;
+
+/// A loss that goes on.
+#[derive(Clone, Copy, Debug)]
+struct Spell {
+    /// The count when it began.
+    from: u64,
+    looks: u32,
+    /// Looks since it was seen last.
+    quiet: u32,
+}
+
+/// Says what was not counted since it said so last, and why, and when that is over.
 #[derive(Debug, Default)]
 pub struct LossReport {
     seen: Counters,
+    /// By the names of the reasons.
+    spells: BTreeMap<&'static str, Spell>,
 }
 
 impl LossReport {
-    /// Compares figures with the last ones.
+    /// Compares figures with those of a minute ago.
     pub fn look(&mut self, figures: &Figures) {
-        let counters = figures.counters;
+        for (level, said) in self.compare(figures.counters) {
+            log::log!(level, "{said}");
+        }
+    }
+
+    /// What is to be said.
+    fn compare(&mut self, counters: Counters) -> Vec<(Level, String)> {
+        let mut said = Vec::new();
         for (reason, before) in counters.reasons().zip(self.seen.reasons()) {
+            let Some(sentence) = reason.sentence else { continue };
             let count = reason.count.saturating_sub(before.count);
-            if let Some(sentence) = reason.sentence.filter(|_| count > 0) {
-                log::warn!("in the last minute {}", sentence.of(count));
+            if count > 0 {
+                said.push((Level::Warn, format!("in the last minute {}", sentence.of(count))));
+                let begin = Spell { from: before.count, looks: 0, quiet: 0 };
+                let spell = self.spells.entry(reason.name).or_insert(begin);
+                (spell.looks, spell.quiet) = (spell.looks + spell.quiet + 1, 0);
+            } else if let Some(spell) = self.spells.get_mut(reason.name) {
+                spell.quiet += 1;
+                if spell.quiet >= OVER_AFTER {
+                    let text = format!(
+                        "no more {} in the last {OVER_AFTER} minutes; there were {} in {}",
+                        reason.things,
+                        words::number(reason.count.saturating_sub(spell.from)),
+                        words::some(u64::from(spell.looks), "minute")
+                    );
+                    said.push((Level::Info, text));
+                    self.spells.remove(reason.name);
+                }
             }
         }
         self.seen = counters;
+        said
     }
 }
 
@@ -114,6 +155,31 @@ name = "s"
 key = ["host", "site"]
 column = [{ name = "c", method = "max", sources = [{ measurement = "cpu", tags = { cpu = "cpu-total" }, field = "v" }] }]
 "#;
+
+    /// A clock that runs ahead for an hour, with a pause, is said each minute, and once when it has been right for ten.
+    #[test]
+    fn a_loss_that_is_over_is_said_to_be() {
+        let mut report = LossReport::default();
+        let mut said = Vec::new();
+        let mut future = 0;
+        for minute in 0..200 {
+            future += match minute {
+                5..30 | 35..65 => 2,
+                100 => 1,
+                _ => 0,
+            };
+            let counters = Counters { future, ..Counters::default() };
+            said.extend(report.compare(counters).into_iter().map(|(level, text)| (minute, level, text)));
+        }
+        assert_eq!(said.iter().filter(|(_, level, _)| *level == Level::Warn).count(), 56);
+        assert!(said[0].2.starts_with("in the last minute 2 points are further in the future"), "{:?}", said[0]);
+        let over: Vec<_> = said.iter().filter(|(_, level, _)| *level == Level::Info).collect();
+        assert_eq!(over.len(), 2);
+        assert_eq!(over[0].0, 74);
+        assert_eq!(over[0].2, "no more points in the future in the last 10 minutes; there were 110 in 60 minutes");
+        assert!(over[1].2.ends_with("there were 1 in 1 minute"), "{:?}", over[1]);
+        assert!(said.iter().any(|(_, _, text)| text.starts_with("in the last minute 1 point is further")));
+    }
 
     /// What is said after some lines; `None` if one has matched.
     fn said(lines: &[&str]) -> Option<String> {
