@@ -40,22 +40,19 @@ use std::process::ExitCode;
     sudo target/release/telegraf-rollup setup --dry-run\n  \
     sudo target/release/telegraf-rollup setup && sudo systemctl reload telegraf\n  \
     sudo telegraf-rollup setup --remove")]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux is set up"))]
 pub struct SetupArgs {
     /// The user that Telegraf runs as; without it, that of the running Telegraf, of its unit, or `telegraf`
     #[arg(long, value_name = "NAME")]
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux is set up"))]
     user: Option<String>,
     /// Only print what would be done
     #[arg(long)]
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux is set up"))]
     dry_run: bool,
     /// Take back what setup has made
     #[arg(long, conflicts_with = "user")]
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux is set up"))]
     remove: bool,
     /// Work in the system below this folder, with its users: for images
     #[arg(long, value_name = "DIR", default_value = "/")]
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux is set up"))]
     root: PathBuf,
 }
 
