@@ -26,7 +26,7 @@ pub enum Origin {
 
 /// A user with its groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
+pub struct ServiceAccount {
     /// Its name, or its number where it has none.
     pub name: String,
     pub uid: u32,
@@ -36,19 +36,19 @@ pub struct Account {
     pub origin: Origin,
 }
 
-impl Account {
+impl ServiceAccount {
     /// The user that runs this command.
-    pub fn oneself() -> Account {
+    pub fn oneself() -> ServiceAccount {
         #[cfg(unix)]
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         #[cfg(not(unix))]
         let (uid, gid) = (0, 0);
-        Account { name: user::name(), uid, gid, groups: Vec::new(), origin: Origin::Oneself }
+        ServiceAccount { name: user::name(), uid, gid, groups: Vec::new(), origin: Origin::Oneself }
     }
 
     /// True if this command runs as that user.
     pub fn is_oneself(&self) -> bool {
-        self.uid == Account::oneself().uid
+        self.uid == ServiceAccount::oneself().uid
     }
 
     /// Says who it is, and how that is known.
@@ -67,7 +67,7 @@ impl Account {
 ///
 /// # Errors
 /// There is no such user.
-pub fn find(named: Option<&str>, running: Option<&RunningTelegraf>) -> Result<Account, String> {
+pub fn find(named: Option<&str>, running: Option<&RunningTelegraf>) -> Result<ServiceAccount, String> {
     if let Some(name) = named {
         if !cfg!(unix) {
             return Err("--as is not known on this system: run `check` as the account of the service".to_string());
@@ -78,19 +78,19 @@ pub fn find(named: Option<&str>, running: Option<&RunningTelegraf>) -> Result<Ac
     if let Some(telegraf) = running {
         let name = known(&telegraf.uid.to_string(), Origin::Named).map_or_else(|| telegraf.uid.to_string(), |a| a.name);
         let RunningTelegraf { pid, uid, gid, ref groups, .. } = *telegraf;
-        return Ok(Account { name, uid, gid, groups: groups.clone(), origin: Origin::Process(pid) });
+        return Ok(ServiceAccount { name, uid, gid, groups: groups.clone(), origin: Origin::Process(pid) });
     }
-    Ok(of_unit().unwrap_or_else(Account::oneself))
+    Ok(of_unit().unwrap_or_else(ServiceAccount::oneself))
 }
 
 /// A user without a name, by its number.
-fn numbered(text: &str) -> Option<Account> {
+fn numbered(text: &str) -> Option<ServiceAccount> {
     let uid = text.parse().ok().filter(|_| cfg!(unix))?;
-    Some(Account { name: text.to_string(), uid, gid: uid, groups: Vec::new(), origin: Origin::Named })
+    Some(ServiceAccount { name: text.to_string(), uid, gid: uid, groups: Vec::new(), origin: Origin::Named })
 }
 
 /// A user that the system knows by name or number, those of a directory service too.
-fn known(name: &str, origin: Origin) -> Option<Account> {
+fn known(name: &str, origin: Origin) -> Option<ServiceAccount> {
     if !cfg!(unix) || name.is_empty() || name.starts_with('-') {
         return None;
     }
@@ -99,11 +99,17 @@ fn known(name: &str, origin: Origin) -> Option<Account> {
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
     };
     let groups = id("-G")?.split_whitespace().filter_map(|group| group.parse().ok()).collect();
-    Some(Account { name: id("-un")?, uid: id("-u")?.parse().ok()?, gid: id("-g")?.parse().ok()?, groups, origin })
+    Some(ServiceAccount {
+        name: id("-un")?,
+        uid: id("-u")?.parse().ok()?,
+        gid: id("-g")?.parse().ok()?,
+        groups,
+        origin,
+    })
 }
 
 /// The user that the unit of systemd names; what an administrator has written comes before what the package has.
-fn of_unit() -> Option<Account> {
+fn of_unit() -> Option<ServiceAccount> {
     let read = |path: &Path| std::fs::read_to_string(path).ok();
     let mut found = None;
     for folder in ["/lib/systemd/system", "/usr/lib/systemd/system", "/etc/systemd/system"] {
@@ -136,7 +142,7 @@ fn user_of_unit(text: &str) -> Option<String> {
 /// # Errors
 /// This process may not take on that user.
 #[cfg(target_os = "linux")]
-pub fn act_as<T: Send>(account: &Account, job: impl FnOnce() -> T + Send) -> io::Result<T> {
+pub fn act_as<T: Send>(account: &ServiceAccount, job: impl FnOnce() -> T + Send) -> io::Result<T> {
     use rustix::process::{Gid, Uid};
     use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
     if account.is_oneself() {
@@ -157,7 +163,7 @@ pub fn act_as<T: Send>(account: &Account, job: impl FnOnce() -> T + Send) -> io:
 }
 
 #[cfg(not(target_os = "linux"))]
-pub fn act_as<T: Send>(account: &Account, job: impl FnOnce() -> T + Send) -> io::Result<T> {
+pub fn act_as<T: Send>(account: &ServiceAccount, job: impl FnOnce() -> T + Send) -> io::Result<T> {
     match account.is_oneself() {
         true => Ok(job()),
         false => Err(io::ErrorKind::Unsupported.into()),

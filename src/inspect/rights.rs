@@ -1,7 +1,7 @@
 //! What a user may do with a file or a folder: the system answers if the question is asked with the rights of that user, else the
 //! modes of the files and of the folders above them do.
 
-use super::account::{Account, Origin};
+use super::account::{Origin, ServiceAccount};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -45,7 +45,7 @@ pub enum Denial {
 /// By whom is asked, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Eyes<'a> {
-    pub account: &'a Account,
+    pub account: &'a ServiceAccount,
     /// The thread has other rights than the user: modes are read.
     pub by_modes: bool,
 }
@@ -125,7 +125,7 @@ impl Eyes<'_> {
 
 /// True if owner, group and mode of a file allow a user something.
 #[cfg_attr(not(unix), allow(dead_code))]
-fn allows(account: &Account, (uid, gid, mode): (u32, u32, u32), is_folder: bool, wish: Wish) -> bool {
+fn allows(account: &ServiceAccount, (uid, gid, mode): (u32, u32, u32), is_folder: bool, wish: Wish) -> bool {
     if account.uid == 0 {
         return wish != Wish::Execute || is_folder || mode & 0o111 != 0;
     }
@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn a_mode_is_read_for_owner_group_and_others() {
-        let account = Account { name: "t".to_string(), uid: 7, gid: 8, groups: vec![8, 9], origin: Origin::Named };
+        let account =
+            ServiceAccount { name: "t".to_string(), uid: 7, gid: 8, groups: vec![8, 9], origin: Origin::Named };
         let allows = |uid, gid, mode, wish| allows(&account, (uid, gid, mode), true, wish);
         assert!(allows(7, 0, 0o600, Wish::Read) && !allows(7, 0, 0o077, Wish::Read), "the owner's bits hold alone");
         assert!(allows(0, 9, 0o640, Wish::Read) && !allows(0, 9, 0o640, Wish::Write));

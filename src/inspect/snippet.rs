@@ -60,7 +60,7 @@ impl Snippet<'_> {
 }
 
 /// Everything that snippets are judged by.
-pub struct Scene<'a> {
+pub struct SnippetScene<'a> {
     /// The configuration that is checked, and where it stands.
     pub config: &'a Config,
     pub path: &'a Path,
@@ -72,7 +72,7 @@ pub struct Scene<'a> {
 }
 
 /// Judges what Telegraf's configuration says of us.
-pub fn judge(scene: &Scene<'_>) -> Vec<Finding> {
+pub fn judge(scene: &SnippetScene<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for file in scene.files.iter().filter(|file| file.table.contains_key("summary")) {
         found.push(Finding::failure(
@@ -131,7 +131,7 @@ fn is_ours(table: &toml::Table, config: &Path) -> bool {
     }
 }
 
-fn nothing_runs_us(scene: &Scene<'_>) -> Finding {
+fn nothing_runs_us(scene: &SnippetScene<'_>) -> Finding {
     let Places { paths, remote, is_installed, .. } = scene.places;
     if !is_installed {
         return Finding::fine(
@@ -157,7 +157,7 @@ fn nothing_runs_us(scene: &Scene<'_>) -> Finding {
 }
 
 /// Judges the program and its arguments. Returns the state directory that it uses, if it is known.
-fn command(snippet: &Snippet<'_>, scene: &Scene<'_>, found: &mut Vec<Finding>) -> Option<PathBuf> {
+fn command(snippet: &Snippet<'_>, scene: &SnippetScene<'_>, found: &mut Vec<Finding>) -> Option<PathBuf> {
     const SUBJECT: &str = "telegraf.command";
     let place = snippet.place();
     let output = if snippet.kind == PluginKind::OutputPlugin { "\"--output\", " } else { "" };
@@ -250,7 +250,7 @@ fn is_program(word: &str) -> bool {
 }
 
 /// Looks whether Telegraf can start the program.
-fn executable(program: &str, place: &str, scene: &Scene<'_>, found: &mut Vec<Finding>) {
+fn executable(program: &str, place: &str, scene: &SnippetScene<'_>, found: &mut Vec<Finding>) {
     const SUBJECT: &str = "telegraf.command";
     if program.contains('\\') && !cfg!(windows) {
         found.push(Finding::fine(SUBJECT, format!("not looked at: {program}, a program for Windows")));
@@ -297,7 +297,7 @@ fn executable(program: &str, place: &str, scene: &Scene<'_>, found: &mut Vec<Fin
 }
 
 /// Judges the keys beside the command.
-fn plugin(snippet: &Snippet<'_>, scene: &Scene<'_>, found: &mut Vec<Finding>) {
+fn plugin(snippet: &Snippet<'_>, scene: &SnippetScene<'_>, found: &mut Vec<Finding>) {
     let place = snippet.place();
     let format = snippet.table.get("data_format").and_then(toml::Value::as_str);
     if let Some(format) = format.filter(|format| *format != "influx" && !format.contains('$')) {
@@ -355,7 +355,7 @@ fn together(ours: &[(&Snippet<'_>, PathBuf)], found: &mut Vec<Finding>) {
 }
 
 /// Judges what the whole agent does to our lines.
-fn agent(scene: &Scene<'_>, snippets: &[Snippet<'_>], found: &mut Vec<Finding>) {
+fn agent(scene: &SnippetScene<'_>, snippets: &[Snippet<'_>], found: &mut Vec<Finding>) {
     let tables = |name: &str| -> Vec<&toml::Table> {
         scene.files.iter().filter_map(|file| file.table.get(name)?.as_table()).collect()
     };

@@ -10,10 +10,10 @@ use crate::config::{Config, SinkConfig};
 use crate::driver::clock;
 use crate::engine::zone::utc_datetime;
 use crate::finding::Finding;
-use crate::inspect::account::{self, Account};
+use crate::inspect::account::{self, ServiceAccount};
 use crate::inspect::process::{self, RunningTelegraf};
 use crate::inspect::rights::Eyes;
-use crate::inspect::snippet::{self, Scene, Understand};
+use crate::inspect::snippet::{self, SnippetScene, Understand};
 use crate::inspect::{agent, files};
 use crate::sink::probe;
 use crate::sink::sql::ddl;
@@ -108,7 +108,7 @@ impl CheckArgs {
         report.findings.extend(configuration(path, config));
         let (account, trouble) = match account::find(self.user.as_deref(), first) {
             Ok(account) => (account, None),
-            Err(reason) => (Account::oneself(), Some(reason)),
+            Err(reason) => (ServiceAccount::oneself(), Some(reason)),
         };
         report.account = Some((account.name.clone(), account.words()));
         if let Some(reason) = trouble {
@@ -145,7 +145,7 @@ impl CheckArgs {
 struct Here<'a> {
     path: &'a Path,
     config: &'a Config,
-    account: &'a Account,
+    account: &'a ServiceAccount,
     first: Option<&'a RunningTelegraf>,
     places: &'a [PathBuf],
     is_anywhere: bool,
@@ -174,8 +174,15 @@ impl Here<'_> {
         }
         let places = agent::places(self.places, first);
         let files = agent::read(&places, &eyes, &mut found);
-        let scene =
-            Scene { config, path, places: &places, files: &files, running: first, eyes, understand: self.understand };
+        let scene = SnippetScene {
+            config,
+            path,
+            places: &places,
+            files: &files,
+            running: first,
+            eyes,
+            understand: self.understand,
+        };
         found.extend(snippet::judge(&scene));
         if cfg!(windows) {
             found.push(Finding::fine(
