@@ -354,6 +354,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("an offset for a zone", "Europe/Berlin", "UTC+9"),
     ("a relative state_dir", "/var/lib/telegraf-rollup", "state"),
     ("a home in state_dir", "/var/lib/telegraf-rollup", "~/rollup"),
+    ("a variable without braces in a path", "/var/lib/telegraf-rollup", "$HOME/rollup"),
     ("a path of Windows in double quotes", "/var/lib/telegraf-rollup", "C:\\Program Files\\telegraf-rollup"),
     ("a path of Windows that happens to be TOML", "/var/lib/telegraf-rollup", "C:\\telegraf\\new"),
     ("a variable without braces in a password", "", "[sink]\nurl = \"mysql://me:$MYSQL_PW@db/metrics\""),

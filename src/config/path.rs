@@ -50,6 +50,11 @@ fn problem(table: &Table<'_, '_>, key: &str, text: &str) -> Option<String> {
     if let Some((name, rest)) = text.strip_prefix('%').and_then(|rest| rest.split_once('%')) {
         return Some(format!("%{name}% is not replaced: write {key} = {}", quoted(&format!("${{{name}}}{rest}"))));
     }
+    if let Some(rest) = text.strip_prefix('$').filter(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic())) {
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let written = format!("${{{}}}{}", &rest[..end], &rest[end..]);
+        return Some(format!("a `$` without braces stands for itself: write {key} = {}", quoted(&written)));
+    }
     let folder = table.document.variable("PWD").filter(|folder| folder.starts_with('/')).map(PathBuf::from);
     let folder = folder.unwrap_or_else(places::state_dir);
     let whole = folder.join(text.trim_start_matches("./").trim_start_matches(".\\"));
