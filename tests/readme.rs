@@ -183,7 +183,7 @@ fn the_commands_of_the_readme_lead_to_the_first_row() {
         set -euo pipefail
         mkdir "$1/over" "$1/checkout" "$1/bin"
         mount -t tmpfs none "$1/over"
-        for place in /etc /usr/bin /var/lib; do
+        for place in /etc /usr /var; do
             mkdir -p "$1/over$place/upper" "$1/over$place/work"
             mount -t overlay none -o "lowerdir=$place,upperdir=$1/over$place/upper,workdir=$1/over$place/work" "$place"
         done
@@ -194,6 +194,10 @@ fn the_commands_of_the_readme_lead_to_the_first_row() {
 if [ "\$1" = build ]; then mkdir -p "$1/checkout/target/release" && cp "$4" "$1/checkout/target/release/telegraf-rollup"
 else exec "$3" "\$@"; fi
 SH
+        # Whoever looks for a toolchain finds all of it beside cargo.
+        for tool in rustc rustdoc rustfmt; do
+            [ ! -e "$(dirname "$3")/$tool" ] || ln -s "$(dirname "$3")/$tool" "$1/bin/$tool"
+        done
         chmod 0755 "$1" "$1/bin/cargo"
         export PATH=$1/bin:$(dirname "$3"):$PATH
         unset CARGO_TARGET_DIR
