@@ -2,7 +2,7 @@
 
 use super::explain::{Scene, address, no_answer};
 use super::password::Secret;
-use super::trouble::Trouble;
+use super::trouble::SinkTrouble;
 use crate::config::MySql;
 use mysql_async::{Conn, Error, OptsBuilder, SslOpts};
 use std::io::{self, Read, Write};
@@ -52,8 +52,8 @@ pub fn connect(
     config: &MySql,
     secret: &Secret,
     tls: Option<SslOpts>,
-    known: &mut Option<Option<Trouble>>,
-) -> Result<Conn, Trouble> {
+    known: &mut Option<Option<SinkTrouble>>,
+) -> Result<Conn, SinkTrouble> {
     let server = address(config);
     let mut addresses: Vec<IpAddr> = Vec::new();
     let work = async {
@@ -69,7 +69,7 @@ pub fn connect(
     let found = runtime.block_on(async { tokio::time::timeout(CONNECT_TIME_MAX, work).await });
     let scene = Scene { config, secret: Some(secret), account: None };
     let unknown = || {
-        Trouble::passing(
+        SinkTrouble::passing(
             "sink.connection",
             format!("cannot connect to {server}: the name {:?} is not known here", config.host),
             "correct the host in sink.url, or look at DNS and at the hosts file of this machine",
@@ -94,7 +94,11 @@ pub fn connect(
     let look = || {
         let said = other_service(&addresses, config.port)?;
         let cause = format!("{server} is no MySQL or MariaDB server: {said}");
-        Some(Trouble::lasting("sink.connection", cause, "correct host and port in sink.url (3306 is the usual port)"))
+        Some(SinkTrouble::lasting(
+            "sink.connection",
+            cause,
+            "correct host and port in sink.url (3306 is the usual port)",
+        ))
     };
     if let Some(other) = known.get_or_insert_with(look) {
         return Err(other.clone());
@@ -110,7 +114,11 @@ pub fn connect(
         None => no_answer(),
     };
     let limit = CONNECT_TIME_MAX.as_secs();
-    Err(Trouble::passing("sink.connection", format!("cannot connect to {server} within {limit} s: {cause}"), remedy))
+    Err(SinkTrouble::passing(
+        "sink.connection",
+        format!("cannot connect to {server} within {limit} s: {cause}"),
+        remedy,
+    ))
 }
 
 /// Why there is no connection.

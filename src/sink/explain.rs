@@ -8,7 +8,7 @@ use super::account::{Account, PLACEHOLDER, make_database};
 use super::codes::{self, advice};
 use super::password::Secret;
 use super::tls;
-use super::trouble::Trouble;
+use super::trouble::SinkTrouble;
 use crate::config::{MySql, Tls};
 use mysql_async::{DriverError, Error, IoError, ServerError};
 use std::io;
@@ -30,7 +30,7 @@ pub struct Scene<'a> {
 
 impl Scene<'_> {
     /// Says what an error means to the person who has to act on it.
-    pub fn explain(&self, error: &Error) -> Trouble {
+    pub fn explain(&self, error: &Error) -> SinkTrouble {
         let server = address(self.config);
         match error {
             Error::Server(error) => self.refused(&server, error),
@@ -38,11 +38,15 @@ impl Scene<'_> {
             other => match tls::explain(self.config, other) {
                 Some(why) => {
                     let (cause, remedy) = why.split_once(": ").unwrap_or((&why, ""));
-                    Trouble::lasting("sink.tls", format!("{server}: no trusted encrypted connection: {cause}"), remedy)
+                    SinkTrouble::lasting(
+                        "sink.tls",
+                        format!("{server}: no trusted encrypted connection: {cause}"),
+                        remedy,
+                    )
                 }
                 None => match other {
                     Error::Io(IoError::Io(error)) => self.network(&server, error),
-                    other => Trouble::passing("sink.connection", format!("{server}: {other}"), ""),
+                    other => SinkTrouble::passing("sink.connection", format!("{server}: {other}"), ""),
                 },
             },
         }
@@ -54,26 +58,26 @@ impl Scene<'_> {
     }
 
     /// An error of the network.
-    fn network(&self, server: &str, error: &io::Error) -> Trouble {
+    fn network(&self, server: &str, error: &io::Error) -> SinkTrouble {
         use io::ErrorKind as Kind;
         let host = &self.config.host;
         if !self.is_connecting() {
             return match error.kind() {
                 Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::UnexpectedEof => {
-                    Trouble::passing(
+                    SinkTrouble::passing(
                         "sink.connection",
                         format!("the connection to {server} was lost"),
                         "it is made again; if that repeats, the server's error log says why it closes connections",
                     )
                 }
                 Kind::TimedOut | Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown => {
-                    Trouble::passing(
+                    SinkTrouble::passing(
                         "sink.connection",
                         format!("the connection to {server} was lost, and the server does not answer"),
                         "look at the network between this machine and the server",
                     )
                 }
-                _ => Trouble::passing("sink.connection", format!("{server}: {error}"), ""),
+                _ => SinkTrouble::passing("sink.connection", format!("{server}: {error}"), ""),
             };
         }
         let is_socket = self.config.socket.is_some();
@@ -117,16 +121,16 @@ impl Scene<'_> {
             ),
             _ => (error.to_string(), "look at the network of this machine".to_string()),
         };
-        Trouble::passing("sink.connection", format!("cannot connect to {server}: {cause}"), remedy)
+        SinkTrouble::passing("sink.connection", format!("cannot connect to {server}: {cause}"), remedy)
     }
 
     /// What the driver cannot go on with.
-    fn not_understood(&self, server: &str, error: &DriverError) -> Trouble {
+    fn not_understood(&self, server: &str, error: &DriverError) -> SinkTrouble {
         let user = &self.config.user;
         let method = |name: &str| {
             // MySQL asks users whom it does not know for a method by chance, so that nobody learns who is known.
             let account = Account { user: user.clone(), host: "%".to_string() };
-            Trouble::lasting(
+            SinkTrouble::lasting(
                 "sink.account",
                 format!(
                     "{server} wants the user {user:?} to log in by {name}, which this program does not do, or does not know the user"
@@ -140,7 +144,7 @@ impl Scene<'_> {
             )
         };
         match error {
-            DriverError::NoClientSslFlagFromServer => Trouble::lasting(
+            DriverError::NoClientSslFlagFromServer => SinkTrouble::lasting(
                 "sink.tls",
                 format!("{server} offers no encryption"),
                 "set it up there, or write tls = \"off\" if nobody else can read the way",
@@ -149,17 +153,17 @@ impl Scene<'_> {
             DriverError::MysqlOldPasswordDisabled => method("mysql_old_password"),
             DriverError::CleartextPluginDisabled => method("mysql_clear_password (PAM, LDAP)"),
             DriverError::ConnectionClosed => self.network(server, &io::ErrorKind::UnexpectedEof.into()),
-            other if self.is_connecting() => Trouble::lasting(
+            other if self.is_connecting() => SinkTrouble::lasting(
                 "sink.connection",
                 format!("what {server} answers is not MySQL's protocol ({other})"),
                 "correct host and port in sink.url",
             ),
-            other => Trouble::passing("sink.connection", format!("{server}: {other}"), ""),
+            other => SinkTrouble::passing("sink.connection", format!("{server}: {other}"), ""),
         }
     }
 
     /// What the server says no to.
-    fn refused(&self, server: &str, error: &ServerError) -> Trouble {
+    fn refused(&self, server: &str, error: &ServerError) -> SinkTrouble {
         let ServerError { code, message, .. } = error;
         let config = self.config;
         match *code {
@@ -167,7 +171,7 @@ impl Scene<'_> {
             codes::ER_HOST_NOT_PRIVILEGED => {
                 let host = message.split('\'').nth(1).unwrap_or("%").to_string();
                 let account = Account { user: config.user.clone(), host };
-                Trouble::lasting(
+                SinkTrouble::lasting(
                     "sink.account",
                     format!("{server} admits nobody from this machine ({message})"),
                     make(&account, config),
@@ -182,9 +186,9 @@ impl Scene<'_> {
                     Some(account) => format!("run, as an administrator of the server: {}", account.rights(config)),
                     None => "give the account its rights (docs/sink.md, \"Accounts and rights\")".to_string(),
                 };
-                Trouble::lasting("sink.rights", format!("{server}: {message}"), remedy)
+                SinkTrouble::lasting("sink.rights", format!("{server}: {message}"), remedy)
             }
-            codes::ER_BAD_DB => Trouble::lasting(
+            codes::ER_BAD_DB => SinkTrouble::lasting(
                 "sink.rights",
                 format!("{server} has no database {:?}", config.database),
                 format!(
@@ -192,7 +196,7 @@ impl Scene<'_> {
                     make_database(&config.database).replace("IF NOT EXISTS ", "")
                 ),
             ),
-            codes::ER_SECURE_TRANSPORT_REQUIRED => Trouble::lasting(
+            codes::ER_SECURE_TRANSPORT_REQUIRED => SinkTrouble::lasting(
                 "sink.tls",
                 format!("{server} admits encrypted connections only, and this one is not"),
                 ENCRYPT,
@@ -200,15 +204,17 @@ impl Scene<'_> {
             code => {
                 let cause = format!("{server}: error {code}: {message}");
                 match advice(code, message) {
-                    Some(advice) => Trouble::lasting(codes::subject(code), cause, advice),
-                    None => Trouble::passing(codes::subject(code), cause, codes::patience(code).unwrap_or_default()),
+                    Some(advice) => SinkTrouble::lasting(codes::subject(code), cause, advice),
+                    None => {
+                        SinkTrouble::passing(codes::subject(code), cause, codes::patience(code).unwrap_or_default())
+                    }
                 }
             }
         }
     }
 
     /// The server does not know the user, or the password is another one, or the account asks for more than a password.
-    fn denied(&self, server: &str, message: &str) -> Trouble {
+    fn denied(&self, server: &str, message: &str) -> SinkTrouble {
         let config = self.config;
         let mut ways = Vec::new();
         let text = self.secret.and_then(|secret| secret.text.as_deref());
@@ -244,7 +250,7 @@ impl Scene<'_> {
         let host = Account::in_message(message).map_or("%".to_string(), |account| account.host);
         let account = Account { user: config.user.clone(), host };
         ways.push(format!("if the server has no account {}, {}", account.quoted(), make(&account, config)));
-        Trouble::lasting(
+        SinkTrouble::lasting(
             "sink.account",
             format!("{server} refused the user {:?} ({message})", config.user),
             ways.join("; "),

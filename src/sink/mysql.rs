@@ -23,7 +23,7 @@ use super::sql::ddl::TableDef;
 use super::sql::dialect::Dialect;
 use super::sql::literal::Bound;
 use super::sql::{ddl, dialect, literal, select, upsert};
-use super::trouble::Trouble;
+use super::trouble::SinkTrouble;
 use super::whole::{ANSWER_ROWS_MAX, Measure, Question};
 use super::{password, tls};
 use crate::config::{MySql, Password};
@@ -64,7 +64,7 @@ pub struct MySqlSink {
     /// Said that others can read the password file.
     has_warned: bool,
     /// What listens in place of the server, if it was looked at; see [`connect`].
-    other_service: Option<Option<Trouble>>,
+    other_service: Option<Option<SinkTrouble>>,
     /// The account that the server sees; `None` before the first connection.
     account: Option<Account>,
     /// Columns of each table of rows that exist and are written; filled once the tables are known to be complete.
@@ -105,7 +105,7 @@ impl MySqlSink {
     }
 
     /// Says what an error of a connection that is there means.
-    fn error(&self, error: &Error) -> Trouble {
+    fn error(&self, error: &Error) -> SinkTrouble {
         Scene { config: &self.config, secret: None, account: self.account.as_ref() }.explain(error)
     }
 
@@ -115,14 +115,14 @@ impl MySqlSink {
         limit: Duration,
         what: &str,
         work: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, SinkTrouble> {
         let Some(runtime) = &self.runtime else {
-            return Err(Trouble::passing("sink.connection", "there is no connection", ""));
+            return Err(SinkTrouble::passing("sink.connection", "there is no connection", ""));
         };
         match runtime.block_on(async { tokio::time::timeout(limit, work).await }) {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(self.error(&error)),
-            Err(_) => Err(Trouble::passing(
+            Err(_) => Err(SinkTrouble::passing(
                 "sink.connection",
                 format!("{}: no answer to {what} within {} s", address(&self.config), limit.as_secs()),
                 "",
@@ -131,12 +131,12 @@ impl MySqlSink {
     }
 
     /// Runs one use of the connection. A failure other than the server's own answer closes the connection.
-    fn with<T, W>(&mut self, what: &str, work: W) -> Result<T, Trouble>
+    fn with<T, W>(&mut self, what: &str, work: W) -> Result<T, SinkTrouble>
     where
         W: AsyncFnOnce(&mut Conn) -> Result<T, Error>,
     {
         let Some(mut connection) = self.connection.take() else {
-            return Err(Trouble::passing("sink.connection", "there is no connection", ""));
+            return Err(SinkTrouble::passing("sink.connection", "there is no connection", ""));
         };
         let (connection, answer) = self.wait(STATEMENT_TIME_MAX, what, async {
             let answer = work(&mut connection).await;
@@ -157,7 +157,7 @@ impl MySqlSink {
     }
 
     /// Executes a statement, again if the server aborts it. Returns the server's reason if it refuses a row.
-    fn execute(&mut self, what: &str, sql: &str) -> Result<Option<String>, Trouble> {
+    fn execute(&mut self, what: &str, sql: &str) -> Result<Option<String>, SinkTrouble> {
         self.with(what, async |connection| match persistently(async || connection.query_drop(sql).await).await {
             Err(Error::Server(e)) if about(e.code) == About::Row => {
                 Ok(Some(format!("error {}: {}", e.code, e.message)))
@@ -167,7 +167,7 @@ impl MySqlSink {
     }
 
     /// Executes a statement once. Returns number and message of the error if the server says no.
-    pub(super) fn attempt(&mut self, what: &str, sql: &str) -> Result<Option<(u16, String)>, Trouble> {
+    pub(super) fn attempt(&mut self, what: &str, sql: &str) -> Result<Option<(u16, String)>, SinkTrouble> {
         self.with(what, async |connection| match connection.query_drop(sql).await {
             Err(Error::Server(e)) => Ok(Some((e.code, e.message))),
             other => other.map(|()| None),
@@ -242,12 +242,12 @@ impl MySqlSink {
     }
 
     /// All rows of a query.
-    pub(super) fn query(&mut self, what: &str, sql: &str) -> Result<Vec<mysql_async::Row>, Trouble> {
+    pub(super) fn query(&mut self, what: &str, sql: &str) -> Result<Vec<mysql_async::Row>, SinkTrouble> {
         self.with(what, async |connection| persistently(async || connection.query(sql).await).await)
     }
 
     /// The one row of a query.
-    pub(super) fn row(&mut self, what: &str, sql: &str) -> Result<mysql_async::Row, Trouble> {
+    pub(super) fn row(&mut self, what: &str, sql: &str) -> Result<mysql_async::Row, SinkTrouble> {
         self.query(what, sql)?.into_iter().next().ok_or_else(|| self.cut_short(what, 0))
     }
 
@@ -258,7 +258,7 @@ impl MySqlSink {
         sql: &str,
         columns: usize,
         values: Vec<Value>,
-    ) -> Result<Vec<mysql_async::Row>, Trouble> {
+    ) -> Result<Vec<mysql_async::Row>, SinkTrouble> {
         let sql = &select::marked(sql, columns, ANSWER_ROWS_MAX);
         let values = Params::Positional(values);
         let ask = async |connection: &mut Conn| {
@@ -280,15 +280,15 @@ impl MySqlSink {
         what: &str,
         sql: &str,
         columns: usize,
-    ) -> Result<Vec<mysql_async::Row>, Trouble> {
+    ) -> Result<Vec<mysql_async::Row>, SinkTrouble> {
         let (rows, is_whole) = without_mark(self.query(what, &select::marked(sql, columns, ANSWER_ROWS_MAX))?);
         if is_whole { Ok(rows) } else { Err(self.cut_short(what, rows.len())) }
     }
 
     /// The error for an answer that cannot be had whole.
-    fn cut_short(&self, what: &str, rows: usize) -> Trouble {
+    fn cut_short(&self, what: &str, rows: usize) -> SinkTrouble {
         let server = address(&self.config);
-        Trouble::lasting(
+        SinkTrouble::lasting(
             "sink.server",
             format!("{server}: the answer to {what} was cut short after {rows} rows, and nothing is made of it"),
             "the server or a proxy limits the rows of an answer; lift that limit for this user",
@@ -325,7 +325,7 @@ impl MySqlSink {
     ///
     /// # Errors
     /// There is no connection; the trouble says why.
-    pub(super) fn reach(&mut self) -> Result<(), Trouble> {
+    pub(super) fn reach(&mut self) -> Result<(), SinkTrouble> {
         if self.connection.is_some() {
             return Ok(());
         }
@@ -337,12 +337,12 @@ impl MySqlSink {
             log::warn!("{warning}");
         }
         let secret = password::read(&self.config.password)?;
-        let tls = tls::options(&self.config).map_err(|e| Trouble::lasting("sink.tls", e.to_string(), ""))?;
+        let tls = tls::options(&self.config).map_err(|e| SinkTrouble::lasting("sink.tls", e.to_string(), ""))?;
         let runtime = match &self.runtime {
             Some(runtime) => runtime,
             None => {
                 let made = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                let fail = |e| Trouble::passing("sink.connection", format!("cannot start the network: {e}"), "");
+                let fail = |e| SinkTrouble::passing("sink.connection", format!("cannot start the network: {e}"), "");
                 self.runtime.insert(made.map_err(fail)?)
             }
         };
@@ -359,7 +359,7 @@ impl MySqlSink {
 
     /// Looks whether the session has what was set: a proxy that hands statements to sessions of its own forgets it, and times
     /// and texts would be stored in another form.
-    fn check_session(&mut self) -> Result<(), Trouble> {
+    fn check_session(&mut self) -> Result<(), SinkTrouble> {
         let sql = "SELECT @@time_zone, @@character_set_client, @@character_set_connection, @@character_set_results, @@sql_mode, \
                    @@sql_select_limit";
         let row = self.row("the settings of the session", sql)?;
@@ -374,7 +374,7 @@ impl MySqlSink {
             return Ok(());
         }
         self.connection = None;
-        Err(Trouble::lasting(
+        Err(SinkTrouble::lasting(
             "sink.server",
             format!(
                 "{}: the session does not keep what SET has set (time_zone is {:?}, sql_mode {:?}, sql_select_limit {rows_max})",
@@ -388,7 +388,7 @@ impl MySqlSink {
     }
 
     /// Looks whether the server has what the keys of a new table need.
-    pub(super) fn check_collation(&mut self) -> Result<(), Trouble> {
+    pub(super) fn check_collation(&mut self) -> Result<(), SinkTrouble> {
         let collation = ddl::key_collation(self.dialect);
         let sql = format!(
             "SELECT @@version, (SELECT COUNT(*) FROM information_schema.collations WHERE collation_name = '{collation}')"
@@ -398,7 +398,7 @@ impl MySqlSink {
             return Ok(());
         }
         let version = row.get_opt::<String, _>(0).and_then(Result::ok).unwrap_or_default();
-        Err(Trouble::lasting(
+        Err(SinkTrouble::lasting(
             "sink.server",
             format!(
                 "{}: this server ({version}) lacks the collation {collation}, by which keys are compared",
@@ -409,7 +409,7 @@ impl MySqlSink {
     }
 
     /// The columns of a table: name, type, and whether it is part of the primary key.
-    pub(super) fn columns(&mut self, table: &str) -> Result<Vec<(String, String, bool)>, Trouble> {
+    pub(super) fn columns(&mut self, table: &str) -> Result<Vec<(String, String, bool)>, SinkTrouble> {
         let sql = "SELECT column_name, data_type, column_key = 'PRI' FROM information_schema.columns \
                    WHERE table_schema = DATABASE() AND table_name = ?";
         let rows = self.all("the list of columns", sql, 3, vec![Value::from(table)])?;

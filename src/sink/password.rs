@@ -1,6 +1,6 @@
 //! The password of a server: where it comes from, and what about it is odd. Nothing here shows it.
 
-use super::trouble::Trouble;
+use super::trouble::SinkTrouble;
 use crate::config::Password;
 use crate::text::{self, TextError};
 use std::io;
@@ -20,7 +20,7 @@ pub struct Secret {
 ///
 /// # Errors
 /// A file that is named cannot be read. That systemd has given no credential is no error.
-pub fn read(password: &Password) -> Result<Secret, Trouble> {
+pub fn read(password: &Password) -> Result<Secret, SinkTrouble> {
     let (text, source) = match password {
         Password::None => (None, "nowhere".to_string()),
         Password::Text(text) => (Some(text.clone()), "sink.url".to_string()),
@@ -61,7 +61,7 @@ fn oddness(text: &str) -> Option<&'static str> {
 }
 
 /// Says why a file with a password cannot be read, and what helps.
-fn unreadable(what: &str, path: &Path, source: &str, error: &TextError) -> Trouble {
+fn unreadable(what: &str, path: &Path, source: &str, error: &TextError) -> SinkTrouble {
     let (why, remedy) = match error {
         TextError::Foreign(foreign) => {
             let text = foreign.to_string();
@@ -80,7 +80,7 @@ fn unreadable(what: &str, path: &Path, source: &str, error: &TextError) -> Troub
         }
         TextError::Unreadable(e) => (e.to_string(), "look at the file and its disk".to_string()),
     };
-    Trouble::lasting("sink.password", format!("cannot read {what} {} ({source}): {why}", path.display()), remedy)
+    SinkTrouble::lasting("sink.password", format!("cannot read {what} {} ({source}): {why}", path.display()), remedy)
 }
 
 /// Who may read a file that this process may not, and the command that changes it.

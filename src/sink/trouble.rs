@@ -5,7 +5,7 @@ use std::fmt;
 
 /// What keeps a server from being used.
 #[derive(Clone, Debug)]
-pub struct Trouble {
+pub struct SinkTrouble {
     /// What it is about, as `check` names it.
     pub subject: &'static str,
     /// It may pass by itself.
@@ -16,27 +16,27 @@ pub struct Trouble {
     pub remedy: String,
 }
 
-impl Trouble {
-    /// Trouble that may pass by itself.
-    pub fn passing(subject: &'static str, cause: impl Into<String>, remedy: impl Into<String>) -> Trouble {
-        Trouble { subject, is_passing: true, cause: cause.into(), remedy: remedy.into() }
+impl SinkTrouble {
+    /// SinkTrouble that may pass by itself.
+    pub fn passing(subject: &'static str, cause: impl Into<String>, remedy: impl Into<String>) -> SinkTrouble {
+        SinkTrouble { subject, is_passing: true, cause: cause.into(), remedy: remedy.into() }
     }
 
-    /// Trouble that lasts until somebody changes something.
-    pub fn lasting(subject: &'static str, cause: impl Into<String>, remedy: impl Into<String>) -> Trouble {
-        Trouble { subject, is_passing: false, cause: cause.into(), remedy: remedy.into() }
+    /// SinkTrouble that lasts until somebody changes something.
+    pub fn lasting(subject: &'static str, cause: impl Into<String>, remedy: impl Into<String>) -> SinkTrouble {
+        SinkTrouble { subject, is_passing: false, cause: cause.into(), remedy: remedy.into() }
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for SinkTrouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.cause)?;
         if self.remedy.is_empty() { Ok(()) } else { write!(f, ": {}", self.remedy) }
     }
 }
 
-impl From<Trouble> for SinkError {
-    fn from(trouble: Trouble) -> SinkError {
+impl From<SinkTrouble> for SinkError {
+    fn from(trouble: SinkTrouble) -> SinkError {
         match trouble.is_passing {
             true => SinkError::Temporary(trouble.to_string()),
             false => SinkError::Setup(trouble.to_string()),

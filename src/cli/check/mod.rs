@@ -6,7 +6,7 @@ mod report;
 
 use super::load::{ConfigFile, load};
 use crate::config::report::Problem;
-use crate::config::{Config, SinkConfig};
+use crate::config::Config;
 use crate::driver::clock;
 use crate::engine::zone::utc_datetime;
 use crate::finding::Finding;
@@ -16,7 +16,6 @@ use crate::inspect::rights::Eyes;
 use crate::inspect::snippet::{self, SnippetScene, Understand};
 use crate::inspect::{agent, files};
 use crate::sink::probe;
-use crate::sink::sql::ddl;
 use crate::text;
 use clap::Args;
 use report::Report;
@@ -157,10 +156,6 @@ impl Here<'_> {
         let Here { path, config, first, .. } = *self;
         let eyes = Eyes { account: self.account, by_modes };
         let mut found = files::look(path, config, &eyes);
-        if let SinkConfig::MySql(mysql) = &config.sink {
-            let grants = ddl::grants(&mysql.user, &mysql.database, mysql.migrate);
-            found.push(Finding::fine("sink", format!("what the user of the database needs: {grants}")));
-        }
         // What this user may not read says nothing of the other one.
         match files::hidden(config).filter(|_| by_modes) {
             Some(file) => found.push(Finding::fine(

@@ -175,7 +175,7 @@ pub fn rights(path: &Path, folder: &Path) -> Vec<Finding> {
     }
     if std::fs::metadata(path).is_ok_and(|found| found.permissions().readonly()) {
         let text = format!("{} is marked as read-only", path.display());
-        return vec![Finding::failure("sink.rights", text, format!("run: attrib -r \"{}\"", path.display()))];
+        return vec![Finding::failure(RIGHTS, text, format!("run: attrib -r \"{}\"", path.display()))];
     }
     Vec::new()
 }

@@ -14,7 +14,7 @@ use crate::sink::codes;
 use crate::sink::mysql::MySqlSink;
 use crate::sink::sql::ddl::TableDef;
 use crate::sink::sql::dialect::quote;
-use crate::sink::trouble::Trouble;
+use crate::sink::trouble::SinkTrouble;
 use std::collections::BTreeMap;
 
 const SUBJECT: &str = "sink.rights";
@@ -66,7 +66,7 @@ pub fn judge(
     grants: Option<&Grants>,
     comparison: Comparison,
     is_read_only: bool,
-) -> Result<(Vec<Finding>, bool), Trouble> {
+) -> Result<(Vec<Finding>, bool), SinkTrouble> {
     let mut verdict = Verdict::default();
     let _ = sink.attempt("a setting of the session", &format!("SET lock_wait_timeout = {LOCK_SECONDS}"))?;
     let by_grants = |right: &str, table: &str| grants.and_then(|g| g.has(right, &config.database, table, comparison));
@@ -115,7 +115,11 @@ fn note(unknown: &mut BTreeMap<String, Vec<&'static str>>, why: &str, right: &'s
 
 /// Tries a right by a statement that concerns no row. Returns whether it is held, or the server's reason if it says no for
 /// another one.
-fn try_right(sink: &mut MySqlSink, right: &str, seen: &SeenTable<'_>) -> Result<Option<Result<bool, String>>, Trouble> {
+fn try_right(
+    sink: &mut MySqlSink,
+    right: &str,
+    seen: &SeenTable<'_>,
+) -> Result<Option<Result<bool, String>>, SinkTrouble> {
     let dialect = sink.dialect();
     let table = quote(dialect, &seen.table.name);
     let columns: Vec<String> = seen.present().iter().map(|name| quote(dialect, name)).collect();

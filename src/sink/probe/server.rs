@@ -12,7 +12,7 @@ use crate::sink::password;
 use crate::sink::port::Sink;
 use crate::sink::sql::ddl::{self, TableDef};
 use crate::sink::sql::dialect::Dialect;
-use crate::sink::trouble::Trouble;
+use crate::sink::trouble::SinkTrouble;
 use std::collections::BTreeMap;
 
 /// A server that takes less in a packet cannot take the state of every device.
@@ -38,7 +38,7 @@ pub fn probe(config: &MySql, schema: &Schema) -> Vec<Finding> {
     out
 }
 
-fn failure(trouble: Trouble) -> Finding {
+fn failure(trouble: SinkTrouble) -> Finding {
     Finding {
         weight: Weight::Failure,
         subject: trouble.subject,
@@ -75,7 +75,7 @@ fn about_password(config: &MySql) -> Vec<Finding> {
 }
 
 /// Looks at everything behind the connection.
-fn look(sink: &mut MySqlSink, config: &MySql, schema: &Schema, out: &mut Vec<Finding>) -> Result<(), Trouble> {
+fn look(sink: &mut MySqlSink, config: &MySql, schema: &Schema, out: &mut Vec<Finding>) -> Result<(), SinkTrouble> {
     let settings = settings(sink)?;
     let grants = grants(sink)?;
     let is_read_only = about_server(sink, config, &settings, grants.as_ref(), out)?;
@@ -119,7 +119,7 @@ fn look(sink: &mut MySqlSink, config: &MySql, schema: &Schema, out: &mut Vec<Fin
 }
 
 /// Settings of the server, by their names in lower case; those that it does not have are not among them.
-fn settings(sink: &mut MySqlSink) -> Result<BTreeMap<String, String>, Trouble> {
+fn settings(sink: &mut MySqlSink) -> Result<BTreeMap<String, String>, SinkTrouble> {
     let names = [
         "version",
         "read_only",
@@ -137,7 +137,7 @@ fn settings(sink: &mut MySqlSink) -> Result<BTreeMap<String, String>, Trouble> {
     )
 }
 
-fn pairs(sink: &mut MySqlSink, what: &str, sql: &str) -> Result<BTreeMap<String, String>, Trouble> {
+fn pairs(sink: &mut MySqlSink, what: &str, sql: &str) -> Result<BTreeMap<String, String>, SinkTrouble> {
     let pair = |row: mysql_async::Row| {
         let text = |i: usize| row.get_opt::<String, _>(i).and_then(Result::ok);
         Some((text(0)?.to_lowercase(), text(1)?))
@@ -150,7 +150,7 @@ fn is_on(settings: &BTreeMap<String, String>, name: &str) -> bool {
 }
 
 /// The grants of the account; `None` if the server does not tell them.
-fn grants(sink: &mut MySqlSink) -> Result<Option<Grants>, Trouble> {
+fn grants(sink: &mut MySqlSink) -> Result<Option<Grants>, SinkTrouble> {
     let mut lines = Vec::new();
     // What MariaDB gives to everybody is not among the account's own.
     let questions = match sink.dialect() {
@@ -178,7 +178,7 @@ fn about_server(
     settings: &BTreeMap<String, String>,
     grants: Option<&Grants>,
     out: &mut Vec<Finding>,
-) -> Result<bool, Trouble> {
+) -> Result<bool, SinkTrouble> {
     const SUBJECT: &str = "sink.server";
     let is_maria = sink.dialect() == Dialect::MariaDb;
     let version = settings.get("version").map_or("of an unknown version", String::as_str);
@@ -243,7 +243,7 @@ fn about_server(
 }
 
 /// Whether the connection is encrypted, and how long the server's certificate is valid.
-fn about_encryption(sink: &mut MySqlSink, config: &MySql, out: &mut Vec<Finding>) -> Result<(), Trouble> {
+fn about_encryption(sink: &mut MySqlSink, config: &MySql, out: &mut Vec<Finding>) -> Result<(), SinkTrouble> {
     const SUBJECT: &str = "sink.tls";
     if config.tls == Tls::Off {
         out.push(Finding::fine(
