@@ -93,6 +93,12 @@ fn the_snippets_of_the_readme_are_those_that_are_shipped() {
     assert_eq!(found.len(), 2);
 }
 
+/// What stands of an option in front of its description, in a line of `--help`.
+fn option_of(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    line.starts_with('-').then(|| line.split("  ").next().unwrap_or(line))
+}
+
 /// The flags of each command: in the README, and in its `--help`.
 #[test]
 fn the_readme_has_every_command_and_flag() {
@@ -116,8 +122,7 @@ fn the_readme_has_every_command_and_flag() {
         let row = row.unwrap_or_else(|| panic!("the README has no command {name}"));
         let options = help(&[name, "--help"]);
         // The list of options; what is said behind it may speak of others.
-        let options: String =
-            options.lines().filter(|line| line.trim_start().starts_with('-')).collect::<Vec<_>>().join("\n");
+        let options: String = options.lines().filter_map(option_of).collect::<Vec<_>>().join("\n");
         let mut of_help = flags(&options);
         of_help.retain(|flag| !["--help", "--version", "--config"].contains(&flag.as_str()));
         let signature = row.split("` | ").next().expect("a cell");

@@ -37,7 +37,7 @@ fn explain(error: &clap::Error, arguments: &[OsString]) -> [String; 3] {
     let shown: String = format!("telegraf-rollup {}", shown.join(" ")).trim_end().chars().take(SHOWN_MAX).collect();
     [
         format!("the arguments cannot be understood: {}", reason(error)),
-        format!("all lines pass through and NOTHING IS COUNTED until this is mended: `{shown}`"),
+        format!("all lines pass through and NOTHING IS COUNTED until this is corrected: `{shown}`"),
         "Telegraf's snippet needs command = [\"telegraf-rollup\", \"run\", \"--config\", FILE], each argument a string of its own; \
          `telegraf-rollup --help` shows all commands"
             .to_string(),

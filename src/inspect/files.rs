@@ -99,34 +99,25 @@ fn not_seen(subject: &'static str, what: &str, path: &Path, error: &io::Error) -
     Finding::fine(subject, format!("not looked at: {what} {}: {error}; root sees more", path.display()))
 }
 
-fn state_dir(configured: &Path, eyes: &Eyes<'_>, found: &mut Vec<Finding>) {
+fn state_dir(path: &Path, eyes: &Eyes<'_>, found: &mut Vec<Finding>) {
     const SUBJECT: &str = "state_dir";
-    let path = std::path::absolute(configured).unwrap_or_else(|_| configured.to_path_buf());
     let shown = path.display();
-    if !configured.is_absolute() {
-        let text = match configured.starts_with("~") {
-            true => format!("state_dir = {configured:?}: `~` means nothing here, it is the name of a folder"),
-            false => format!("state_dir = {configured:?} depends on the folder that Telegraf is started in"),
-        };
-        let example = if cfg!(windows) { "'C:\\ProgramData\\telegraf-rollup'" } else { "\"/var/lib/telegraf-rollup\"" };
-        found.push(Finding::warning(SUBJECT, text, format!("write a path from the root: state_dir = {example}")));
-    }
-    let finding = folder(SUBJECT, "the state directory", &path, eyes);
+    let finding = folder(SUBJECT, "the state directory", path, eyes);
     let (is_there, works) = (path.is_dir(), finding.remedy.is_none());
-    match foreign(&path, eyes).filter(|_| is_there) {
+    match foreign(path, eyes).filter(|_| is_there) {
         Some((thing, owner)) => {
             let account = eyes.account;
             let text =
                 format!("{} belongs to another user ({owner}; Telegraf runs as {})", thing.display(), account.name);
             let remedy = match account.is_oneself() || !eyes.by_modes {
-                true => user::chown(&path),
-                false => format!("chown -R {} {}", account.name, user::quoted(&path)),
+                true => user::chown(path),
+                false => format!("chown -R {} {}", account.name, user::quoted(path)),
             };
             found.push(Finding::failure(SUBJECT, text, format!("as root: `{remedy}`")));
         }
         None => found.push(finding),
     }
-    let Some((kind, room)) = nearest(&path).as_deref().and_then(volume::look).filter(|_| works) else { return };
+    let Some((kind, room)) = nearest(path).as_deref().and_then(volume::look).filter(|_| works) else { return };
     match kind {
         Volume::Network(name) => found.push(Finding::warning(
             SUBJECT,

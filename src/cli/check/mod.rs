@@ -5,8 +5,8 @@ mod explain;
 mod report;
 
 use super::load::{ConfigFile, load};
-use crate::config::report::Problem;
 use crate::config::Config;
+use crate::config::report::Problem;
 use crate::driver::clock;
 use crate::engine::zone::utc_datetime;
 use crate::finding::Finding;

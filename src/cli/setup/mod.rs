@@ -92,7 +92,7 @@ impl SetupArgs {
                 step.perform(tree, &mut manifest).map_err(|error| {
                     let so_far = if done.is_empty() { "nothing".to_string() } else { done.join("\n  - ") };
                     anyhow::anyhow!(
-                        "{error:#}\nWhat was done so far:\n  - {so_far}\nRun setup again when that is mended: it goes on from here. \
+                        "{error:#}\nWhat was done so far:\n  - {so_far}\nRun setup again when that is corrected: it goes on from here. \
                          `setup --remove` takes it back."
                     )
                 })?;
@@ -119,7 +119,7 @@ impl SetupArgs {
         }
         removal.lines.iter().for_each(|line| tell(&format!("  {line}")));
         result.map_err(|error| {
-            anyhow::anyhow!("{error:#}\nWhat was done so far stands above; run this again when that is mended")
+            anyhow::anyhow!("{error:#}\nWhat was done so far stands above; run this again when that is corrected")
         })?;
         if !removal.stays.is_empty() {
             tell("This stays, with the command that removes it:");
