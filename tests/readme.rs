@@ -95,8 +95,9 @@ fn the_snippets_of_the_readme_are_those_that_are_shipped() {
 
 /// What stands of an option in front of its description, in a line of `--help`.
 fn option_of(line: &str) -> Option<&str> {
-    let line = line.trim_start();
-    line.starts_with('-').then(|| line.split("  ").next().unwrap_or(line))
+    // A description that is wrapped stands further to the right.
+    let (indented, line) = (line.len() - line.trim_start().len(), line.trim_start());
+    (indented < 8 && line.starts_with('-')).then(|| line.split("  ").next().unwrap_or(line))
 }
 
 /// The flags of each command: in the README, and in its `--help`.
