@@ -287,7 +287,7 @@ fn check_shows_the_configuration_and_the_sink() {
     assert!(!folder.path().join("summary.db").exists(), "check must not write");
     feed(program().args(["run", "--config"]).arg(&config), format!("m,host=a v=81 {}\n", now()).as_bytes());
     let said = check();
-    assert!(said.contains("table s_hourly: 1 rows, the newest window starts at"), "{said}");
+    assert!(said.contains("table s_hourly: 1 row, the newest window starts at"), "{said}");
     std::fs::write(&config, "[[summary]]\nname = 1\n").expect("writable");
     let output = program().args(["check", "--config"]).arg(&config).output().expect("it starts");
     assert_eq!(output.status.code(), Some(2));
