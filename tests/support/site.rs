@@ -90,7 +90,11 @@ impl Site {
     /// Writes the configuration for a state directory. Returns its path.
     pub fn configure(&self, state: &str) -> PathBuf {
         let path = self.path(&format!("{state}.toml"));
-        std::fs::write(&path, format!("state_dir = {:?}\n{}", self.path(state), self.config)).expect("writable");
+        let text = format!("state_dir = {:?}\n{}", self.path(state), self.config);
+        // A process may be reading it: half of a text is another configuration.
+        if std::fs::read_to_string(&path).ok().as_ref() != Some(&text) {
+            std::fs::write(&path, text).expect("writable");
+        }
         path
     }
 

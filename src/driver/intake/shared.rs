@@ -479,7 +479,11 @@ impl Shared {
 
     /// Switches the engine off: lines pass through uncounted.
     pub fn switch_off(&self) {
-        self.lock().state = EngineState::Off;
+        let mut inner = self.lock();
+        // What waited has passed.
+        let Backlog { lines, lost, .. } = inner.state.waiting();
+        self.passed.fetch_add(lines.len() as u64 + lost, Ordering::Relaxed);
+        inner.state = EngineState::Off;
         self.configured.notify_all();
     }
 

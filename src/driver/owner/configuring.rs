@@ -177,4 +177,16 @@ mod tests {
         assert!(troubles.open()[0].text.contains("has changed and cannot be read"), "{:?}", troubles.open());
         assert_eq!(after(&mut configuring, &troubles, VALID), "", "it is as it was");
     }
+
+    /// Lines that came before the configuration was found to be wrong have passed, too.
+    #[test]
+    fn lines_that_waited_for_a_configuration_count_as_passed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut configuring = Configuring::new(folder.path().join("rollup.toml"));
+        let shared = Shared::starting(1, || 1);
+        shared.batch([&b"m,host=a v=1\n"[..], b"m,host=a v=2\n"].into_iter(), 1);
+        assert!(configuring.read(&shared).is_none());
+        shared.batch([&b"m,host=a v=3\n"[..]].into_iter(), 1);
+        assert_eq!(shared.takes_passed(), 3);
+    }
 }
