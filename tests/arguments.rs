@@ -130,7 +130,7 @@ fn help_and_commands_do_not_wait_for_a_pipe() {
         assert_eq!(child.wait().expect("it ends").code(), Some(code), "{arguments:?}");
         let mut text = String::new();
         child.stdout.take().expect("a pipe").read_to_string(&mut text).expect("UTF-8");
-        assert_eq!(text.is_empty(), code == 1, "{arguments:?}: {text}");
+        assert!(!text.is_empty(), "{arguments:?} says nothing");
     }
 }
 

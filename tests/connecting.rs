@@ -16,7 +16,7 @@ use telegraf_rollup::sink::probe::probe;
 
 /// What a look at a sink finds. `sink` is what stands below `[sink]`.
 fn look(sink: &str) -> Vec<Finding> {
-    let text = format!("state_dir = \"unused\"\ntimezone = \"UTC\"\n{CONFIG}[sink]\n{sink}\n");
+    let text = format!("state_dir = \"/unused\"\ntimezone = \"UTC\"\n{CONFIG}[sink]\n{sink}\n");
     let config = Config::check(&text, &|_| None).unwrap_or_else(|e| panic!("{sink}: {e}"));
     probe(&config.sink, &config.schema)
 }
@@ -142,7 +142,7 @@ fn another_service_is_looked_at_once() {
         let _ = client.write_all(b"SSH-2.0-OpenSSH_9.2p1\r\n");
         let _ = client.read(&mut [0; 64]);
     });
-    let text = format!("state_dir = \"unused\"\n{CONFIG}[sink]\nurl = \"mysql://u:pw@127.0.0.1:{port}/d\"\n");
+    let text = format!("state_dir = \"/unused\"\n{CONFIG}[sink]\nurl = \"mysql://u:pw@127.0.0.1:{port}/d\"\n");
     let config = Config::check(&text, &|_| None).unwrap_or_else(|e| panic!("{e}"));
     let mut sink = telegraf_rollup::sink::open::open(&config.sink);
     // The first attempt, with a look, and two more.

@@ -17,9 +17,10 @@ pub fn program() -> Command {
     program
 }
 
-/// All that a process has said, on stdout and stderr.
+/// All that a process has said, on stdout and stderr. What is to be done stands behind what is wrong, as in the log.
 pub fn all_said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    said.replace("\n     -> ", ": ")
 }
 
 /// A file of the repository.
