@@ -2,8 +2,8 @@
 
 mod support;
 
-use std::io::Write;
-use std::process::Child;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 use support::site::{Site, lines, wait_for};
 
@@ -194,4 +194,25 @@ fn resend_says_when_it_is_done() {
     assert!(resend().contains("nothing runs with this state now"), "{}", resend());
     let output = site.run("state", &lines(0..1));
     assert!(support::site::log(&output).contains("resend: 1 window is written again"), "{output:?}");
+}
+
+/// The view comes again and again, each time as it is then.
+#[test]
+fn a_view_that_is_watched_follows_the_process() {
+    let site = Site::new();
+    let child = started(&site, &lines(0..10));
+    begins(&site, "healthy: process ", true);
+    let mut watch = site.tool("status", "state").arg("--watch").stdout(Stdio::piped()).spawn().expect("it starts");
+    let views = BufReader::new(watch.stdout.take().expect("a pipe"));
+    let mut child = Some(child);
+    for line in views.lines().map_while(Result::ok) {
+        if line.starts_with("healthy: process ") {
+            child.take().into_iter().for_each(ended);
+        } else if line.starts_with("ended ") {
+            watch.kill().expect("it runs");
+            watch.wait().expect("it ends");
+            return;
+        }
+    }
+    panic!("it ended by itself");
 }

@@ -15,7 +15,7 @@ use crate::words;
 use anyhow::Context;
 use clap::Args;
 use serde_json::Value;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -24,6 +24,10 @@ use std::time::Duration;
 const LOOKS: u32 = 4;
 /// ... after this time.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
+/// How often the view is shown again; the process writes what it says of itself every 10 s.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+/// Begins at the upper edge of a terminal again, and clears it.
+const CLEAR: &str = "\x1b[H\x1b[J";
 
 #[derive(Args)]
 #[command(
@@ -31,6 +35,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(50);
     begins with `healthy:`, with how many things need you, or with `ended`. Exit code 0: it is healthy, or has ended with everything \
     written; 1: something needs you.\n\nExamples:\n  \
     telegraf-rollup status --config rollup.toml\n  \
+    telegraf-rollup status --watch\n  \
     telegraf-rollup status --config rollup.toml --json | jq .verdict"
 )]
 pub struct StatusArgs {
@@ -39,25 +44,45 @@ pub struct StatusArgs {
     /// Print the file as it is, with the verdict added
     #[arg(long)]
     json: bool,
+    /// Show it again every 2 s, in the same place, until Ctrl-C
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
 }
 
 impl StatusArgs {
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         let config = load(&self.config.path)?;
-        let mut found = look(&config, &self.config.path)?;
+        let is_terminal = io::stdout().is_terminal();
+        loop {
+            if self.watch && is_terminal {
+                write!(io::stdout(), "{CLEAR}")?;
+            }
+            let code = self.once(&config)?;
+            if !self.watch {
+                return Ok(code);
+            }
+            if !is_terminal {
+                say!("");
+            }
+            std::thread::sleep(WATCH_EVERY);
+        }
+    }
+
+    fn once(&self, config: &Config) -> anyhow::Result<ExitCode> {
+        let mut found = look(config, &self.config.path)?;
         for _ in 1..LOOKS {
             let Some((status, signs)) = &found else { break };
             if Life::of(status, *signs, clock::now()) != Life::Starts {
                 break;
             }
             std::thread::sleep(LOOK_PAUSE);
-            found = look(&config, &self.config.path)?;
+            found = look(config, &self.config.path)?;
         }
         let zone = &config.schema.zone;
         let now = clock::now();
         let verdict = match &found {
             Some((status, signs)) => Verdict::of(status, *signs, zone, now),
-            None => Verdict::of_nothing(nothing(&config)),
+            None => Verdict::of_nothing(nothing(config)),
         };
         if self.json {
             let mut json = found.map_or(Value::Null, |(status, _)| status);
