@@ -526,3 +526,27 @@ fn the_configuration_has_a_place_of_its_own() {
         assert!(String::from_utf8_lossy(&output.stdout).contains(place), "{command}");
     }
 }
+
+/// Completions name every command, and every command has a page of the manual.
+#[test]
+fn shells_and_readers_of_manuals_get_what_they_want() {
+    let commands = ["run", "check", "status", "resend", "schema", "replay", "setup", "report", "demo"];
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = program().args(["completions", shell]).output().expect("it runs");
+        let script = String::from_utf8(output.stdout).expect("text");
+        assert!(output.status.success() && commands.iter().all(|command| script.contains(command)), "{shell}");
+    }
+    let output = program().arg("man").output().expect("it runs");
+    let page = String::from_utf8(output.stdout).expect("text");
+    assert!(
+        output.status.success() && page.contains(".TH telegraf-rollup 1") && page.contains("SUBCOMMANDS"),
+        "{page}"
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = program().args(["man", "--output"]).arg(folder.path().join("man1")).output().expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    for command in commands {
+        let path = folder.path().join(format!("man1/telegraf-rollup-{command}.1"));
+        assert!(path.exists(), "{}", path.display());
+    }
+}

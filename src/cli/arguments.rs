@@ -1,8 +1,8 @@
 //! Arguments -> one command -> exit code.
 
-use super::{check, demo, misunderstood, replay, report, resend, run, schema, setup, status};
+use super::{check, demo, manual, misunderstood, replay, report, resend, run, schema, setup, status};
 use crate::inspect::snippet::Meant;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Turns the metric stream of Telegraf into hourly and daily rows for each device.
@@ -49,6 +49,10 @@ enum Command {
     Resend(resend::ResendArgs),
     /// Print the statements that make the tables, or make them
     Schema(schema::SchemaArgs),
+    /// Print what a shell needs to complete commands and flags
+    Completions(manual::CompletionsArgs),
+    /// Print the page of the manual, or write the pages of all commands
+    Man(manual::ManArgs),
 }
 
 /// Parses the arguments of the process and runs the command.
@@ -66,6 +70,8 @@ pub fn main() -> ExitCode {
         Command::Status(status) => finish(status.run()),
         Command::Resend(resend) => finish(resend.run()),
         Command::Schema(schema) => finish(schema.run()),
+        Command::Completions(completions) => finish(completions.run(Cli::command())),
+        Command::Man(man) => finish(man.run(Cli::command())),
         Command::Setup(setup) => finish(setup.run()),
     }
 }

@@ -5,6 +5,7 @@ mod check;
 mod columns;
 mod demo;
 mod load;
+mod manual;
 mod misunderstood;
 mod moment;
 mod pages;
