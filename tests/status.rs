@@ -205,14 +205,13 @@ fn a_view_that_is_watched_follows_the_process() {
     let mut watch = site.tool("status", "state").arg("--watch").stdout(Stdio::piped()).spawn().expect("it starts");
     let views = BufReader::new(watch.stdout.take().expect("a pipe"));
     let mut child = Some(child);
-    for line in views.lines().map_while(Result::ok) {
+    let has_ended = views.lines().map_while(Result::ok).any(|line| {
         if line.starts_with("healthy: process ") {
             child.take().into_iter().for_each(ended);
-        } else if line.starts_with("ended ") {
-            watch.kill().expect("it runs");
-            watch.wait().expect("it ends");
-            return;
         }
-    }
-    panic!("it ended by itself");
+        line.starts_with("ended ")
+    });
+    let _ = watch.kill();
+    watch.wait().expect("it ends");
+    assert!(has_ended);
 }

@@ -46,7 +46,7 @@ impl SeenTable<'_> {
 
 /// What is known of rights.
 #[derive(Default)]
-struct Verdict {
+struct RightVerdict {
     /// Without these it does not work; with the tables.
     lacking: BTreeMap<&'static str, Vec<String>>,
     /// Without these it works until a column or a table is to be made.
@@ -67,7 +67,7 @@ pub fn judge(
     comparison: Comparison,
     is_read_only: bool,
 ) -> Result<(Vec<Finding>, bool), SinkTrouble> {
-    let mut verdict = Verdict::default();
+    let mut verdict = RightVerdict::default();
     let _ = sink.attempt("a setting of the session", &format!("SET lock_wait_timeout = {LOCK_SECONDS}"))?;
     let by_grants = |right: &str, table: &str| grants.and_then(|g| g.has(right, &config.database, table, comparison));
     let silent = "the grants of the account cannot be read";
@@ -147,7 +147,7 @@ fn try_right(
 
 /// What is said of a verdict.
 fn findings(
-    verdict: &Verdict,
+    verdict: &RightVerdict,
     account: Option<&Account>,
     config: &MySql,
     seen: &[SeenTable<'_>],
