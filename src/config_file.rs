@@ -21,11 +21,8 @@ pub enum ConfigFileError {
         denied: String,
     },
     #[error("cannot read the configuration {}: {why}", shown(path))]
-    Unfit {
-        path: PathBuf,
-        #[source]
-        why: TextError,
-    },
+    // The text says why: whoever shows the causes of an error would say it twice.
+    Unfit { path: PathBuf, why: TextError },
 }
 
 /// Reads a configuration file.

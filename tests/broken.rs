@@ -502,6 +502,8 @@ fn a_file_that_is_no_configuration_is_told_with_what_to_do() {
         ("wide.toml", "it is UTF-16"),
     ] {
         let (checked, log) = said_of_file(&folder.path().join(name));
+        let error = checked.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
+        assert_eq!(error.matches(wanted).count(), 1, "{error}");
         let wanted = format!("cannot read the configuration {}: {wanted}", folder.path().join(name).display());
         assert!(checked.contains(&wanted), "{checked}");
         assert!(log.contains(&format!("E! {wanted}")), "{log}");
