@@ -332,7 +332,7 @@ fn values_out_of_range_are_counted() {
         feed(program().args(["replay", "--format", "csv", "--config"]).arg(&config).arg("-"), input.as_bytes());
     let (rows, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("3 values out of range") && said.contains("4 points counted"), "{said}");
-    assert!(said.contains("2 duplicates") && said.contains("1 conflicts"), "{said}");
+    assert!(said.contains("2 duplicates") && said.contains("1 conflict"), "{said}");
     assert!(rows.lines().nth(1).is_some_and(|row| row.contains(",3,")), "{rows}");
     let explained = |value: &str| {
         let mut command = program();
@@ -360,7 +360,7 @@ fn replay_prints_rows_in_every_format() {
     assert!(table.contains("2023-11-14 22:00:00") && table.contains("41.000"), "{table}");
     assert!(table.contains("24 more windows without a sample"), "{table}");
     assert!(
-        said.contains("4 lines, 3 of them feed a column, 3 points counted; not counted: 1 malformed lines"),
+        said.contains("4 lines, 3 of them feed a column, 3 points counted; not counted: 1 malformed line"),
         "{said}"
     );
     let (json, _) = replay(&["--format", "json"]);
@@ -487,7 +487,7 @@ fn extreme_timestamps_are_refused_and_nothing_hangs() {
     let replayed =
         feed(program().args(["replay", "--format", "json", "--config"]).arg(&config).arg("-"), input.as_bytes());
     let said = String::from_utf8_lossy(&replayed.stderr).into_owned();
-    assert!(said.contains("1 points counted") && said.contains("3 late points, 3 points in the future"), "{said}");
+    assert!(said.contains("1 point counted") && said.contains("3 late points, 3 points in the future"), "{said}");
     let run = feed(program().args(["run", "--config"]).arg(&config), input.as_bytes());
     assert!(run.stdout == input.as_bytes(), "stdout is not the input");
 }

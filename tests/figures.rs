@@ -348,5 +348,5 @@ fn points_that_are_too_old_to_be_compared_are_told() {
     let config = columns(&[("max_v", "{ measurement = \"m\", field = \"v\" }")]) + "[limits]\ndedupe_points = 20\n";
     let input = minutes(100, |n| format!("m,host=a v={n}")) + &minutes(1, |_| "m,host=a v=0".to_string());
     let said = replay(&config, &input).said;
-    assert!(said.contains("101 points counted; counted all the same: 1 points too old to be compared"), "{said}");
+    assert!(said.contains("101 points counted; counted all the same: 1 point too old to be compared"), "{said}");
 }

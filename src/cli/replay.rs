@@ -13,6 +13,7 @@ use crate::sink::memory::MemorySink;
 use crate::sink::port::RowRecord;
 use crate::sink::sql::{dialect, literal, times, upsert};
 use crate::text::TextReader;
+use crate::words::verb;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use std::fs::File;
@@ -117,26 +118,32 @@ impl ReplayArgs {
         }
         out.flush()?;
         let said = |is_loss: bool, words: &str| {
-            let some = counters.reasons().filter(|reason| reason.count > 0 && reason.is_loss == is_loss);
-            let some: Vec<String> = some.map(|reason| format!("{} {}", reason.count, reason.things)).collect();
-            if some.is_empty() { String::new() } else { format!("; {words}: {}", some.join(", ")) }
+            let reasons = counters.reasons().filter(|reason| reason.count > 0 && reason.is_loss == is_loss);
+            let list: Vec<String> = reasons.map(|reason| format!("{} {}", reason.count, reason.words())).collect();
+            if list.is_empty() { String::new() } else { format!("; {words}: {}", list.join(", ")) }
         };
         eprintln!(
-            "{} lines, {} of them feed a column, {} points counted{}{}",
+            "{} {}, {} of them {} a column, {} {} counted{}{}",
             counters.lines,
+            verb(counters.lines, "line", "lines"),
             counters.fed,
+            verb(counters.fed, "feeds", "feed"),
             counters.points,
+            verb(counters.points, "point", "points"),
             said(true, "not counted"),
             said(false, "counted all the same")
         );
         if counters.matched > counters.fed {
-            eprintln!("{} lines match a source by measurement and tags", counters.matched);
+            let lines = verb(counters.matched, "line matches", "lines match");
+            eprintln!("{} {lines} a source by measurement and tags", counters.matched);
         }
         columns::table(&status::columns(&columns)).iter().for_each(|line| eprintln!("{line}"));
         hints.iter().for_each(|hint| eprintln!("hint: {hint}"));
         if too_large > 0 {
             let name = self.precision.precision().name();
-            eprintln!("{too_large} timestamps are too large for --precision {name}: name the unit that they are in");
+            let times = verb(too_large, "timestamp is", "timestamps are");
+            let they = verb(too_large, "it is", "they are");
+            eprintln!("{too_large} {times} too large for --precision {name}: name the unit that {they} in");
         }
         if counters.matched == 0 && counters.lines > 0 {
             eprintln!("no line matches a source: `telegraf-rollup check --explain LINE` shows what a line would need");

@@ -15,6 +15,24 @@ pub struct Reason {
     pub count: u64,
 }
 
+impl Reason {
+    /// Returns what it counts, for its count: `1 late point`, `2 late points`, without the number.
+    pub fn words(&self) -> String {
+        if self.count != 1 {
+            return self.things.to_string();
+        }
+        let nouns = [
+            ("points", "point"),
+            ("lines", "line"),
+            ("values", "value"),
+            ("duplicates", "duplicate"),
+            ("conflicts", "conflict"),
+        ];
+        let one = nouns.iter().fold(self.things.to_string(), |text, (more, one)| text.replacen(more, one, 1));
+        one.replacen(" are ", " is ", 1)
+    }
+}
+
 /// What the log says of a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sentence {

@@ -168,7 +168,8 @@ pub fn explain(config: &Config, lines: &OsStr) -> anyhow::Result<ExitCode> {
         } else {
             String::new()
         };
-        say!("{}, {hits} of them feed a column{log}", counted(points, "line", "lines"));
+        let feed = if hits == 1 { "feeds" } else { "feed" };
+        say!("{}, {hits} of them {feed} a column{log}", counted(points, "line", "lines"));
         let silent: Vec<String> = columns
             .iter()
             .zip(&taken)
